@@ -1,0 +1,3 @@
+//! `portcullis`: the policy on the command line.
+
+fn main() {}

@@ -1,0 +1,499 @@
+//! How is a policy document read? Section by section against a [`Shape`], every problem noted, none of them the last.
+//!
+//! A guard declares the [`Shape`] of its section (which is also its page in the reference), opens it with
+//! [`Section::open`], and asks for its keys. Opening reports unknown, doubled and not-yet-built keys at once.
+
+use core::fmt::Write as _;
+use core::ops::RangeInclusive;
+
+use crate::json::Json;
+use crate::problem::Problems;
+
+/// The keys of one map of the format, and what a reader should know of each. The reference is printed from these.
+#[derive(Debug)]
+pub struct Shape {
+    /// The heading in the reference: `jwt.providers[]`.
+    pub name: &'static str,
+    /// One or two sentences.
+    pub about: &'static str,
+    /// The keys, in the order in which a person would write them.
+    pub keys: &'static [Key],
+}
+
+/// One key of a [`Shape`].
+#[derive(Debug)]
+pub struct Key {
+    /// As it is written.
+    pub name: &'static str,
+    /// What may stand there, as the reference says it: `duration`, `list of strings`, or the name of another shape.
+    pub kind: &'static str,
+    /// What holds when it is left out.
+    pub default: Default,
+    /// What it does, with its bounds.
+    pub about: &'static str,
+    /// The shape of the value, where it is a map or a list of maps.
+    pub shape: Option<&'static Shape>,
+}
+
+/// What holds when a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// It may not be left out.
+    Required,
+    /// The text of the default.
+    Is(&'static str),
+    /// The key belongs to the format and this build does not have it: it is refused with the reason given here.
+    NotBuilt(&'static str),
+}
+
+impl Key {
+    /// A key with a plain value.
+    pub const fn new(name: &'static str, kind: &'static str, default: Default, about: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            default,
+            about,
+            shape: None,
+        }
+    }
+
+    /// A key whose value (or each element of whose list) is a map.
+    pub const fn nested(self, shape: &'static Shape) -> Self {
+        Self {
+            shape: Some(shape),
+            ..self
+        }
+    }
+}
+
+/// A value in the document and the place where it stands.
+#[derive(Clone, Debug)]
+pub struct Field<'d> {
+    /// `routes[2].match.path`
+    pub place: String,
+    /// What stands there.
+    pub value: &'d Json,
+    problems: &'d Problems,
+}
+
+/// A map in the document, opened against its shape.
+#[derive(Debug)]
+pub struct Section<'d> {
+    place: String,
+    shape: &'static Shape,
+    fields: &'d [(String, Json)],
+    problems: &'d Problems,
+}
+
+impl<'d> Field<'d> {
+    /// The document as a whole.
+    pub fn root(value: &'d Json, problems: &'d Problems) -> Self {
+        Self {
+            place: String::new(),
+            value,
+            problems,
+        }
+    }
+
+    /// Notes an error here.
+    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.error(&self.place, message, help);
+    }
+
+    /// Notes a warning here.
+    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.warn(&self.place, message, help);
+    }
+
+    fn expected(&self, what: &str) {
+        self.error(format!("expected {what}, found {}", self.value.kind()), "");
+    }
+
+    /// A string, not empty.
+    pub fn text(&self) -> Option<&'d str> {
+        match self.value {
+            Json::Text(text) if text.is_empty() => {
+                self.error("an empty string", "write a value or leave the key out");
+                None
+            }
+            Json::Text(text) => Some(text),
+            _ => {
+                self.expected("a string");
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        if let Json::Bool(value) = self.value {
+            return Some(*value);
+        }
+        self.expected("`true` or `false`");
+        None
+    }
+
+    /// A whole number within `range`. A `Struct` carries every number as a double, so `5.0` is five and `5.5` is refused.
+    pub fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let number = match *self.value {
+            Json::Integer(value) => u64::try_from(value).ok(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole, positive and below 2^53"
+            )]
+            Json::Number(value)
+                if value.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&value) =>
+            {
+                Some(value as u64)
+            }
+            Json::Number(_) => None,
+            _ => {
+                self.expected("a whole number");
+                return None;
+            }
+        };
+        let within = number.filter(|n| range.contains(n));
+        if within.is_none() {
+            let message = format!(
+                "expected a whole number from {} to {}",
+                range.start(),
+                range.end()
+            );
+            self.error(message, "");
+        }
+        within
+    }
+
+    /// A number within `range`, fractions allowed.
+    pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let number = match *self.value {
+            #[expect(clippy::cast_precision_loss, reason = "bounded by `range`")]
+            Json::Integer(value) => value as f64,
+            Json::Number(value) => value,
+            _ => {
+                self.expected("a number");
+                return None;
+            }
+        };
+        if range.contains(&number) {
+            return Some(number);
+        }
+        self.error(
+            format!("expected a number from {} to {}", range.start(), range.end()),
+            "",
+        );
+        None
+    }
+
+    /// One of a few words.
+    pub fn one_of<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text()?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let message = format!("unknown value {}", quoted(text));
+        self.error(
+            message,
+            suggestion(text, &known).unwrap_or_else(|| format!("one of {}", listed(&known))),
+        );
+        None
+    }
+
+    /// A duration with a unit (`250ms`, `30s`, `5m`, `1h`, `1d`) within `range`, in nanoseconds.
+    pub fn duration(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        const UNITS: [(&str, u64); 5] = [
+            ("ms", 1_000_000),
+            ("s", 1_000_000_000),
+            ("m", 60_000_000_000),
+            ("h", 3_600_000_000_000),
+            ("d", 86_400_000_000_000),
+        ];
+        self.with_unit(
+            &UNITS,
+            "a duration such as `30s`, `250ms` or `1h`",
+            range,
+            show_duration,
+        )
+    }
+
+    /// A size with a unit (`64Ki`, `1Mi`, `512B`) within `range`, in bytes.
+    pub fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        const UNITS: [(&str, u64); 6] = [
+            ("Ki", 1 << 10),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+            ("k", 1000),
+            ("M", 1_000_000),
+            ("B", 1),
+        ];
+        self.with_unit(&UNITS, "a size such as `64Ki` or `1Mi`", range, |bytes| {
+            format!("{bytes}B")
+        })
+    }
+
+    fn with_unit(
+        &self,
+        units: &[(&str, u64)],
+        what: &str,
+        range: RangeInclusive<u64>,
+        show: fn(u64) -> String,
+    ) -> Option<u64> {
+        let Json::Text(text) = self.value else {
+            self.error(
+                format!("expected {what}, found {}", self.value.kind()),
+                "write it as a string with its unit",
+            );
+            return None;
+        };
+        let parsed = units.iter().find_map(|(unit, scale)| {
+            let digits = text.strip_suffix(unit)?;
+            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            plain.then(|| digits.parse::<u64>().ok()?.checked_mul(*scale))?
+        });
+        match parsed {
+            None => self.error(format!("expected {what}, found {}", quoted(text)), ""),
+            Some(value) if !range.contains(&value) => {
+                self.error(
+                    format!("expected {} to {}", show(*range.start()), show(*range.end())),
+                    "",
+                );
+            }
+            Some(value) => return Some(value),
+        }
+        None
+    }
+
+    /// The elements of a list, each with its place. An empty list is an error.
+    pub fn list(&self) -> Option<Vec<Field<'d>>> {
+        let Json::List(list) = self.value else {
+            self.expected("a list");
+            return None;
+        };
+        if list.is_empty() {
+            self.error("an empty list", "write at least one element or leave the key out");
+            return None;
+        }
+        let at = |(index, value): (usize, &'d Json)| Field {
+            place: format!("{}[{index}]", self.place),
+            value,
+            problems: self.problems,
+        };
+        Some(list.iter().enumerate().map(at).collect())
+    }
+
+    /// A list of strings, none of them empty or doubled. What is wrong is noted and left out.
+    pub fn texts(&self) -> Option<Vec<&'d str>> {
+        let mut texts = Vec::new();
+        for element in self.list()? {
+            let Some(text) = element.text() else { continue };
+            if texts.contains(&text) {
+                element.error(format!("{} stands twice", quoted(text)), "");
+            } else {
+                texts.push(text);
+            }
+        }
+        Some(texts)
+    }
+
+    /// The map, opened against `shape`.
+    pub fn section(&self, shape: &'static Shape) -> Option<Section<'d>> {
+        Section::open(self, shape)
+    }
+}
+
+impl<'d> Section<'d> {
+    /// Opens a map: notes what is no map, every unknown key (with the nearest known one), every doubled key, every key
+    /// that the format has and this build does not, every required key that is missing.
+    pub fn open(field: &Field<'d>, shape: &'static Shape) -> Option<Self> {
+        let Json::Map(fields) = field.value else {
+            field.expected("a map");
+            return None;
+        };
+        let section = Self {
+            place: field.place.clone(),
+            shape,
+            fields,
+            problems: field.problems,
+        };
+        let mut seen: Vec<&str> = Vec::with_capacity(fields.len().min(shape.keys.len()));
+        for (name, _) in fields {
+            section.admit(name, &seen);
+            if shape.keys.iter().any(|key| key.name == name) && !seen.contains(&name.as_str()) {
+                seen.push(name);
+            }
+        }
+        for key in shape.keys.iter().filter(|key| key.default == Default::Required) {
+            if !seen.contains(&key.name) {
+                section.error(
+                    format!("`{}` is missing", key.name),
+                    format!("{}: {}", key.kind, key.about),
+                );
+            }
+        }
+        Some(section)
+    }
+
+    fn admit(&self, name: &str, seen: &[&str]) {
+        let place = join(&self.place, name);
+        if seen.contains(&name) {
+            self.problems
+                .error(&place, "the key stands twice", "keep one of them");
+            return;
+        }
+        match self.shape.keys.iter().find(|key| key.name == name) {
+            None => {
+                let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
+                let help =
+                    suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
+                self.problems
+                    .error(&self.place, format!("unknown field {}", quoted(name)), help);
+            }
+            Some(Key {
+                default: Default::NotBuilt(why),
+                ..
+            }) => {
+                self.problems.error(&place, "not built yet in this version", *why);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The value under `key`, if it is there. `key` must be one of the shape's.
+    pub fn get(&self, key: &'static str) -> Option<Field<'d>> {
+        debug_assert!(
+            self.shape.keys.iter().any(|k| k.name == key),
+            "{} has no key {key}",
+            self.shape.name
+        );
+        let (_, value) = self.fields.iter().find(|(name, _)| name == key)?;
+        Some(Field {
+            place: join(&self.place, key),
+            value,
+            problems: self.problems,
+        })
+    }
+
+    /// Whether the key is there.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.fields.iter().any(|(name, _)| name == key)
+    }
+
+    /// Which of the shape's keys are there, once each.
+    pub fn present(&self) -> Vec<&'static str> {
+        self.shape
+            .keys
+            .iter()
+            .map(|key| key.name)
+            .filter(|name| self.fields.iter().any(|(n, _)| n == name))
+            .collect()
+    }
+
+    /// Where the section stands.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Notes an error of the section as a whole.
+    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.error(&self.place, message, help);
+    }
+
+    /// Notes a warning on the section as a whole.
+    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.warn(&self.place, message, help);
+    }
+}
+
+fn join(place: &str, key: &str) -> String {
+    if place.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{place}.{}", plain(key))
+    }
+}
+
+/// A word of the document for a message: control characters escaped, cut at 64 characters, in backticks.
+pub fn quoted(word: &str) -> String {
+    format!("`{}`", plain(word))
+}
+
+fn plain(word: &str) -> String {
+    let mut out = String::new();
+    for c in word.chars().take(64) {
+        if c.is_control() || (!c.is_ascii() && !c.is_alphanumeric()) {
+            let _ = write!(out, "{}", c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    if word.chars().nth(64).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn listed(words: &[&str]) -> String {
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `did you mean …?`, if one of `known` is near.
+pub fn suggestion(word: &str, known: &[&str]) -> Option<String> {
+    let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
+    let (distance, best) = known
+        .iter()
+        .map(|candidate| {
+            (
+                distance(
+                    &word,
+                    &candidate.chars().flat_map(char::to_lowercase).collect::<Vec<_>>(),
+                ),
+                candidate,
+            )
+        })
+        .min()?;
+    let near = distance <= 2.max(best.len() / 4) && distance < best.len();
+    near.then(|| format!("did you mean `{best}`?"))
+}
+
+/// Levenshtein's distance, one row at a time.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i.saturating_add(1);
+        for (cell, to) in row.iter_mut().skip(1).zip(b) {
+            let above = *cell;
+            let next = (left.saturating_add(1))
+                .min(above.saturating_add(1))
+                .min(diagonal.saturating_add(usize::from(from != to)));
+            diagonal = above;
+            *cell = next;
+            left = next;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i.saturating_add(1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn show_duration(nanos: u64) -> String {
+    for (unit, scale) in [
+        ("d", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+    ] {
+        if nanos >= scale && nanos % scale == 0 {
+            return format!("{}{unit}", nanos / scale);
+        }
+    }
+    format!("{}ms", nanos / 1_000_000)
+}

@@ -1,0 +1,53 @@
+//! The parts of an HTTP request, each parsed once and then trusted.
+
+pub mod authority;
+pub mod head;
+pub mod path;
+
+pub use authority::Authority;
+pub use head::Head;
+pub use path::Path;
+
+/// Whether `value` may stand in a header field: RFC 9110 §5.5, visible ASCII, blank, tab, and bytes from 0x80 on. CR, LF and
+/// NUL never: Envoy writes them to the wire as they are (host-facts §0.7).
+pub fn is_field_value(value: &[u8]) -> bool {
+    value.iter().all(|&b| b == b'\t' || (b >= 0x20 && b != 0x7f))
+}
+
+/// Whether `name` is a header name as HTTP/2 writes it: RFC 9110 §5.1 token, lower case.
+pub fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase())
+}
+
+/// RFC 9110 §5.6.2 `tchar`.
+pub const fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(
+            b,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// Strips blanks and tabs from both ends: RFC 9110 §5.6.3 `OWS`.
+pub fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}

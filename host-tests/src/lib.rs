@@ -1,0 +1,1 @@
+//! The compiled plugin in real hosts.
