@@ -11,7 +11,6 @@ use std::rc::Rc;
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::json::Json;
-use crate::limits;
 use crate::problem::Problems;
 use crate::{http, limits};
 

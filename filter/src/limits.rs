@@ -43,8 +43,6 @@ pub const NAME_CHARS: usize = 64;
 pub const ROUTE_SEGMENTS: usize = 64;
 /// Bytes of a route's regular expression.
 pub const ROUTE_PATTERN_BYTES: usize = 512;
-/// Bytes of a route's regular expression once compiled: a request costs at most this times the length of its path.
-pub const ROUTE_PATTERN_COMPILED: usize = 64 << 10;
 /// Routes with a regular expression in one policy: they are tried one after the other.
 pub const ROUTE_PATTERNS: usize = 64;
 /// Routes that share a host and a path and differ in methods or headers: they are tried one after the other.

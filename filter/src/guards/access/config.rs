@@ -143,6 +143,16 @@ pub struct Authorization {
     pub(super) rules: Vec<Rule>,
 }
 
+/// What holds without the section: whoever was authenticated may.
+impl core::default::Default for Authorization {
+    fn default() -> Self {
+        Self {
+            default: Action::Allow,
+            rules: Vec::new(),
+        }
+    }
+}
+
 /// What a rule decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -200,6 +210,11 @@ pub struct Unreachable {
 }
 
 impl Authorization {
+    /// Whether a rule asks for the client's address.
+    pub fn needs_address(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.principal.cidrs.is_empty())
+    }
+
     /// Rules that speak of tokens which a route never sees. `providers` are the names of those that it accepts; none if it is
     /// open.
     pub fn unreachable(&self, providers: &[Rc<str>]) -> Vec<Unreachable> {

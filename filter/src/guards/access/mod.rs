@@ -32,26 +32,14 @@ impl Granted {
     }
 }
 
-/// A rule in Shadow that matched: what it would have decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shadowed {
-    /// The rule's name.
-    pub rule: Rc<str>,
-    /// Its action.
-    pub action: Action,
-}
-
-/// Asks the rules. Without any, whoever was authenticated may. Rules in Shadow that match are added to `shadowed`, whatever
-/// the outcome, and change nothing.
+/// Asks the rules. The default [`Authorization`] has none and admits whoever was authenticated. The names of rules in
+/// Shadow that match are added to `shadowed`, whatever the outcome, and change nothing.
 pub fn check(
-    rules: Option<&Authorization>,
+    rules: &Authorization,
     caller: &Caller,
     client_ip: Option<IpAddr>,
-    shadowed: &mut Vec<Shadowed>,
+    shadowed: &mut Vec<Rc<str>>,
 ) -> Result<Granted, Refusal> {
-    let Some(rules) = rules else {
-        return Ok(Granted { rule: None });
-    };
     let mut nearest: Option<(usize, &Rule)> = None;
     for rule in &rules.rules {
         let answer = ask(&rule.principal, caller, client_ip);
@@ -86,16 +74,13 @@ pub fn check(
     }
 }
 
-fn shadow(rule: &Rule, answer: Answer, shadowed: &mut Vec<Shadowed>) {
+fn shadow(rule: &Rule, answer: Answer, shadowed: &mut Vec<Rc<str>>) {
     let decides = match rule.action {
         Action::Allow => matches!(answer, Answer::Yes),
         Action::Deny => matches!(answer, Answer::Yes | Answer::Unknown(_)),
     };
     if decides {
-        shadowed.push(Shadowed {
-            rule: Rc::clone(&rule.name),
-            action: rule.action,
-        });
+        shadowed.push(Rc::clone(&rule.name));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which paths does a route ask for? The four kinds of pattern, each read once.
 
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::Regex;
 
 use crate::document::{Field, quoted};
 use crate::http::Path;
@@ -159,35 +159,18 @@ fn expression(field: &Field<'_>, text: &str) -> Option<Regex> {
         field.error(format!("longer than {} bytes", limits::ROUTE_PATTERN_BYTES), "");
         return None;
     }
-    // The bare expression first: `a)|(b` is none, and must not become one between our own parentheses.
-    let compiled = compile(text).and_then(|_| compile(&format!("^(?:{text})$")));
-    match compiled {
-        Err(error) => {
-            field.error(
-                format!("{} is not a regular expression: {error}", quoted(text)),
-                "",
-            );
-            None
-        }
-        Ok(_) if begins_without_slash(text) => {
-            field.error(
-                format!(
-                    "{}: every path begins with `/`, so the route can never match",
-                    quoted(text)
-                ),
-                "the whole path must match; begin with `/` or `.*`",
-            );
-            None
-        }
-        Ok(regex) => Some(regex),
+    let regex = field.pattern()?;
+    if begins_without_slash(text) {
+        field.error(
+            format!(
+                "{}: every path begins with `/`, so the route can never match",
+                quoted(text)
+            ),
+            "the whole path must match; begin with `/` or `.*`",
+        );
+        return None;
     }
-}
-
-fn compile(text: &str) -> Result<Regex, regex_lite::Error> {
-    RegexBuilder::new(text)
-        .size_limit(limits::ROUTE_PATTERN_COMPILED)
-        .nest_limit(32)
-        .build()
+    Some(regex)
 }
 
 /// Whether it is plain that no path can match: the first character is a letter or a digit and nothing makes it optional.
