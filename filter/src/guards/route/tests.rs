@@ -303,7 +303,7 @@ fn what_is_refused() {
         (path("Template", "/{a}/{a}"), "path.value: `{a}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`"),
         (path("Template", "/a-{b}"), "path.value: `a-{b}` is neither text nor a variable · help: a variable is a whole segment: `/orders/{id}`"),
         (path("Template", "/{a}/.."), "path.value: `/v/..`: a dot segment, so every request for it is refused"),
-        (path("RegularExpression", "/a)|(/b"), "path.value: not a regular expression: found closing parenthesis without a corresponding opening parenthesis"),
+        (path("RegularExpression", "/a)|(/b"), "path.value: not a regular expression: found closing ')' without matching '('"),
         (path("RegularExpression", "orders/.*"), "path.value: `orders/.*`: every path begins with `/`, so the route can never match · help: the whole path must match; begin with `/` or `.*`"),
         (path("RegularExpression", &"x".repeat(513)), "path.value: longer than 512 bytes"),
 
