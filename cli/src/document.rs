@@ -24,7 +24,10 @@ pub(crate) fn bytes(path: &str) -> Result<Vec<u8>, String> {
 
 /// The document in `bytes`. A text that begins like JSON and is none may still be YAML in its flow style.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
-    let json = bytes.trim_ascii_start().starts_with(b"{").then(|| Json::parse(bytes, BOUNDS));
+    let json = bytes
+        .trim_ascii_start()
+        .starts_with(b"{")
+        .then(|| Json::parse(bytes, BOUNDS));
     match json {
         Some(Ok(json)) => Ok(json),
         Some(Err(error)) => yaml(bytes).map_err(|_| format!("not JSON: {error}")),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jwt_simple::prelude::{
-    ECDSAP256KeyPairLike as _, Ed25519KeyPair, EdDSAKeyPairLike as _, ES256KeyPair, HeaderOptions, JWTClaims, RS256KeyPair,
-    RSAKeyPairLike as _,
+    ECDSAP256KeyPairLike as _, ES256KeyPair, Ed25519KeyPair, EdDSAKeyPairLike as _, HeaderOptions, JWTClaims,
+    RS256KeyPair, RSAKeyPairLike as _,
 };
 use serde_json::{Map, Value, json};
 
@@ -100,8 +100,12 @@ impl Signer {
         let kid = jwk.get("kid").and_then(Value::as_str).unwrap_or("dev").to_owned();
         let fault = |error: jwt_simple::Error| error.to_string();
         match jwk.get("kty").and_then(Value::as_str) {
-            Some("EC") => Ok(Self::Es256(ES256KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid))),
-            Some("OKP") => Ok(Self::EdDsa(Ed25519KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid))),
+            Some("EC") => Ok(Self::Es256(
+                ES256KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid),
+            )),
+            Some("OKP") => Ok(Self::EdDsa(
+                Ed25519KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid),
+            )),
             Some("RSA") => {
                 let pair = RS256KeyPair::from_der(&rsa::der(&jwk)?).map_err(fault)?;
                 Ok(Self::Rs256(Box::new(pair.with_key_id(&kid))))

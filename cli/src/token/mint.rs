@@ -42,7 +42,8 @@ const HOUR: i64 = 3600;
 
 impl Mint {
     pub(crate) fn run(&self) -> Result<String, String> {
-        let text = std::fs::read_to_string(&self.key).map_err(|error| format!("{}: {error}", self.key.display()))?;
+        let text =
+            std::fs::read_to_string(&self.key).map_err(|error| format!("{}: {error}", self.key.display()))?;
         let signer = Signer::read(&text).map_err(|error| format!("{}: {error}", self.key.display()))?;
         signer.sign(self.all_claims()?, Some(&self.typ))
     }

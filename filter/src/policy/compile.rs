@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::format::{DEFAULTS, POLICY, ROUTE};
-use super::pending::{identity, rate_limit};
 use super::{Policy, Route};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
+use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
-use crate::guards::{body, shape};
+use crate::guards::{body, identity, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -31,15 +31,19 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     let mode = mode(&section);
     let providers = section
         .get("jwt")
-        .map(|field| identity::read_jwt(&field))
+        .map(|field| identity::config::read_jwt(&field))
         .unwrap_or_default();
+    let surroundings = Surroundings {
+        policy: name.unwrap_or_default(),
+        providers: &providers,
+    };
     let defaults = match section.get("defaults") {
-        Some(field) => Defaults::read(&field, &providers),
+        Some(field) => Defaults::read(&field, surroundings),
         None => Some(Defaults::default()),
     };
     let routes = section
         .get("routes")
-        .and_then(|field| Routes::read(&field, &providers, defaults.as_ref()));
+        .and_then(|field| Routes::read(&field, surroundings, defaults.as_ref()));
     let redaction = match section.get("redaction") {
         Some(field) => redaction::Rules::read(&field),
         None => Some(redaction::Rules::default()),
@@ -85,6 +89,13 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
     Some(mode)
 }
 
+/// What the reader of a section needs to know of the rest of the document.
+#[derive(Clone, Copy)]
+struct Surroundings<'p> {
+    policy: &'p str,
+    providers: &'p identity::Providers,
+}
+
 /// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
 #[derive(Clone, Default)]
 struct Defaults {
@@ -95,22 +106,26 @@ struct Defaults {
 }
 
 impl Defaults {
-    fn read(field: &Field<'_>, providers: &identity::Providers) -> Option<Self> {
-        Self::default().replaced(&field.section(&DEFAULTS)?, providers)
+    fn read(field: &Field<'_>, around: Surroundings<'_>) -> Option<Self> {
+        Self::default().replaced(&field.section(&DEFAULTS)?, around, None)
     }
 
-    /// With what stands in `section` in place of what was there, section by section.
-    fn replaced(&self, section: &Section<'_>, providers: &identity::Providers) -> Option<Self> {
+    /// With what stands in `section` in place of what was there, section by section. `route` is the name of the route that it is of,
+    /// if it is one's.
+    fn replaced(&self, section: &Section<'_>, around: Surroundings<'_>, route: Option<&str>) -> Option<Self> {
         let request = match section.get("request") {
             Some(field) => shape::read(&field).map(|(limits, body)| (Rc::new(limits), Rc::new(body))),
             None => Some((Rc::clone(&self.request), Rc::clone(&self.body))),
         };
         let authorization = match section.get("authorization") {
-            Some(field) => access::config::read(&field, providers.names()).map(Rc::new),
+            Some(field) => access::config::read(&field, around.providers.names()).map(Rc::new),
             None => Some(Rc::clone(&self.authorization)),
         };
         let rate_limit = match section.get("rateLimit") {
-            Some(field) => rate_limit::read(&field).map(Rc::new),
+            Some(field) => {
+                let policy = around.policy;
+                rate_limit::read(&field, Scope { policy, route }).map(Rc::new)
+            }
             None => Some(Rc::clone(&self.rate_limit)),
         };
         let (request, body) = request?;
@@ -140,11 +155,11 @@ struct Draft<'d> {
 }
 
 impl Routes {
-    fn read(field: &Field<'_>, providers: &identity::Providers, defaults: Option<&Defaults>) -> Option<Self> {
+    fn read(field: &Field<'_>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Option<Self> {
         let elements = field.list()?;
         let drafts: Vec<Draft<'_>> = elements
             .iter()
-            .map(|element| Draft::read(element, providers, defaults))
+            .map(|element| Draft::read(element, around, defaults))
             .collect();
         refuse_doubled_names(&elements, &drafts);
         let matches = drafts.iter().enumerate();
@@ -182,7 +197,7 @@ impl Routes {
 }
 
 impl<'d> Draft<'d> {
-    fn read(field: &Field<'d>, providers: &identity::Providers, defaults: Option<&Defaults>) -> Self {
+    fn read(field: &Field<'d>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Self {
         let mut draft = Self {
             place: field.place.clone(),
             name: None,
@@ -198,14 +213,15 @@ impl<'d> Draft<'d> {
         draft.matched = section.get("match").and_then(|field| route::config::read(&field));
         let authentication = section
             .get("authentication")
-            .and_then(|field| identity::read_authentication(&field, providers));
+            .and_then(|field| identity::config::read_authentication(&field, around.providers));
         // With faults in `defaults`, the route's own sections are read all the same.
-        let rules = defaults
-            .cloned()
-            .unwrap_or_default()
-            .replaced(&section, providers);
+        let rules = defaults.cloned().unwrap_or_default().replaced(
+            &section,
+            around,
+            Some(draft.name.unwrap_or_default()),
+        );
         if let Some(authentication) = &authentication {
-            draft.accepted = authentication.accepted(providers);
+            draft.accepted = authentication.accepted(around.providers);
         }
         if let (Some(rules), Some(_)) = (&rules, &authentication) {
             refuse_unreachable(&section, &rules.authorization, &draft.accepted);

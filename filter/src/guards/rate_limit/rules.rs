@@ -80,6 +80,13 @@ impl Rules {
         self.rules.is_empty()
     }
 
+    /// Whether a rule counts by the client's address.
+    pub fn needs_address(&self) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.by.contains(&super::Part::ClientIp))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.rules.len()
