@@ -139,6 +139,21 @@ impl<'d> Field<'d> {
         }
     }
 
+    /// A name: 1 to [`limits::NAME_CHARS`] letters, digits, dots, underscores and hyphens, so that it can stand in any log
+    /// line, header or metric as it is.
+    pub fn name(&self) -> Option<&'d str> {
+        let text = self.text()?;
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if text.len() <= limits::NAME_CHARS && text.bytes().all(good) {
+            return Some(text);
+        }
+        self.error(
+            format!("{} is not a name", quoted(text)),
+            format!("1 to {} letters, digits, `.`, `_` and `-`", limits::NAME_CHARS),
+        );
+        None
+    }
+
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
         if let Json::Bool(value) = self.value {

@@ -36,3 +36,16 @@ pub const TOKEN_VALUES: usize = 2048;
 pub const CLAIM_HEADER_BYTES: usize = 4 << 10;
 /// Seconds of clock skew that a policy may allow (style: RFC 7519 §4.1.4 speaks of "a few minutes"; we allow one).
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
+
+/// Characters of the name of a policy, a route or a rule: it stands in every audit event and metric.
+pub const NAME_CHARS: usize = 64;
+/// Segments of a path in a route's `match`. Choosing a route goes down one call a segment, and calls cost stack.
+pub const ROUTE_SEGMENTS: usize = 64;
+/// Bytes of a route's regular expression.
+pub const ROUTE_PATTERN_BYTES: usize = 512;
+/// Routes with a regular expression in one policy: they are tried one after the other.
+pub const ROUTE_PATTERNS: usize = 64;
+/// Routes that share a host and a path and differ in methods or headers: they are tried one after the other.
+pub const ROUTE_VARIANTS: usize = 64;
+/// Pairs of routes that are told to be in each other's way.
+pub const ROUTE_CLASHES: usize = 1000;

@@ -1,1 +1,189 @@
-//! (to come)
+//! May this caller do this? Rules in order; the first that matches decides.
+//!
+//! A condition that cannot be checked (the host does not tell the client's address, a claim has another type than the
+//! rule says) never admits: an `Allow` rule does not match then, and a `Deny` rule refuses.
+//!
+//! What this does not protect against: a token whose rights were taken away after it was issued. A scope holds until the token
+//! expires.
+
+pub mod cidr;
+pub mod config;
+
+use core::net::IpAddr;
+use std::rc::Rc;
+
+pub use config::{AUTHORIZATION, Authorization};
+
+use crate::decision::{Advice, Detail, Mode, Reason, Refusal};
+use crate::guards::identity::{Caller, Token};
+use crate::json::Json;
+use config::{Action, Claim, Principal, Rule, ValueType};
+
+/// The evidence that a caller may. Only [`check`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    rule: Option<Rc<str>>,
+}
+
+impl Granted {
+    /// The rule that allowed it; `None` if there was none to ask, or `defaultAction` did.
+    pub fn rule(&self) -> Option<&Rc<str>> {
+        self.rule.as_ref()
+    }
+}
+
+/// Asks the rules. The default [`Authorization`] has none and admits whoever was authenticated. The names of rules in
+/// Shadow that match are added to `shadowed`, whatever the outcome, and change nothing.
+pub fn check(
+    rules: &Authorization,
+    caller: &Caller,
+    client_ip: Option<IpAddr>,
+    shadowed: &mut Vec<Rc<str>>,
+) -> Result<Granted, Refusal> {
+    let mut nearest: Option<(usize, &Rule)> = None;
+    for rule in &rules.rules {
+        let answer = ask(&rule.principal, caller, client_ip);
+        if rule.mode == Mode::Shadow {
+            shadow(rule, answer, shadowed);
+            continue;
+        }
+        match (rule.action, answer) {
+            (Action::Allow, Answer::Yes) => {
+                return Ok(Granted {
+                    rule: Some(Rc::clone(&rule.name)),
+                });
+            }
+            (Action::Allow, Answer::Lacks(scopes)) => {
+                if nearest.is_none_or(|(fewest, _)| scopes < fewest) {
+                    nearest = Some((scopes, rule));
+                }
+            }
+            (Action::Deny, Answer::Yes | Answer::Unknown(Unknown::Claim)) => return Err(denied(&rule.name)),
+            (Action::Deny, Answer::Unknown(Unknown::Address)) => return Err(addressless(&rule.name)),
+            (Action::Allow, Answer::No | Answer::Unknown(_))
+            | (Action::Deny, Answer::No | Answer::Lacks(_)) => {}
+        }
+    }
+    match (rules.default, nearest) {
+        (Action::Allow, _) => Ok(Granted { rule: None }),
+        (Action::Deny, Some((_, rule))) => Err(insufficient(rule)),
+        (Action::Deny, None) => Err(Refusal::because(
+            Reason::AccessDenied,
+            Detail::Fact("no rule allows the caller"),
+        )),
+    }
+}
+
+fn shadow(rule: &Rule, answer: Answer, shadowed: &mut Vec<Rc<str>>) {
+    let decides = match rule.action {
+        Action::Allow => matches!(answer, Answer::Yes),
+        Action::Deny => matches!(answer, Answer::Yes | Answer::Unknown(_)),
+    };
+    if decides {
+        shadowed.push(Rc::clone(&rule.name));
+    }
+}
+
+fn denied(rule: &Rc<str>) -> Refusal {
+    Refusal::because(Reason::AccessDenied, Detail::Named("rule", Rc::clone(rule)))
+}
+
+fn addressless(rule: &Rc<str>) -> Refusal {
+    let detail = Detail::Named("no client address for rule", Rc::clone(rule));
+    Refusal::because(Reason::HostFailed, detail).advise(Advice::RetryAfter(1))
+}
+
+/// RFC 6750 §3.1: `scope` names what it takes. All of the rule's scopes, since a token with the missing ones alone would not do.
+fn insufficient(rule: &Rule) -> Refusal {
+    Refusal::because(
+        Reason::ScopeInsufficient,
+        Detail::Named("rule", Rc::clone(&rule.name)),
+    )
+    .advise(Advice::Scope(Rc::clone(&rule.principal.all_scopes)))
+}
+
+/// Whether a caller is the one that a rule speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    /// It would be, but for so many scopes.
+    Lacks(usize),
+    /// It cannot be told.
+    Unknown(Unknown),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    Claim,
+    Address,
+}
+
+/// All that stands in a principal must hold. A plain no weighs more than what cannot be told, and that more than a scope.
+fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Answer {
+    let token = caller.token();
+    let needs_token = principal.jwt.is_some() || !principal.all_scopes.is_empty();
+    if needs_token && token.is_none() {
+        return Answer::No;
+    }
+    if !principal.clients.is_empty() && !names(&principal.clients, caller.client()) {
+        return Answer::No;
+    }
+    let mut unknown = None;
+    if !principal.cidrs.is_empty() {
+        match client_ip {
+            Some(ip) if !principal.cidrs.iter().any(|cidr| cidr.contains(ip)) => return Answer::No,
+            Some(_) => {}
+            None => unknown = Some(Unknown::Address),
+        }
+    }
+    if let (Some(jwt), Some(token)) = (&principal.jwt, token) {
+        if jwt
+            .provider
+            .as_ref()
+            .is_some_and(|provider| provider != token.provider())
+        {
+            return Answer::No;
+        }
+        for claim in &jwt.claims {
+            match holds(claim, token) {
+                Some(true) => {}
+                Some(false) => return Answer::No,
+                None => unknown = unknown.or(Some(Unknown::Claim)),
+            }
+        }
+    }
+    match (unknown, missing(principal, token)) {
+        (Some(unknown), _) => Answer::Unknown(unknown),
+        (None, 0) => Answer::Yes,
+        (None, lacks) => Answer::Lacks(lacks),
+    }
+}
+
+fn names(clients: &[Box<str>], client: Option<&str>) -> bool {
+    client.is_some_and(|client| clients.iter().any(|known| **known == *client))
+}
+
+fn missing(principal: &Principal, token: Option<&Token>) -> usize {
+    let has = |wanted: &str| token.is_some_and(|token| token.scopes().any(|scope| scope == wanted));
+    let wanted = principal.all_scopes.split(' ').filter(|scope| !scope.is_empty());
+    wanted.filter(|scope| !has(scope)).count()
+}
+
+/// Whether one of the values is in the claim; `None` if the claim is there and has another type.
+fn holds(claim: &Claim, token: &Token) -> Option<bool> {
+    let is_value = |text: &str| claim.values.iter().any(|value| **value == *text);
+    match (claim.value_type, token.claim(&claim.name)) {
+        (_, None | Some(Json::Null)) => Some(false),
+        (ValueType::String, Some(Json::Text(text))) => Some(is_value(text)),
+        (ValueType::StringArray, Some(Json::List(list))) => {
+            let texts = list.iter().filter_map(Json::as_text);
+            let found = texts.clone().any(is_value);
+            (found || texts.count() == list.len()).then_some(found)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

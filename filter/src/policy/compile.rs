@@ -1,0 +1,335 @@
+//! How does a document become a policy? Section by section, every problem collected.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use super::format::{DEFAULTS, POLICY, ROUTE};
+use super::pending::{identity, rate_limit};
+use super::{Policy, Route};
+use crate::decision::Mode;
+use crate::document::{Field, Section, quoted};
+use crate::guards::access::{self, Authorization};
+use crate::guards::route::config::Match;
+use crate::guards::route::{self, Clash};
+use crate::guards::{body, shape};
+use crate::json::Json;
+use crate::limits;
+use crate::problem::Problems;
+use crate::{audit, redaction};
+
+/// Reads the document. `None`, or an error among `problems`, refuses it.
+pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
+    let section = Field::root(document, problems).section(&POLICY)?;
+    let version = section
+        .get("apiVersion")
+        .and_then(|f| f.one_of(&[("portcullis/v1", ())]));
+    let kind = section
+        .get("kind")
+        .and_then(|f| f.one_of(&[("GatewayPolicy", ())]));
+    let name = section.get("name").and_then(|field| field.name());
+    let mode = mode(&section);
+    let providers = section
+        .get("jwt")
+        .map(|field| identity::read_jwt(&field))
+        .unwrap_or_default();
+    let defaults = match section.get("defaults") {
+        Some(field) => Defaults::read(&field, &providers),
+        None => Some(Defaults::default()),
+    };
+    let routes = section
+        .get("routes")
+        .and_then(|field| Routes::read(&field, &providers, defaults.as_ref()));
+    let redaction = match section.get("redaction") {
+        Some(field) => redaction::Rules::read(&field),
+        None => Some(redaction::Rules::default()),
+    };
+    let audit = match section.get("audit") {
+        Some(field) => audit::Rules::read(&field),
+        None => Some(audit::Rules::default()),
+    };
+    let routes = routes?;
+    routes.warn_of_idle(&section, &providers);
+    version.and(kind)?;
+    Some(Policy {
+        name: name?.into(),
+        digest: digest(document),
+        mode: mode?,
+        providers,
+        routes: routes.compiled?,
+        table: routes.table,
+        audit: audit?,
+        redaction: redaction?,
+    })
+}
+
+fn digest(document: &Json) -> Rc<str> {
+    let mut hex = String::with_capacity(64);
+    for byte in hmac_sha256::Hash::hash(document.to_string().as_bytes()) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex.into()
+}
+
+fn mode(section: &Section<'_>) -> Option<Mode> {
+    let Some(field) = section.get("mode") else {
+        return Some(Mode::Enforce);
+    };
+    let mode = field.one_of(&Mode::WORDS)?;
+    if mode == Mode::Shadow {
+        field.warn(
+            "in `Shadow`, nothing is refused here",
+            "write `Enforce` once the audit shows what you expect",
+        );
+    }
+    Some(mode)
+}
+
+/// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
+#[derive(Clone, Default)]
+struct Defaults {
+    request: Rc<shape::Limits>,
+    body: Rc<body::Rules>,
+    authorization: Rc<Authorization>,
+    rate_limit: Rc<rate_limit::Rules>,
+}
+
+impl Defaults {
+    fn read(field: &Field<'_>, providers: &identity::Providers) -> Option<Self> {
+        Self::default().replaced(&field.section(&DEFAULTS)?, providers)
+    }
+
+    /// With what stands in `section` in place of what was there, section by section.
+    fn replaced(&self, section: &Section<'_>, providers: &identity::Providers) -> Option<Self> {
+        let request = match section.get("request") {
+            Some(field) => shape::read(&field).map(|(limits, body)| (Rc::new(limits), Rc::new(body))),
+            None => Some((Rc::clone(&self.request), Rc::clone(&self.body))),
+        };
+        let authorization = match section.get("authorization") {
+            Some(field) => access::config::read(&field, providers.names()).map(Rc::new),
+            None => Some(Rc::clone(&self.authorization)),
+        };
+        let rate_limit = match section.get("rateLimit") {
+            Some(field) => rate_limit::read(&field).map(Rc::new),
+            None => Some(Rc::clone(&self.rate_limit)),
+        };
+        let (request, body) = request?;
+        Some(Self {
+            request,
+            body,
+            authorization: authorization?,
+            rate_limit: rate_limit?,
+        })
+    }
+}
+
+/// The routes, as far as they could be read: what is between two routes is looked for among those that could.
+struct Routes {
+    compiled: Option<Vec<Route>>,
+    table: route::Table,
+    accepted: Vec<Rc<str>>,
+}
+
+/// One route on its way, and where it stands.
+struct Draft<'d> {
+    place: String,
+    name: Option<&'d str>,
+    matched: Option<Match>,
+    route: Option<Route>,
+    accepted: Vec<Rc<str>>,
+}
+
+impl Routes {
+    fn read(field: &Field<'_>, providers: &identity::Providers, defaults: Option<&Defaults>) -> Option<Self> {
+        let elements = field.list()?;
+        let drafts: Vec<Draft<'_>> = elements
+            .iter()
+            .map(|element| Draft::read(element, providers, defaults))
+            .collect();
+        refuse_doubled_names(&elements, &drafts);
+        let matches = drafts.iter().enumerate();
+        let (table, clashes) =
+            route::Table::build(matches.filter_map(|(index, draft)| Some((index, draft.matched.as_ref()?))));
+        for clash in clashes {
+            report(clash, &elements, &drafts);
+        }
+        let mut accepted: Vec<Rc<str>> = drafts
+            .iter()
+            .flat_map(|draft| draft.accepted.iter().cloned())
+            .collect();
+        accepted.sort_unstable();
+        accepted.dedup();
+        Some(Self {
+            compiled: drafts.into_iter().map(|draft| draft.route).collect(),
+            table,
+            accepted,
+        })
+    }
+
+    /// A provider that no route accepts is a mistake more often than not.
+    fn warn_of_idle(&self, section: &Section<'_>, providers: &identity::Providers) {
+        let Some(field) = section.get("jwt").filter(|_| self.compiled.is_some()) else {
+            return;
+        };
+        for name in providers
+            .names()
+            .iter()
+            .filter(|name| !self.accepted.contains(name))
+        {
+            field.warn(format!("no route accepts the provider {}", quoted(name)), "");
+        }
+    }
+}
+
+impl<'d> Draft<'d> {
+    fn read(field: &Field<'d>, providers: &identity::Providers, defaults: Option<&Defaults>) -> Self {
+        let mut draft = Self {
+            place: field.place.clone(),
+            name: None,
+            matched: None,
+            route: None,
+            accepted: Vec::new(),
+        };
+        let Some(section) = field.section(&ROUTE) else {
+            return draft;
+        };
+        draft.name = section.get("name").and_then(|name| name.name());
+        let mode = mode(&section);
+        draft.matched = section.get("match").and_then(|field| route::config::read(&field));
+        let authentication = section
+            .get("authentication")
+            .and_then(|field| identity::read_authentication(&field, providers));
+        // With faults in `defaults`, the route's own sections are read all the same.
+        let rules = defaults
+            .cloned()
+            .unwrap_or_default()
+            .replaced(&section, providers);
+        if let Some(authentication) = &authentication {
+            draft.accepted = authentication.accepted(providers);
+        }
+        if let (Some(rules), Some(_)) = (&rules, &authentication) {
+            refuse_unreachable(&section, &rules.authorization, &draft.accepted);
+        }
+        if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {
+            refuse_methods(&section, &rules.request, matched);
+        }
+        draft.route = (|| {
+            let rules = rules?;
+            Some(Route {
+                name: draft.name?.into(),
+                mode: mode?,
+                needs_address: rules.authorization.needs_address() || rules.rate_limit.needs_address(),
+                request: rules.request,
+                body: rules.body,
+                authentication: authentication?,
+                authorization: rules.authorization,
+                rate_limit: rules.rate_limit,
+            })
+        })();
+        draft
+    }
+
+    fn called(&self) -> String {
+        self.name.map_or_else(
+            || self.place.clone(),
+            |name| format!("{} ({})", quoted(name), self.place),
+        )
+    }
+}
+
+/// A rule that asks for what no caller of the route can have.
+fn refuse_unreachable(section: &Section<'_>, rules: &Authorization, accepted: &[Rc<str>]) {
+    let own = section.get("authorization");
+    for fault in rules.unreachable(accepted) {
+        let rule = quoted(&fault.rule);
+        let message = match fault.provider {
+            Some(provider) => format!(
+                "the rule {rule} asks for a token of {}, which this route does not accept, so it can never match",
+                quoted(&provider)
+            ),
+            None => {
+                format!("the rule {rule} asks for a token and the route is `open`, so it can never match")
+            }
+        };
+        match &own {
+            Some(field) => field.error(
+                message,
+                "take the rule out, or change the route's `authentication`",
+            ),
+            None => section.error(
+                format!("{message} (it stands in `defaults.authorization`)"),
+                "write an `authorization` for this route, such as `{defaultAction: Allow}`",
+            ),
+        }
+    }
+}
+
+/// A method that `match` names and `request.methods` refuses.
+fn refuse_methods(section: &Section<'_>, request: &shape::Limits, matched: &Match) {
+    let refused = |method: &&Box<str>| !request.methods.iter().any(|allowed| **allowed == ***method);
+    for method in matched.methods.iter().filter(refused) {
+        section.error(
+            format!(
+                "`match.methods` takes {} and `request.methods` refuses it",
+                quoted(method)
+            ),
+            "name it in both or in neither",
+        );
+    }
+}
+
+fn refuse_doubled_names(elements: &[Field<'_>], drafts: &[Draft<'_>]) {
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    for (element, draft) in elements.iter().zip(drafts) {
+        let Some(name) = draft.name else { continue };
+        if let Some(first) = seen.get(name) {
+            element.error(
+                format!("two routes are named {}; the first is {first}", quoted(name)),
+                "give each route a name of its own",
+            );
+        } else {
+            seen.insert(name, &draft.place);
+        }
+    }
+}
+
+fn report(clash: Clash, elements: &[Field<'_>], drafts: &[Draft<'_>]) {
+    let called = |index: usize| drafts.get(index).map(Draft::called).unwrap_or_default();
+    let (at, message, help) = match clash {
+        Clash::Tie(first, second) => (
+            second,
+            format!(
+                "ties with the route {}: one request can match both, and neither is more specific",
+                called(first)
+            ),
+            "make one more specific: by host, path, headers or methods".to_owned(),
+        ),
+        Clash::Covered(route, by) => (
+            route,
+            format!(
+                "can never match: the route {} takes every request for it",
+                called(by)
+            ),
+            "`PathPrefix: /` takes every path and leaves the more specific routes theirs".to_owned(),
+        ),
+        Clash::Crowded(route) => (
+            route,
+            format!(
+                "more than {} routes have this host and path",
+                limits::ROUTE_VARIANTS
+            ),
+            "they are tried one after the other; tell them apart by host or path".to_owned(),
+        ),
+        Clash::Expressions(route) => (
+            route,
+            format!(
+                "more than {} routes have a regular expression",
+                limits::ROUTE_PATTERNS
+            ),
+            "they are tried one after the other; most can be a `Template` or a `PathPrefix`".to_owned(),
+        ),
+    };
+    if let Some(element) = elements.get(at) {
+        element.error(message, help);
+    }
+}

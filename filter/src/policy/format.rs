@@ -1,0 +1,143 @@
+//! Which keys does the document have? The outermost shapes; each guard has its own below them.
+
+use super::pending::{identity, rate_limit};
+use crate::document::{Default, Key, Shape};
+use crate::guards::access::AUTHORIZATION;
+use crate::guards::route::MATCH;
+use crate::guards::shape::REQUEST;
+use crate::{audit, redaction};
+
+const REQUEST_KEY: Key = Key::new(
+    "request",
+    "map",
+    Default::Is("that of `defaults`, or else the defaults of its keys"),
+    "What a request may look like.",
+)
+.nested(&REQUEST);
+
+const AUTHORIZATION_KEY: Key = Key::new(
+    "authorization",
+    "map",
+    Default::Is("that of `defaults`, or else whoever was authenticated may"),
+    "Who may.",
+)
+.nested(&AUTHORIZATION);
+
+const RATE_LIMIT_KEY: Key = Key::new(
+    "rateLimit",
+    "map",
+    Default::Is("that of `defaults`, or else no limit"),
+    "How often.",
+)
+.nested(&rate_limit::RATE_LIMIT);
+
+const MODE_KEY: Key = Key::new(
+    "mode",
+    "`Enforce` or `Shadow`",
+    Default::Is("`Enforce`"),
+    "`Shadow` decides, counts and audits as usual and then lets the request pass. It stands on the document, on a route and on a \
+     rule; the outermost Shadow wins.",
+);
+
+/// The document.
+pub static POLICY: Shape = Shape {
+    name: "the document",
+    about: "A policy is one document.",
+    keys: &[
+        Key::new(
+            "apiVersion",
+            "`portcullis/v1`",
+            Default::Required,
+            "The version of this format.",
+        ),
+        Key::new(
+            "kind",
+            "`GatewayPolicy`",
+            Default::Required,
+            "The kind of document.",
+        ),
+        Key::new(
+            "name",
+            "name",
+            Default::Required,
+            "The policy's name in audit events and metrics.",
+        ),
+        MODE_KEY,
+        Key::new(
+            "jwt",
+            "map",
+            Default::Is("none"),
+            "Who issues tokens, and what a token must be to hold.",
+        )
+        .nested(&identity::JWT),
+        Key::new("apiKeyAuth", "map", Default::NotBuilt("use `jwt`"), "API keys."),
+        Key::new(
+            "defaults",
+            "map",
+            Default::Is("none"),
+            "Sections for the routes that have none of their own.",
+        )
+        .nested(&DEFAULTS),
+        Key::new(
+            "routes",
+            "list of maps",
+            Default::Required,
+            "What can be reached, and by whom. A request that no route takes is `404`.",
+        )
+        .nested(&ROUTE),
+        Key::new(
+            "redaction",
+            "map",
+            Default::Is("the built-in set"),
+            "What is never written down.",
+        )
+        .nested(&redaction::REDACTION),
+        Key::new(
+            "audit",
+            "map",
+            Default::Is("refused requests"),
+            "What is written down.",
+        )
+        .nested(&audit::AUDIT),
+    ],
+};
+
+/// `defaults`
+pub(super) static DEFAULTS: Shape = Shape {
+    name: "defaults",
+    about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
+            merged. `authentication` has no default: every route names its own.",
+    keys: &[REQUEST_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY],
+};
+
+/// `routes[]`
+pub(super) static ROUTE: Shape = Shape {
+    name: "routes[]",
+    about: "What can be reached, and what it takes.",
+    keys: &[
+        Key::new(
+            "name",
+            "name",
+            Default::Required,
+            "The route's name in audit events. Each name once.",
+        ),
+        MODE_KEY,
+        Key::new(
+            "match",
+            "map",
+            Default::Required,
+            "Which requests the route takes; `{}` takes every one.",
+        )
+        .nested(&MATCH),
+        Key::new(
+            "authentication",
+            "map",
+            Default::Required,
+            "Who is asked for. An open route says so, and why.",
+        )
+        .nested(&identity::AUTHENTICATION),
+        REQUEST_KEY,
+        AUTHORIZATION_KEY,
+        RATE_LIMIT_KEY,
+    ],
+};
