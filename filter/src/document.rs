@@ -59,6 +59,7 @@ impl Key {
     }
 
     /// A key whose value (or each element of whose list) is a map.
+    #[must_use]
     pub const fn nested(self, shape: &'static Shape) -> Self {
         Self {
             shape: Some(shape),
