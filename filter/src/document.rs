@@ -6,8 +6,13 @@
 use core::fmt::Write as _;
 use core::ops::RangeInclusive;
 
+use std::rc::Rc;
+
+use regex_lite::{Regex, RegexBuilder};
+
 use crate::json::Json;
 use crate::problem::Problems;
+use crate::{http, limits};
 
 /// The keys of one map of the format, and what a reader should know of each. The reference is printed from these.
 #[derive(Debug)]
@@ -92,6 +97,15 @@ impl<'d> Field<'d> {
     pub fn root(value: &'d Json, problems: &'d Problems) -> Self {
         Self {
             place: String::new(),
+            value,
+            problems,
+        }
+    }
+
+    /// A value that stands at `place`, for a reader of one section alone.
+    pub fn at(place: &str, value: &'d Json, problems: &'d Problems) -> Self {
+        Self {
+            place: place.to_owned(),
             value,
             problems,
         }
@@ -299,6 +313,52 @@ impl<'d> Field<'d> {
         Some(texts)
     }
 
+    /// A header name, in lower case. Pseudo headers are not header names.
+    pub fn header_name(&self) -> Option<Rc<str>> {
+        let name = self.text()?.to_ascii_lowercase();
+        if http::is_field_name(&name) {
+            return Some(name.into());
+        }
+        self.error(
+            format!("{} is not a header name", quoted(&name)),
+            "letters, digits and dashes",
+        );
+        None
+    }
+
+    /// A list of header names, in lower case, none doubled.
+    pub fn header_names(&self) -> Option<Vec<Rc<str>>> {
+        let mut names: Vec<Rc<str>> = Vec::new();
+        for element in self.list()? {
+            let Some(name) = element.header_name() else {
+                continue;
+            };
+            if names.contains(&name) {
+                element.error(format!("{} stands twice", quoted(&name)), "");
+            } else {
+                names.push(name);
+            }
+        }
+        Some(names)
+    }
+
+    /// A regular expression that matches a whole text, never a part of it.
+    pub fn pattern(&self) -> Option<Regex> {
+        let text = self.text()?;
+        // The bare pattern is compiled first: `a)|(b` is refused here and cannot break out of the group below.
+        let whole = RegexBuilder::new(text)
+            .size_limit(limits::PATTERN_BYTES)
+            .build()
+            .and_then(|_| {
+                RegexBuilder::new(&format!("^(?:{text})$"))
+                    .size_limit(limits::PATTERN_BYTES)
+                    .build()
+            });
+        whole
+            .map_err(|error| self.error(format!("not a regular expression: {error}"), ""))
+            .ok()
+    }
+
     /// The map, opened against `shape`.
     pub fn section(&self, shape: &'static Shape) -> Option<Section<'d>> {
         Section::open(self, shape)
@@ -449,18 +509,20 @@ pub fn suggestion(word: &str, known: &[&str]) -> Option<String> {
     let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
     let (distance, best) = known
         .iter()
-        .map(|candidate| {
-            (
-                distance(
-                    &word,
-                    &candidate.chars().flat_map(char::to_lowercase).collect::<Vec<_>>(),
-                ),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance_to(&word, candidate), candidate))
         .min()?;
     let near = distance <= 2.max(best.len() / 4) && distance < best.len();
     near.then(|| format!("did you mean `{best}`?"))
+}
+
+/// How far `word` (lower case) is from `candidate`; its beginning is as near as a typing mistake.
+fn distance_to(word: &[char], candidate: &str) -> usize {
+    let candidate: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
+    if word.len() > 3 && candidate.starts_with(word) {
+        1
+    } else {
+        distance(word, &candidate)
+    }
 }
 
 /// Levenshtein's distance, one row at a time.
@@ -487,13 +549,13 @@ fn distance(a: &[char], b: &[char]) -> usize {
 
 fn show_duration(nanos: u64) -> String {
     for (unit, scale) in [
-        ("d", 86_400_000_000_000),
+        ("d", 86_400_000_000_000_u64),
         ("h", 3_600_000_000_000),
         ("m", 60_000_000_000),
         ("s", 1_000_000_000),
     ] {
-        if nanos >= scale && nanos % scale == 0 {
-            return format!("{}{unit}", nanos / scale);
+        if nanos >= scale && nanos.is_multiple_of(scale) {
+            return format!("{}{unit}", nanos.checked_div(scale).unwrap_or(0));
         }
     }
     format!("{}ms", nanos / 1_000_000)

@@ -1,0 +1,116 @@
+//! `impl Host`: one host call a method.
+
+use core::num::NonZeroU32;
+
+use super::raw;
+use crate::host::{Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
+use crate::http::head::serialize;
+use crate::time::Timestamp;
+
+/// The proxy that loaded us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proxy;
+
+fn failed(call: &'static str) -> impl Fn(u32) -> HostError {
+    move |status| HostError { call, status }
+}
+
+impl SharedData for Proxy {
+    fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        match raw::shared(key) {
+            Ok((value, cas)) => Ok(NonZeroU32::new(cas).map(|cas| (value, Cas(cas)))),
+            Err(raw::NOT_FOUND) => Ok(None),
+            Err(status) => Err(failed("get_shared_data")(status)),
+        }
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
+        match raw::set_shared(key, value, cas.map_or(0, |cas| cas.0.get())) {
+            Ok(()) => Ok(Swap::Done),
+            Err(raw::CAS_MISMATCH) => Ok(Swap::Lost),
+            Err(status) => Err(failed("set_shared_data")(status)),
+        }
+    }
+}
+
+impl Verifier for Proxy {
+    /// Envoy's `verify_signature` (host-facts §1): a protobuf of hash name (1), SPKI DER (2), signature (3) and text (4) in, `result`
+    /// (1) out. A host without it answers NotFound; anything but a plain yes or no is no answer.
+    fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict {
+        let size = [hash.len(), spki.len(), signature.len(), text.len(), 32].iter().fold(0_usize, |a, b| a.saturating_add(*b));
+        let mut argument = Vec::with_capacity(size);
+        for (number, value) in [(1, hash.as_bytes()), (2, spki), (3, signature), (4, text)] {
+            push_field(number, value, &mut argument);
+        }
+        match raw::foreign("verify_signature", &argument) {
+            Ok(answer) if answer.starts_with(&[0x08, 1]) => Verdict::Valid,
+            // The host knows the function and did not say yes: a wrong signature, or a key that it cannot use.
+            Ok(_) => Verdict::Invalid,
+            Err(_) => Verdict::Unavailable,
+        }
+    }
+}
+
+/// A length-delimited protobuf field with a number below 16.
+fn push_field(number: u8, value: &[u8], out: &mut Vec<u8>) {
+    out.push(number << 3 | 2);
+    let mut length = value.len();
+    while length >= 0x80 {
+        out.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
+        length >>= 7;
+    }
+    out.push(u8::try_from(length).unwrap_or(0));
+    out.extend_from_slice(value);
+}
+
+impl Host for Proxy {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        raw::time().map(Timestamp::from_nanos).map_err(failed("get_current_time_nanoseconds"))
+    }
+
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        raw::headers(raw::REQUEST_HEADERS).map_err(failed("get_header_map_pairs"))
+    }
+
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        raw::replace_header(raw::REQUEST_HEADERS, name, value).map_err(failed("replace_header_map_value"))
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        raw::remove_header(raw::REQUEST_HEADERS, name).map_err(failed("remove_header_map_value"))
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        match raw::property(path.join("\0").as_bytes()) {
+            Ok(value) => Ok(Some(value)),
+            Err(raw::NOT_FOUND) => Ok(None),
+            Err(status) => Err(failed("get_property")(status)),
+        }
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        raw::set_property(name.as_bytes(), value).map_err(failed("set_property"))
+    }
+
+    fn respond(&self, response: &LocalResponse) -> Result<(), HostError> {
+        let headers = serialize(response.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let grpc_status = i32::try_from(response.grpc_status).unwrap_or(2);
+        raw::respond(u32::from(response.status), response.details, &headers, &response.body, grpc_status)
+            .map_err(failed("send_local_response"))
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        let level = match level {
+            Level::Debug => 1,
+            Level::Info => 2,
+            Level::Warn => 3,
+            Level::Error => 4,
+        };
+        raw::log(level, line);
+    }
+
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
+    }
+}

@@ -1,0 +1,58 @@
+//! Plugin life: a configuration comes in, a gateway stands or the host is told no.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use super::host::Proxy;
+use super::raw;
+use super::stream::HttpStream;
+use crate::gateway::Gateway;
+use crate::host::{Host, Level};
+
+/// One plugin configuration on one thread.
+#[derive(Default)]
+pub(super) struct Root {
+    gateway: Option<Rc<Gateway>>,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    /// A pure function of the bytes as far as the answer goes: Envoy takes a plugin that the main thread accepts and a worker
+    /// refuses out of the path, in silence (host-facts §0.1). What can differ between threads is inside [`Gateway::start`] and refuses
+    /// requests.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let document = raw::buffer(raw::PLUGIN_CONFIGURATION).unwrap_or_default();
+        match Gateway::start(&document, seed(), &Proxy) {
+            Ok(gateway) => {
+                self.gateway = Some(Rc::new(gateway));
+                true
+            }
+            Err(problems) => {
+                Proxy.log(Level::Error, &format!("portcullis: the policy is refused, {} problems", problems.len()));
+                for problem in problems {
+                    Proxy.log(Level::Error, &format!("portcullis: {problem}"));
+                }
+                false
+            }
+        }
+    }
+
+    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpStream::new(self.gateway.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// Sixteen random bytes. The standard library seeds its hasher from the host's `random_get`; the hasher's output under that key is
+/// random to anyone without it.
+fn seed() -> [u8; 16] {
+    let half = || RandomState::new().build_hasher().finish();
+    (u128::from(half()) << 64 | u128::from(half())).to_le_bytes()
+}

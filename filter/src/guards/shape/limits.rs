@@ -1,0 +1,113 @@
+//! How large may a request be, which methods and headers may it have? One [`Limits`] a route.
+
+use std::rc::Rc;
+
+use regex_lite::Regex;
+
+use super::Wellformed;
+use crate::decision::{Advice, Detail, Reason, Refusal};
+use crate::http::Head;
+
+/// The compiled `request` section, but for the body.
+#[derive(Debug)]
+pub struct Limits {
+    /// Methods that may come.
+    pub methods: Vec<String>,
+    /// The same, as `Allow` tells them.
+    pub allow: Rc<str>,
+    /// Bytes of the path without query.
+    pub path_bytes: u64,
+    /// Bytes of the query without `?`.
+    pub query_bytes: u64,
+    /// Header fields, pseudo headers not counted.
+    pub headers: u64,
+    /// Bytes of all names and values.
+    pub header_bytes: u64,
+    /// Headers that must stand once.
+    pub required: Vec<RequiredHeader>,
+    /// Headers that may not stand.
+    pub forbidden: Vec<Rc<str>>,
+    /// Headers that are taken off.
+    pub stripped: Vec<Rc<str>>,
+}
+
+/// A header that must stand once, and what it must look like.
+#[derive(Debug)]
+pub struct RequiredHeader {
+    /// Lower case.
+    pub name: Rc<str>,
+    /// Matches the whole value.
+    pub pattern: Option<Regex>,
+}
+
+impl Limits {
+    /// Cheap checks first. Nothing is read of a header but its name and length until the number and size are known to be in bounds.
+    pub fn check(&self, head: &Head, request: &Wellformed<'_>) -> Result<(), Refusal> {
+        if !self
+            .methods
+            .iter()
+            .any(|method| method.as_bytes() == request.method())
+        {
+            return Err(Refusal::new(Reason::MethodNotAllowed).advise(Advice::Allow(self.allow.clone())));
+        }
+        let path = request.path();
+        within(
+            Reason::UriTooLong,
+            "bytes of path",
+            path.raw().len(),
+            self.path_bytes,
+        )?;
+        within(
+            Reason::UriTooLong,
+            "bytes of query",
+            path.query().map_or(0, <[u8]>::len),
+            self.query_bytes,
+        )?;
+        within(Reason::HeadersTooLarge, "headers", head.len(), self.headers)?;
+        within(
+            Reason::HeadersTooLarge,
+            "bytes of headers",
+            head.size(),
+            self.header_bytes,
+        )?;
+        for name in &self.forbidden {
+            if head.fields().any(|(sent, _)| super::passes_for(sent, name)) {
+                return Err(Refusal::because(
+                    Reason::HeaderForbidden,
+                    Detail::Named("header", name.clone()),
+                ));
+            }
+        }
+        self.required.iter().try_for_each(|header| header.check(head))
+    }
+}
+
+impl RequiredHeader {
+    fn check(&self, head: &Head) -> Result<(), Refusal> {
+        let value = head.only(&self.name).ok().flatten();
+        let good = match (&self.pattern, value) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(pattern), Some(value)) => {
+                core::str::from_utf8(value).is_ok_and(|value| pattern.is_match(value))
+            }
+        };
+        if good {
+            Ok(())
+        } else {
+            Err(Refusal::because(
+                Reason::HeaderMissing,
+                Detail::Named("header", self.name.clone()),
+            ))
+        }
+    }
+}
+
+fn within(reason: Reason, what: &'static str, got: usize, limit: u64) -> Result<(), Refusal> {
+    let got = u64::try_from(got).unwrap_or(u64::MAX);
+    if got <= limit {
+        Ok(())
+    } else {
+        Err(Refusal::because(reason, Detail::Over { what, got, limit }))
+    }
+}

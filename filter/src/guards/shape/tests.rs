@@ -1,0 +1,187 @@
+use super::{Limits, RequiredHeader, examine, passes_for};
+use crate::decision::{Advice, Reason};
+use crate::document::Field;
+use crate::http::{Head, head::serialize};
+use crate::json::Json;
+use crate::problem::Problems;
+use crate::testing::test;
+
+fn head(method: &str, target: &str, fields: &[(&str, &[u8])]) -> Head {
+    let pseudo: [(&str, &[u8]); 3] = [
+        (":method", method.as_bytes()),
+        (":authority", b"api.example.com"),
+        (":path", target.as_bytes()),
+    ];
+    let all: Vec<_> = pseudo
+        .iter()
+        .chain(fields)
+        .map(|(name, value)| (name.as_bytes(), *value))
+        .collect();
+    Head::parse(serialize(all.into_iter())).unwrap()
+}
+
+fn check(limits: &Limits, head: &Head) -> Result<(), Reason> {
+    limits
+        .check(head, &examine(head).map_err(|r| r.reason)?)
+        .map_err(|refusal| refusal.reason)
+}
+
+#[test]
+fn limits_in_rows() {
+    let source = RequiredHeader {
+        name: "x-source".into(),
+        pattern: Some(regex_lite::Regex::new("^(?:web|app)$").unwrap()),
+    };
+    let limits = Limits {
+        path_bytes: 8,
+        query_bytes: 4,
+        headers: 3,
+        header_bytes: 120,
+        required: vec![source],
+        forbidden: vec!["x-internal".into()],
+        ..Limits::default()
+    };
+    let web: (&str, &[u8]) = ("x-source", b"web");
+    let long = [b'a'; 100];
+    for (method, target, fields, expected) in [
+        ("GET", "/2345678?123", vec![web], Ok(())),
+        ("get", "/", vec![web], Err(Reason::MethodNotAllowed)),
+        ("TRACE", "/", vec![web], Err(Reason::MethodNotAllowed)),
+        ("G ET", "/", vec![web], Err(Reason::MalformedRequest)),
+        ("", "/", vec![web], Err(Reason::MalformedRequest)),
+        ("GET", "/23456789", vec![web], Err(Reason::UriTooLong)),
+        ("GET", "/?12345", vec![web], Err(Reason::UriTooLong)),
+        (
+            "GET",
+            "/",
+            vec![web, ("a", b""), ("b", b""), ("c", b"")],
+            Err(Reason::HeadersTooLarge),
+        ),
+        ("GET", "/", vec![web, ("a", &long)], Err(Reason::HeadersTooLarge)),
+        ("GET", "/", vec![], Err(Reason::HeaderMissing)),
+        (
+            "GET",
+            "/",
+            vec![("x-source", b"webx")],
+            Err(Reason::HeaderMissing),
+        ),
+        (
+            "GET",
+            "/",
+            vec![("x-source", b"web\xff")],
+            Err(Reason::HeaderMissing),
+        ),
+        ("GET", "/", vec![web, web], Err(Reason::HeaderMissing)),
+        (
+            "GET",
+            "/",
+            vec![web, ("x-internal", b"")],
+            Err(Reason::HeaderForbidden),
+        ),
+        (
+            "GET",
+            "/",
+            vec![web, ("x_internal", b"1")],
+            Err(Reason::HeaderForbidden),
+        ),
+        ("GET", "/a//b", vec![web], Err(Reason::PathAmbiguous)),
+        ("GET", "*", vec![web], Err(Reason::PathInvalid)),
+    ] {
+        assert_eq!(
+            check(&limits, &head(method, target, &fields)),
+            expected,
+            "{method} {target} {fields:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_method_is_told_the_others() {
+    let limits = Limits {
+        methods: vec!["GET".into()],
+        allow: "GET".into(),
+        ..Limits::default()
+    };
+    let head = head("POST", "/", &[]);
+    let refusal = limits.check(&head, &examine(&head).unwrap()).unwrap_err();
+    assert_eq!(refusal.advice, Advice::Allow("GET".into()));
+}
+
+#[test]
+fn spellings_that_pass_for_ours() {
+    for (sent, passes) in [
+        ("x-user", true),
+        ("x_user", true),
+        ("X-User", true),
+        ("x-users", false),
+        ("x-use", false),
+        ("x.user", false),
+        ("", false),
+    ] {
+        assert_eq!(passes_for(sent.as_bytes(), "x-user"), passes, "{sent}");
+    }
+}
+
+#[test]
+fn what_a_user_may_not_write() {
+    for (document, problem) in [
+        (
+            r#"{"methods":[]}"#,
+            "request.methods: an empty list · help: write at least one element or leave the key out",
+        ),
+        (
+            r#"{"methods":["get"]}"#,
+            "request.methods: `get` is not a method · help: methods are written in upper case: `GET`",
+        ),
+        (
+            r#"{"maxHeaders":0}"#,
+            "request.maxHeaders: expected a whole number from 1 to 512",
+        ),
+        (
+            r#"{"maxHeaders":5.5}"#,
+            "request.maxHeaders: expected a whole number from 1 to 512",
+        ),
+        (
+            r#"{"maxPathBytes":4096}"#,
+            "request.maxPathBytes: expected a size such as `64Ki` or `1Mi`, found a number · help: write it as a string with its unit",
+        ),
+        (
+            r#"{"maxPathBytes":"1Gi"}"#,
+            "request.maxPathBytes: expected 1B to 65536B",
+        ),
+        (
+            r#"{"maxPath":"1Ki"}"#,
+            "request: unknown field `maxPath` · help: did you mean `maxPathBytes`?",
+        ),
+        (
+            r#"{"requiredHeaders":[{"name":"a","pattern":"a)|(b"}]}"#,
+            "request.requiredHeaders[0].pattern: not a regular expression: found closing ')' without matching '('",
+        ),
+        (
+            r#"{"requiredHeaders":[{"name":"a b"}]}"#,
+            "request.requiredHeaders[0].name: `a b` is not a header name · help: letters, digits and dashes",
+        ),
+        (
+            r#"{"forbiddenHeaders":["X-A","x-a"]}"#,
+            "request.forbiddenHeaders[1]: `x-a` stands twice",
+        ),
+        (
+            r#"{"forbiddenHeaders":["a"],"requiredHeaders":[{"name":"A"}]}"#,
+            "request: `a` is required and forbidden · help: keep one of the two",
+        ),
+        (
+            r#"{"body":{"maxBytes":"-1B"}}"#,
+            "request.body.maxBytes: expected a size such as `64Ki` or `1Mi`, found `-1B`",
+        ),
+        (
+            r#"{"body":{"contentTypes":["json"]}}"#,
+            "request.body.contentTypes: `json` is not a media type · help: write `application/json`, without parameters",
+        ),
+    ] {
+        let json: Json = serde_json::from_str(document).unwrap();
+        let problems = Problems::new();
+        super::read(&Field::at("request", &json, &problems));
+        let found: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
+        assert_eq!(found, [problem], "{document}");
+    }
+}
