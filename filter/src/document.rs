@@ -64,6 +64,7 @@ impl Key {
     }
 
     /// A key whose value (or each element of whose list) is a map.
+    #[must_use]
     pub const fn nested(self, shape: &'static Shape) -> Self {
         Self {
             shape: Some(shape),
@@ -563,13 +564,13 @@ fn distance(a: &[char], b: &[char]) -> usize {
 
 fn show_duration(nanos: u64) -> String {
     for (unit, scale) in [
-        ("d", 86_400_000_000_000),
+        ("d", 86_400_000_000_000_u64),
         ("h", 3_600_000_000_000),
         ("m", 60_000_000_000),
         ("s", 1_000_000_000),
     ] {
-        if nanos >= scale && nanos % scale == 0 {
-            return format!("{}{unit}", nanos / scale);
+        if nanos >= scale && nanos.is_multiple_of(scale) {
+            return format!("{}{unit}", nanos.checked_div(scale).unwrap_or(0));
         }
     }
     format!("{}ms", nanos / 1_000_000)
