@@ -49,3 +49,21 @@ pub const ROUTE_PATTERNS: usize = 64;
 pub const ROUTE_VARIANTS: usize = 64;
 /// Pairs of routes that are told to be in each other's way.
 pub const ROUTE_CLASHES: usize = 1000;
+/// Rules of one `rateLimit` section. Each costs a read and a write of shared data a request (about 2 µs under Envoy).
+pub const RATE_RULES: usize = 16;
+/// Parts of one rule's `by`. There are seven kinds; two headers or claims more leave room.
+pub const RATE_KEY_PARTS: usize = 9;
+/// Shortest time between two requests of a rate, in nanoseconds: a million a second, which is beyond what one worker serves.
+pub const RATE_INTERVAL_MIN: u64 = 1_000;
+/// Longest time that a whole burst may take to come back, in nanoseconds: 31 days. Ten thousand times shorter than the clock's range,
+/// so that no sum of a time and a burst overflows.
+pub const RATE_DRAIN_MAX: u64 = 31 * 86_400 * 1_000_000_000;
+/// How far the clocks of two workers may lie apart, in nanoseconds: what one may be held up between reading the clock and
+/// writing a bucket (a throttled container: some hundred milliseconds). A bucket that is further ahead than this means that the
+/// clock was set back.
+pub const RATE_CLOCK_APART: u64 = 2 * 1_000_000_000;
+/// Slots of the limiter's table in shared data, of sixteen keys each: 262,144 keys in about 7 MiB (see `rate_limit/table.rs`).
+pub const RATE_SLOTS: u32 = 16_384;
+/// How often a write that another worker overtook is tried again before the request is refused. Two workers that do nothing
+/// else lose 15 to 60 of 100, so 64 lost in a row means that something is wrong.
+pub const RATE_TRIES: u32 = 64;

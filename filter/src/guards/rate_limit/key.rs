@@ -1,0 +1,174 @@
+//! Whose bucket is it? The parts of a key, hashed so that no client can choose whose bucket it shares.
+
+use core::hash::Hasher as _;
+use core::net::IpAddr;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use super::Facts;
+use crate::json::Json;
+
+/// One part of a rule's `by`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The client's address: an IPv4 address whole, an IPv6 address by its /64, which is what one subscriber gets.
+    ClientIp,
+    /// `sub`, within its issuer.
+    Subject,
+    /// `client_id` or `azp`, within its issuer.
+    Client,
+    /// The route's name.
+    Route,
+    /// The method.
+    Method,
+    /// Every value of a header (lower-case name), in order, as bytes.
+    Header(Box<str>),
+    /// A claim, within its issuer; nested by dots.
+    Claim(Box<str>),
+}
+
+/// A key's place in the table: which slot, by a number to be scaled to how many there are, and which tag within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Uniform over all of `u64`.
+    pub place: u64,
+    /// Uniform, and independent of `place`.
+    pub tag: u64,
+}
+
+/// Hashes a rule's `scope` and the parts of its key under `seed` (SipHash-2-4, 128 bit).
+///
+/// Every piece stands behind its kind and its length, so two different keys are two different texts. What a request lacks
+/// counts as lacking, which is no value that a request could have: all that lack it share one bucket.
+pub(super) fn bucket(seed: &[u8; 16], scope: &[u8], by: &[Part], facts: &Facts<'_>) -> Bucket {
+    let mut key = Key(SipHasher24::new_with_key(seed));
+    key.piece(scope);
+    for part in by {
+        key.part(part, facts);
+    }
+    let (place, tag) = key.0.finish128().as_u64();
+    Bucket { place, tag }
+}
+
+struct Key(SipHasher24);
+
+impl Key {
+    fn part(&mut self, part: &Part, facts: &Facts<'_>) {
+        let (caller, issuer) = (facts.caller, facts.caller.issuer());
+        match part {
+            Part::ClientIp => {
+                self.kind(1);
+                self.address(facts.client_address);
+            }
+            Part::Subject => {
+                self.kind(2);
+                self.optional(issuer);
+                self.optional(caller.subject());
+            }
+            Part::Client => {
+                self.kind(3);
+                self.optional(issuer);
+                self.optional(caller.client());
+            }
+            Part::Route => {
+                self.kind(4);
+                self.piece(facts.route.as_bytes());
+            }
+            Part::Method => {
+                self.kind(5);
+                self.piece(facts.head.method());
+            }
+            Part::Header(name) => {
+                self.kind(6);
+                self.piece(name.as_bytes());
+                for value in facts.head.all(name) {
+                    self.kind(1);
+                    self.piece(value);
+                }
+                self.kind(0);
+            }
+            Part::Claim(name) => {
+                self.kind(7);
+                self.optional(issuer);
+                self.piece(name.as_bytes());
+                self.json(
+                    caller
+                        .token()
+                        .and_then(|token| token.claim(name))
+                        .unwrap_or(&Json::Null),
+                );
+            }
+        }
+    }
+
+    fn address(&mut self, address: Option<IpAddr>) {
+        // An IPv4 client that comes in through an IPv6 socket is the same client.
+        match address.map(|address| address.to_canonical()) {
+            None => self.kind(0),
+            Some(IpAddr::V4(address)) => {
+                self.kind(4);
+                self.0.write(&address.octets());
+            }
+            Some(IpAddr::V6(address)) => {
+                self.kind(6);
+                self.0.write(&(address.to_bits() >> 64).to_le_bytes());
+            }
+        }
+    }
+
+    /// Recursion is bounded by the depth of the token's JSON.
+    fn json(&mut self, value: &Json) {
+        match value {
+            Json::Null => self.kind(0),
+            Json::Bool(value) => {
+                self.kind(1);
+                self.kind(u8::from(*value));
+            }
+            Json::Integer(value) => {
+                self.kind(2);
+                self.0.write(&value.to_le_bytes());
+            }
+            Json::Number(value) => {
+                self.kind(3);
+                self.0.write(&value.to_le_bytes());
+            }
+            Json::Text(text) => {
+                self.kind(4);
+                self.piece(text.as_bytes());
+            }
+            Json::List(list) => {
+                self.kind(5);
+                self.count(list.len());
+                for value in list {
+                    self.json(value);
+                }
+            }
+            Json::Map(fields) => {
+                self.kind(6);
+                self.count(fields.len());
+                for (name, value) in fields {
+                    self.piece(name.as_bytes());
+                    self.json(value);
+                }
+            }
+        }
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        self.kind(u8::from(text.is_some()));
+        self.piece(text.unwrap_or_default().as_bytes());
+    }
+
+    fn piece(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.write(bytes);
+    }
+
+    fn count(&mut self, count: usize) {
+        self.0.write(&(count as u64).to_le_bytes());
+    }
+
+    fn kind(&mut self, kind: u8) {
+        self.0.write(&[kind]);
+    }
+}

@@ -1,0 +1,295 @@
+//! What does one slot of the table know? Sixteen keys, and how much the keys that had to go had spent.
+//!
+//! A slot never forgets what was spent: the TAT of a key that is dropped raises a *floor*, and a key that is not in the slot
+//! starts from the floor. So no key ever has more than its limit, however many keys there are; a flood of new keys
+//! through one slot is bounded by about [`WAYS`] times the rate. What it costs: newcomers to a crowded slot start with a bucket that
+//! is not full, and in the worst case wait for one interval.
+
+use super::gcra::{Outcome, Rate};
+use crate::limits;
+
+/// Keys in one slot.
+pub const WAYS: usize = 16;
+/// Bytes of one slot.
+pub const BYTES: usize = 8 * (LANES + 2 * WAYS);
+
+/// Floors in one slot.
+const LANES: usize = 4;
+/// A rule belongs to the first lane whose drain is not shorter than its own. A floor is raised by, and holds for, the rules of its
+/// lane only: the TAT of a rule with a thousand requests a day may lie a day ahead, and a newcomer to a rule with
+/// ten a second must not start from there. Rules of one lane drain about as slowly as each other.
+const LANE_DRAINS: [u64; LANES] = [
+    10_000_000_000,
+    600_000_000_000,
+    10_800_000_000_000,
+    limits::RATE_DRAIN_MAX,
+];
+/// The low bits of a tag are not the key's: two hold the lane, one says that the way is in use.
+const LANE_BITS: u64 = 0b011;
+const USED_BIT: u64 = 0b100;
+const KEY_BITS: u64 = !(LANE_BITS | USED_BIT);
+
+/// A slot as it is read from shared data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    floors: [u64; LANES],
+    ways: [Way; WAYS],
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Way {
+    tag: u64,
+    tat: u64,
+}
+
+/// The outcome of a charge, and whether the slot has changed and must be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// Whether the slot has changed.
+    pub dirty: bool,
+}
+
+impl Slot {
+    /// A slot that nobody has used.
+    pub const EMPTY: Self = Self {
+        floors: [0; LANES],
+        ways: [Way { tag: 0, tat: 0 }; WAYS],
+    };
+
+    /// Reads a slot: the floors, then tag and TAT of each way, 64 bit, little-endian. `None` if it has another length.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (floors, ways) = words.split_first_chunk::<LANES>()?;
+        let (pairs, odd) = ways.as_chunks::<2>();
+        let pairs: &[_; WAYS] = pairs.try_into().ok()?;
+        (rest.is_empty() && odd.is_empty()).then_some(Self {
+            floors: floors.map(u64::from_le_bytes),
+            ways: pairs.map(|[tag, tat]| Way {
+                tag: u64::from_le_bytes(tag),
+                tat: u64::from_le_bytes(tat),
+            }),
+        })
+    }
+
+    /// Writes what [`Slot::decode`] reads.
+    pub fn encode(&self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        let ways = self.ways.iter().flat_map(|way| [way.tag, way.tat]);
+        let words = self.floors.iter().copied().chain(ways);
+        for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Decides on a request of `cost` at `now` for the key `tag`, and notes what it spends.
+    pub fn charge(&mut self, tag: u64, rate: &Rate, now: u64, cost: u64) -> Charged {
+        let lane = lane(rate);
+        let lowered = self.lower_floor(lane, now);
+        let level = self.level(tag, lane);
+        let outcome = rate.take(level, now, cost);
+        let tat = match outcome {
+            // A refusal is not written, or a flood of refused newcomers would push out the others. But one that started from too far
+            // ahead is: it must not start from there again.
+            Outcome::Refused { tat, .. } if tat == level => {
+                return Charged {
+                    outcome,
+                    dirty: lowered,
+                };
+            }
+            Outcome::Taken { tat, .. } | Outcome::Refused { tat, .. } => tat,
+        };
+        self.put(tag, lane, tat);
+        Charged { outcome, dirty: true }
+    }
+
+    /// Gives back what a charge took that left `written`; see [`Rate::refund`]. Whether the slot has changed: a key that was dropped in the
+    /// meantime gets nothing.
+    pub fn refund(&mut self, tag: u64, rate: &Rate, written: u64, now: u64, cost: u64) -> bool {
+        let Some(way) = self.ways.iter_mut().find(|way| way.is(tag)) else {
+            return false;
+        };
+        let tat = rate.refund(way.tat, written, now, cost);
+        let changed = tat != way.tat;
+        way.tat = tat;
+        changed
+    }
+
+    /// Where the key stands: its own TAT, or the floor of its lane.
+    fn level(&self, tag: u64, lane: usize) -> u64 {
+        let own = self.ways.iter().find(|way| way.is(tag)).map(|way| way.tat);
+        own.or_else(|| self.floors.get(lane).copied()).unwrap_or(u64::MAX)
+    }
+
+    /// A floor that lies further ahead than any rule of its lane can spend was raised before the clock was set back.
+    fn lower_floor(&mut self, lane: usize, now: u64) -> bool {
+        let drain = LANE_DRAINS.get(lane).copied().unwrap_or(limits::RATE_DRAIN_MAX);
+        let highest = now.saturating_add(drain).saturating_add(limits::RATE_CLOCK_APART);
+        match self.floors.get_mut(lane) {
+            Some(floor) if *floor > highest => {
+                *floor = highest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sets the key's TAT. If it is new, the way with the smallest TAT makes room: one that was never used, else one whose bucket is
+    /// full again (which costs nobody anything, since the floor then stays in the past), else the one that is next to fill.
+    fn put(&mut self, tag: u64, lane: usize, tat: u64) {
+        let known = self.ways.iter().position(|way| way.is(tag));
+        let way = match known {
+            Some(at) => self.ways.get_mut(at),
+            None => self.ways.iter_mut().min_by_key(|way| way.tat),
+        };
+        let Some(way) = way else { return };
+        if known.is_none()
+            && let Some(floor) = self.floors.get_mut(way.lane())
+        {
+            *floor = way.tat.max(*floor);
+        }
+        // Two bits: `as` loses nothing.
+        *way = Way {
+            tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS,
+            tat,
+        };
+    }
+}
+
+impl Way {
+    fn is(&self, tag: u64) -> bool {
+        self.tag & !LANE_BITS == tag & KEY_BITS | USED_BIT
+    }
+
+    fn lane(&self) -> usize {
+        (self.tag & LANE_BITS) as usize
+    }
+}
+
+fn lane(rate: &Rate) -> usize {
+    LANE_DRAINS
+        .iter()
+        .position(|&drain| rate.drain() <= drain)
+        .unwrap_or(LANES.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, Slot, WAYS};
+    use crate::guards::rate_limit::gcra::{Outcome, Rate};
+    use crate::limits::RATE_CLOCK_APART;
+    use crate::testing::test;
+    use crate::time::SECOND;
+
+    const NOW: u64 = 1_795_489_800 * SECOND;
+    const DAY: u64 = 86_400 * SECOND;
+
+    fn rate(requests: u64, seconds: u64) -> Rate {
+        Rate::new(requests, seconds * SECOND, requests).unwrap()
+    }
+
+    /// Tags as a hash would make them: the low three bits are not the key's.
+    fn tag(key: usize) -> u64 {
+        (key as u64 + 1) << 3
+    }
+
+    fn passes(slot: &mut Slot, key: usize, rate: &Rate, now: u64) -> bool {
+        matches!(slot.charge(tag(key), rate, now, 1).outcome, Outcome::Taken { .. })
+    }
+
+    #[test]
+    fn a_slot_reads_what_it_wrote_and_nothing_else() {
+        let mut slot = Slot::EMPTY;
+        for key in 0..WAYS + 3 {
+            assert!(passes(&mut slot, key, &rate(10, 60), NOW + key as u64));
+        }
+        let bytes = slot.encode();
+        assert_eq!(Slot::decode(&bytes), Some(slot));
+        assert_eq!(Slot::decode(&[0; BYTES]), Some(Slot::EMPTY));
+        for length in [0, 7, 8, BYTES - 16, BYTES - 8, BYTES - 1] {
+            assert_eq!(Slot::decode(&bytes[..length]), None, "{length}");
+        }
+        for length in [1, 8, 16] {
+            let mut long = bytes.to_vec();
+            long.resize(BYTES + length, 0);
+            assert_eq!(Slot::decode(&long), None, "{length} more");
+        }
+    }
+
+    #[test]
+    fn an_evicted_key_does_not_come_back_with_a_full_bucket() {
+        let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
+        assert_eq!((0..9).filter(|_| passes(&mut slot, 0, &rate, NOW)).count(), 5);
+        // As many others as it takes to push it out, each with more spent than it has.
+        for key in 1..=WAYS {
+            while passes(&mut slot, key, &rate, NOW + SECOND) {}
+        }
+        assert!(!passes(&mut slot, 0, &rate, NOW + SECOND), "evicted");
+        assert!(
+            passes(&mut slot, 0, &rate, NOW + 12 * SECOND),
+            "one has come back"
+        );
+        assert!(!passes(&mut slot, 0, &rate, NOW + 12 * SECOND), "but no more");
+    }
+
+    #[test]
+    fn a_full_bucket_makes_room_at_no_cost() {
+        let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
+        for key in 0..10 * WAYS {
+            let now = NOW + key as u64 * 12 * SECOND;
+            assert_eq!(
+                (0..9).filter(|_| passes(&mut slot, key, &rate, now)).count(),
+                5,
+                "{key}"
+            );
+            let rest = slot.ways.iter().filter(|way| way.tat > now).count();
+            assert!(rest <= 5, "{key}: {rest}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_new_keys_is_bounded() {
+        let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
+        let mut passed = 0;
+        for key in 0..10_000 {
+            passed += usize::from(passes(&mut slot, key, &rate, NOW));
+        }
+        assert!(passed <= (WAYS + 1) * 5, "{passed}");
+        let minute = (0..10_000).filter(|key| passes(&mut slot, key + 10_000, &rate, NOW + 60 * SECOND));
+        assert!(minute.count() <= (WAYS + 1) * 5);
+    }
+
+    #[test]
+    fn a_slow_rule_does_not_starve_a_fast_one() {
+        let (slow, fast, mut slot) = (rate(1000, 86_400), rate(10, 1), Slot::EMPTY);
+        for key in 0..100_000 {
+            passes(&mut slot, key, &slow, NOW);
+        }
+        assert!(!passes(&mut slot, 100_000, &slow, NOW), "the slow lane is full");
+        let first = (200_000..200_100)
+            .filter(|&key| passes(&mut slot, key, &fast, NOW))
+            .count();
+        assert!(first >= WAYS, "{first}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out_for_longer_than_a_drain() {
+        for (requests, seconds) in [(10, 1), (10, 10), (60, 60), (600, 600), (1000, 86_400)] {
+            let (rate, mut slot) = (rate(requests, seconds), Slot::EMPTY);
+            for key in 0..1000 {
+                while key < 17 && passes(&mut slot, key, &rate, NOW + DAY) {}
+                passes(&mut slot, key, &rate, NOW + DAY);
+            }
+            for key in [0, 16, 999, 5000] {
+                let mut now = NOW;
+                while !passes(&mut slot, key, &rate, now) {
+                    now += rate.interval() / 4;
+                    let longest = rate.drain() + RATE_CLOCK_APART;
+                    assert!(now <= NOW + longest, "{key}, {requests} in {seconds} s");
+                }
+            }
+        }
+    }
+}
