@@ -67,3 +67,17 @@ pub const RATE_SLOTS: u32 = 16_384;
 /// How often a write that another worker overtook is tried again before the request is refused. Two workers that do nothing
 /// else lose 15 to 60 of 100, so 64 lost in a row means that something is wrong.
 pub const RATE_TRIES: u32 = 64;
+/// Bytes of a key set: a hundred keys with certificate chains of 2 KiB.
+pub const JWKS_BYTES: usize = 256 << 10;
+/// Keys of a key set. Issuers of the field publish two to ten.
+pub const JWKS_KEYS: usize = 128;
+/// How deep a key set may nest: the set, its list, a key, its list of operations or certificates, and room for one more.
+pub const JWKS_DEPTH: usize = 6;
+/// JSON values of a key set: thirty a key.
+pub const JWKS_VALUES: usize = 4096;
+/// Bytes of an RSA exponent that are looked at; 65537 takes three, and leading zeros are tolerated.
+pub const RSA_EXPONENT_BYTES: usize = 8;
+/// Seconds after which a client may come back when a provider has no keys: somebody has to mend the environment first.
+pub const KEYS_RETRY_SECONDS: u64 = 30;
+/// Providers of a policy; each request to a route without a list of its own may be asked against all of them.
+pub const PROVIDERS: usize = 64;

@@ -1,0 +1,95 @@
+//! How does a policy's text become the rules of this guard?
+
+pub mod authentication;
+pub mod provider;
+pub mod shapes;
+
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+pub use authentication::read_authentication;
+
+use super::rules::{Place, Provider, Providers};
+use crate::document::{Field, Section, quoted};
+use crate::limits;
+
+/// Reads the section `jwt`. Every problem is noted; a provider with an error is left out, and its name kept.
+pub fn read_jwt(field: &Field<'_>) -> Providers {
+    let mut providers = Providers::default();
+    let elements = field
+        .section(&shapes::JWT)
+        .and_then(|section| section.get("providers"))
+        .and_then(|list| list.list())
+        .unwrap_or_default();
+    if elements.len() > limits::PROVIDERS {
+        field.error("too many providers", format!("at most {}", limits::PROVIDERS));
+        return providers;
+    }
+    for element in &elements {
+        let Some(section) = element.section(&shapes::PROVIDER) else {
+            continue;
+        };
+        let name = read_name(&section, &providers.names);
+        providers.names.extend(name.clone());
+        let provider = provider::read(&section, name.unwrap_or_default());
+        providers.list.extend(provider);
+    }
+    providers.identity_headers = identity_headers(&providers.list);
+    refuse_credential_headers(field, &providers);
+    providers
+}
+
+fn read_name(section: &Section<'_>, known: &[Rc<str>]) -> Option<Rc<str>> {
+    let field = section.get("name")?;
+    let name = field.text()?;
+    if known.iter().any(|known| **known == *name) {
+        field.error(
+            format!("two providers have the name {}", quoted(name)),
+            "give each its own",
+        );
+        return None;
+    }
+    Some(name.into())
+}
+
+fn identity_headers(providers: &[Provider]) -> Vec<Rc<str>> {
+    let rules = providers.iter().flat_map(|provider| &provider.claim_headers);
+    let mut headers: Vec<Rc<str>> = rules.map(|rule| Rc::clone(&rule.header)).collect();
+    headers.sort_unstable();
+    headers.dedup();
+    headers
+}
+
+/// Identity headers are cleared on every route; a credential that stood in one would be cleared with it, or an identity
+/// taken off as a spent credential.
+fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
+    for place in providers.list.iter().flat_map(|provider| &provider.places) {
+        let Place::Header { name, .. } = place else {
+            continue;
+        };
+        if providers.identity_headers.contains(name) {
+            let message = format!(
+                "{} is a header of `claimToHeaders` and one that a credential is read from",
+                quoted(name)
+            );
+            field.error(message, "choose another header for the claim");
+        }
+    }
+}
+
+/// A variable of the environment, by a name that every host can pass.
+fn variable(field: &Field<'_>) -> Option<Rc<str>> {
+    let name = field.text()?;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+        // Not repeated: somebody may have put the secret itself here.
+        field.error(
+            "not the name of a variable",
+            "letters, digits and `_`, and no digit in front",
+        );
+        return None;
+    }
+    Some(name.into())
+}

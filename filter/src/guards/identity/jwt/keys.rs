@@ -1,0 +1,350 @@
+//! Which keys does an issuer have, and which one made this signature?
+//!
+//! A key set (RFC 7517 §5) is read once. `jwt-simple` reads the keys themselves (points on their curve, no small order,
+//! sizes) and writes the `SubjectPublicKeyInfo` that the host's check takes.
+
+use jwt_simple::algorithms::{
+    ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey,
+    Ed25519PublicKey, RS256PublicKey, RSAPublicKeyLike as _,
+};
+use superboring::pkey::{PKey, Public};
+
+use super::algorithm::{Algorithm, Family};
+use super::compact::base64url;
+use crate::decision::{Detail, Reason, Refusal};
+use crate::json::{Bounds, Duplicates, Json};
+use crate::limits;
+use crate::secret::Secret;
+
+/// The keys that vouch for one issuer. Never empty.
+#[derive(Debug)]
+pub struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// One key, and the one algorithm it is for, where it names one.
+#[derive(Debug)]
+pub struct Key {
+    kid: Option<Box<str>>,
+    algorithm: Option<Algorithm>,
+    pub(super) material: Material,
+}
+
+/// The key itself, ready for both ways of checking.
+#[derive(Debug)]
+pub(super) enum Material {
+    Rsa {
+        spki: Vec<u8>,
+        key: PKey<Public>,
+        bytes: usize,
+    },
+    P256 {
+        spki: Vec<u8>,
+        key: ES256PublicKey,
+    },
+    P384 {
+        spki: Vec<u8>,
+        key: ES384PublicKey,
+    },
+    Ed25519(Ed25519PublicKey),
+    Hmac(Secret<Vec<u8>>),
+}
+
+/// What was found in a key set: which key, counted from 0 (`None` for the set as a whole), what of it, what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The key.
+    pub key: Option<usize>,
+    /// What is the matter.
+    pub what: &'static str,
+    /// What to do; may be empty.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// Whether this key may check a signature of `algorithm`: of the algorithm's family, and of its own `alg` if it has one
+    /// (RFC 7517 §4.4). So an RSA key is never an HMAC secret, and a P-256 key never meets SHA-384.
+    pub fn serves(&self, algorithm: Algorithm) -> bool {
+        self.material.family() == algorithm.family() && self.algorithm.is_none_or(|own| own == algorithm)
+    }
+}
+
+impl Material {
+    const fn family(&self) -> Family {
+        match self {
+            Material::Rsa { .. } => Family::Rsa,
+            Material::P256 { .. } => Family::P256,
+            Material::P384 { .. } => Family::P384,
+            Material::Ed25519(_) => Family::Ed25519,
+            Material::Hmac(_) => Family::Hmac,
+        }
+    }
+}
+
+impl KeySet {
+    /// The set of one shared secret.
+    pub fn secret(secret: Secret<Vec<u8>>) -> Self {
+        let key = Key {
+            kid: None,
+            algorithm: None,
+            material: Material::Hmac(secret),
+        };
+        Self { keys: vec![key] }
+    }
+
+    /// The one key that must have made a signature. Errors: `KeyUnknown`, `AlgorithmUnaccepted`.
+    ///
+    /// RFC 7515 §4.1.4: `kid` is a hint which key was used. We take it at its word, and never try one key after the other:
+    /// with a `kid` it is that key; without, there must be only one that could be meant. A shared secret has no name and
+    /// is the only key of its provider, so there `kid` chooses nothing.
+    pub fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
+        let unknown = |fact| Refusal::because(Reason::KeyUnknown, Detail::Fact(fact));
+        if let [
+            only @ Key {
+                material: Material::Hmac(_),
+                ..
+            },
+        ] = self.keys.as_slice()
+        {
+            return serving(only, algorithm);
+        }
+        if let Some(kid) = kid {
+            let named = self.keys.iter().find(|key| key.kid.as_deref() == Some(kid));
+            return serving(named.ok_or_else(|| unknown("no key has this kid"))?, algorithm);
+        }
+        let mut serving = self.keys.iter().filter(|key| key.serves(algorithm));
+        match (serving.next(), serving.next()) {
+            (Some(key), None) => Ok(key),
+            (None, _) => Err(unknown("no kid, and no key for the algorithm")),
+            (Some(_), Some(_)) => Err(unknown("no kid, and more than one key for the algorithm")),
+        }
+    }
+
+    /// Whether some key could check a signature of `algorithm`.
+    pub fn serves(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.serves(algorithm))
+    }
+
+    /// Reads a JWK set. The second part tells which keys were skipped: RFC 7517 §5, "implementations SHOULD ignore JWKs
+    /// within a JWK Set that use "kty" values that are not understood, that are missing required members, or for which
+    /// values are out of the supported ranges". Errors are what no key set may hold at all: a secret, or one `kid` twice.
+    pub fn read(jwks: &[u8]) -> Result<(Self, Vec<Note>), Vec<Note>> {
+        let list = elements(jwks).map_err(|note| vec![note])?;
+        let (mut keys, mut skipped, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, jwk) in list.iter().enumerate() {
+            let at = |note: Note| Note {
+                key: Some(index),
+                ..note
+            };
+            if let Some(fault) = holds_a_secret(jwk) {
+                faults.push(at(fault));
+                continue;
+            }
+            match read_key(jwk) {
+                Ok(key) if key.kid.is_some() && keys.iter().any(|k: &Key| k.kid == key.kid) => {
+                    faults.push(at(note(
+                        "two keys have this `kid`",
+                        "give each key its own `kid`",
+                    )));
+                }
+                Ok(key) => keys.push(key),
+                Err(odd) => skipped.push(at(odd)),
+            }
+        }
+        if keys.is_empty() && faults.is_empty() {
+            faults.push(note(
+                "no key of the set can be used",
+                "it takes one RSA, P-256, P-384 or Ed25519 key for signatures",
+            ));
+            faults.append(&mut skipped);
+        }
+        if faults.is_empty() {
+            Ok((Self { keys }, skipped))
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+fn serving(key: &Key, algorithm: Algorithm) -> Result<&Key, Refusal> {
+    if key.serves(algorithm) {
+        return Ok(key);
+    }
+    Err(Refusal::because(
+        Reason::AlgorithmUnaccepted,
+        Detail::Fact("the key is for another algorithm"),
+    ))
+}
+
+const fn note(what: &'static str, help: &'static str) -> Note {
+    Note {
+        key: None,
+        what,
+        help,
+    }
+}
+
+fn elements(jwks: &[u8]) -> Result<Vec<Json>, Note> {
+    if jwks.len() > limits::JWKS_BYTES {
+        return Err(note("the key set is too long", "keep it under 256 KiB"));
+    }
+    let bounds = Bounds {
+        depth: limits::JWKS_DEPTH,
+        values: limits::JWKS_VALUES,
+        duplicates: Duplicates::Refuse,
+    };
+    let set = Json::parse(jwks, bounds).map_err(|_| {
+        note(
+            "the key set is not JSON, or holds a key twice",
+            r#"write `{"keys": [{"kty": …}]}`"#,
+        )
+    })?;
+    let Json::Map(fields) = set else {
+        return Err(note(
+            "the key set is not a map",
+            r#"write `{"keys": [{"kty": …}]}`"#,
+        ));
+    };
+    match fields.into_iter().find(|(name, _)| name == "keys") {
+        Some((_, Json::List(list))) if list.len() <= limits::JWKS_KEYS => Ok(list),
+        Some((_, Json::List(_))) => Err(note(
+            "the key set holds too many keys",
+            "keep the keys that are in use",
+        )),
+        _ => Err(note(
+            "the key set has no list `keys`",
+            r#"write `{"keys": [{"kty": …}]}`"#,
+        )),
+    }
+}
+
+/// RFC 7518 §6.2.2, §6.3.2, §6.4, RFC 8037 §2: what only the signer may know. Whoever wrote it here has published it.
+fn holds_a_secret(jwk: &Json) -> Option<Note> {
+    if jwk.get("kty").and_then(Json::as_text) == Some("oct") || jwk.get("k").is_some() {
+        let help =
+            "a shared secret is no public key: write `secret: {env: NAME}` and name HS256, HS384 or HS512";
+        return Some(note("the key set holds a shared secret", help));
+    }
+    let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+    private.iter().any(|name| jwk.get(name).is_some()).then(|| {
+        let help = "write its public part only, and replace the key: it has been shown";
+        note("the key set holds a private key", help)
+    })
+}
+
+fn read_key(jwk: &Json) -> Result<Key, Note> {
+    check_purpose(jwk)?;
+    let material = read_material(jwk)?;
+    let kid = text(jwk, "kid", "`kid` is not a string")?.map(Box::from);
+    let algorithm = match text(jwk, "alg", "`alg` is not a string")? {
+        None => None,
+        Some(alg) => Some(Algorithm::named(alg).ok_or(note("`alg` is none that is checked here", ""))?),
+    };
+    let key = Key {
+        kid,
+        algorithm,
+        material,
+    };
+    if algorithm.is_some_and(|alg| !key.serves(alg)) {
+        return Err(note("`alg` is not for this kind of key", ""));
+    }
+    Ok(key)
+}
+
+/// RFC 7517 §4.2, §4.3: a key says what it is for, and is used for nothing else.
+fn check_purpose(jwk: &Json) -> Result<(), Note> {
+    match jwk.get("use") {
+        None => {}
+        Some(Json::Text(purpose)) if purpose == "sig" => {}
+        Some(_) => return Err(note("`use` is not `sig`", "")),
+    }
+    let verifies = |operation: &Json| operation.as_text() == Some("verify");
+    match jwk.get("key_ops") {
+        None => Ok(()),
+        Some(Json::List(operations)) if operations.iter().any(verifies) => Ok(()),
+        Some(_) => Err(note("`key_ops` does not hold `verify`", "")),
+    }
+}
+
+fn text<'j>(jwk: &'j Json, name: &str, otherwise: &'static str) -> Result<Option<&'j str>, Note> {
+    match jwk.get(name) {
+        None => Ok(None),
+        Some(Json::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(note(otherwise, "")),
+    }
+}
+
+fn read_material(jwk: &Json) -> Result<Material, Note> {
+    let kty = jwk.get("kty").and_then(Json::as_text);
+    let crv = jwk.get("crv").and_then(Json::as_text);
+    match (kty, crv) {
+        (Some("RSA"), _) => read_rsa(jwk),
+        (Some("EC"), Some("P-256")) => read_p256(jwk),
+        (Some("EC"), Some("P-384")) => read_p384(jwk),
+        (Some("OKP"), Some("Ed25519")) => read_ed25519(jwk),
+        _ => Err(note(
+            "`kty` or `crv` is none that is used here",
+            "RSA, EC with P-256 or P-384, OKP with Ed25519",
+        )),
+    }
+}
+
+fn bytes(jwk: &Json, name: &str) -> Option<Vec<u8>> {
+    base64url(jwk.get(name)?.as_text()?.as_bytes())
+}
+
+/// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used". The upper bound and the one exponent are jwt-simple's:
+/// a longer key could be checked by some hosts and not in wasm, and a policy means the same on all of them.
+fn read_rsa(jwk: &Json) -> Result<Material, Note> {
+    let (modulus, exponent) = bytes(jwk, "n")
+        .zip(bytes(jwk, "e"))
+        .ok_or(note("`n` or `e` is missing or not base64url", ""))?;
+    let odd = note(
+        "an RSA key that is not of 2048 to 4096 bits with the exponent 65537",
+        "",
+    );
+    if exponent.len() > limits::RSA_EXPONENT_BYTES || modulus.is_empty() {
+        return Err(odd);
+    }
+    let key = RS256PublicKey::from_components(&modulus, &exponent).map_err(|_| odd)?;
+    let spki = key.to_der().map_err(|_| odd)?;
+    let rsa = key.public_key().as_ref().clone();
+    let bytes = usize::try_from(rsa.size()).map_err(|_| odd)?;
+    let key = PKey::from_rsa(rsa).map_err(|_| odd)?;
+    Ok(Material::Rsa { spki, key, bytes })
+}
+
+/// RFC 7518 §6.2.1.2: each coordinate is as long as the curve's field, leading zeros included.
+fn point(jwk: &Json, size: usize) -> Result<Vec<u8>, Note> {
+    let fits = |coordinate: &Vec<u8>| coordinate.len() == size;
+    let (x, y) = bytes(jwk, "x")
+        .filter(fits)
+        .zip(bytes(jwk, "y").filter(fits))
+        .ok_or(note(
+            "`x` or `y` is missing or not as long as the curve has it",
+            "",
+        ))?;
+    Ok([&[4], x.as_slice(), y.as_slice()].concat())
+}
+
+const OFF_CURVE: Note = note("not a point on the curve", "");
+
+fn read_p256(jwk: &Json) -> Result<Material, Note> {
+    let key = ES256PublicKey::from_bytes(&point(jwk, 32)?).map_err(|_| OFF_CURVE)?;
+    let spki = key.public_key().to_der().map_err(|_| OFF_CURVE)?;
+    Ok(Material::P256 { spki, key })
+}
+
+fn read_p384(jwk: &Json) -> Result<Material, Note> {
+    let key = ES384PublicKey::from_bytes(&point(jwk, 48)?).map_err(|_| OFF_CURVE)?;
+    let spki = key.public_key().to_der().map_err(|_| OFF_CURVE)?;
+    Ok(Material::P384 { spki, key })
+}
+
+/// jwt-simple refuses points that are not canonical or of small order, under which one signature fits many messages.
+fn read_ed25519(jwk: &Json) -> Result<Material, Note> {
+    let x = bytes(jwk, "x").ok_or(note("`x` is missing or not base64url", ""))?;
+    Ok(Material::Ed25519(
+        Ed25519PublicKey::from_bytes(&x).map_err(|_| OFF_CURVE)?,
+    ))
+}
