@@ -37,7 +37,9 @@ impl Verifier for Proxy {
     /// Envoy's `verify_signature` (host-facts §1): a protobuf of hash name (1), SPKI DER (2), signature (3) and text (4) in, `result`
     /// (1) out. A host without it answers NotFound; anything but a plain yes or no is no answer.
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict {
-        let size = [hash.len(), spki.len(), signature.len(), text.len(), 32].iter().fold(0_usize, |a, b| a.saturating_add(*b));
+        let size = [hash.len(), spki.len(), signature.len(), text.len(), 32]
+            .iter()
+            .fold(0_usize, |a, b| a.saturating_add(*b));
         let mut argument = Vec::with_capacity(size);
         for (number, value) in [(1, hash.as_bytes()), (2, spki), (3, signature), (4, text)] {
             push_field(number, value, &mut argument);
@@ -65,7 +67,9 @@ fn push_field(number: u8, value: &[u8], out: &mut Vec<u8>) {
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {
-        raw::time().map(Timestamp::from_nanos).map_err(failed("get_current_time_nanoseconds"))
+        raw::time()
+            .map(Timestamp::from_nanos)
+            .map_err(failed("get_current_time_nanoseconds"))
     }
 
     fn request_headers(&self) -> Result<Vec<u8>, HostError> {
@@ -93,10 +97,21 @@ impl Host for Proxy {
     }
 
     fn respond(&self, response: &LocalResponse) -> Result<(), HostError> {
-        let headers = serialize(response.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let headers = serialize(
+            response
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+        );
         let grpc_status = i32::try_from(response.grpc_status).unwrap_or(2);
-        raw::respond(u32::from(response.status), response.details, &headers, &response.body, grpc_status)
-            .map_err(failed("send_local_response"))
+        raw::respond(
+            u32::from(response.status),
+            response.details,
+            &headers,
+            &response.body,
+            grpc_status,
+        )
+        .map_err(failed("send_local_response"))
     }
 
     fn log(&self, level: Level, line: &str) {
@@ -110,7 +125,10 @@ impl Host for Proxy {
     }
 
     fn env(&self, name: &str) -> Option<Vec<u8>> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
         std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
     }
 }

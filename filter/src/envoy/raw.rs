@@ -19,7 +19,13 @@ mod abi {
     unsafe extern "C" {
         pub(super) fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
         pub(super) fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
-        pub(super) fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            max: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             map: u32,
@@ -29,8 +35,18 @@ mod abi {
             value_size: usize,
         ) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
-        pub(super) fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub(super) fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_set_property(
+            path: *const u8,
+            path_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub(super) fn proxy_get_shared_data(
             key: *const u8,
             key_size: usize,
@@ -112,7 +128,9 @@ pub(super) fn headers(map: u32) -> Result<Vec<u8>, u32> {
 
 pub(super) fn replace_header(map: u32, name: &str, value: &[u8]) -> Result<(), u32> {
     // SAFETY: the host reads both slices during the call.
-    done(unsafe { abi::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+    done(unsafe {
+        abi::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
 }
 
 pub(super) fn remove_header(map: u32, name: &str) -> Result<(), u32> {
@@ -144,7 +162,13 @@ pub(super) fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), u32> {
     done(unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
 }
 
-pub(super) fn respond(status: u32, details: &str, headers: &[u8], body: &str, grpc_status: i32) -> Result<(), u32> {
+pub(super) fn respond(
+    status: u32,
+    details: &str,
+    headers: &[u8],
+    body: &str,
+    grpc_status: i32,
+) -> Result<(), u32> {
     // SAFETY: as in `replace_header`; `headers` is a map in the ABI's form.
     done(unsafe {
         abi::proxy_send_local_response(
@@ -163,6 +187,13 @@ pub(super) fn respond(status: u32, details: &str, headers: &[u8], body: &str, gr
 pub(super) fn foreign(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {
     // SAFETY: as in `buffer`.
     block(|data, size| unsafe {
-        abi::proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), data, size)
+        abi::proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            argument.as_ptr(),
+            argument.len(),
+            data,
+            size,
+        )
     })
 }

@@ -32,7 +32,10 @@ impl RootContext for Root {
                 true
             }
             Err(problems) => {
-                Proxy.log(Level::Error, &format!("portcullis: the policy is refused, {} problems", problems.len()));
+                Proxy.log(
+                    Level::Error,
+                    &format!("portcullis: the policy is refused, {} problems", problems.len()),
+                );
                 for problem in problems {
                     Proxy.log(Level::Error, &format!("portcullis: {problem}"));
                 }
