@@ -84,7 +84,7 @@ impl Caller {
         self.token()?.claims.get("sub")?.as_text()
     }
 
-    /// RFC 9068 §2.2 `client_id`, or `azp` of `OpenID` Connect.
+    /// RFC 9068 §2.2 `client_id`, or OpenID's `azp`.
     pub fn client(&self) -> Option<&str> {
         let claims = &self.token()?.claims;
         claims.get("client_id").or_else(|| claims.get("azp"))?.as_text()
