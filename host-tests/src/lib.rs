@@ -13,16 +13,16 @@
 
 pub mod artifacts;
 pub mod client;
-//pub mod corpus;
-//pub mod edge;
-//pub mod envoy;
-//pub mod envoy_config;
+pub mod corpus;
+pub mod edge;
+pub mod envoy;
+pub mod envoy_config;
 pub mod exchange;
-//pub mod fake_host;
+pub mod fake_host;
 pub mod observed;
 pub mod scenario;
 pub mod tokens;
 pub mod upstream;
 pub mod verify;
-//pub mod wasm_host;
-//pub mod wasm_stream;
+pub mod wasm_host;
+pub mod wasm_stream;

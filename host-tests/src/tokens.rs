@@ -20,7 +20,16 @@ pub const ISSUER: &str = "https://id.example.com";
 /// Whom it is for.
 pub const AUDIENCE: &str = "orders-api";
 /// The names by which a scenario calls the keys. An attacker's key is like the other in all but its bytes.
-pub const NAMES: [&str; 8] = ["rs256", "ps256", "es256", "es384", "eddsa", "hs256", "attacker", "attacker-es256"];
+pub const NAMES: [&str; 8] = [
+    "rs256",
+    "ps256",
+    "es256",
+    "es384",
+    "eddsa",
+    "hs256",
+    "attacker",
+    "attacker-es256",
+];
 
 /// The keys of a test run.
 #[derive(Debug)]
@@ -63,14 +72,20 @@ impl Keys {
             ("eddsa", key("EdDSA", ed25519())),
             ("hs256", key("HS256", Secret::Hmac(random()))),
             ("attacker", key("RS256", Secret::Rsa(Box::new(load(&attackers))))),
-            ("attacker-es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
+            (
+                "attacker-es256",
+                key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING)),
+            ),
         ]);
         Self { keys }
     }
 
     /// The JWKS of these keys, as one line of JSON.
     pub fn jwks(&self, names: &[&str]) -> Result<String, String> {
-        let keys = names.iter().map(|name| self.jwk(name)).collect::<Result<Vec<_>, _>>()?;
+        let keys = names
+            .iter()
+            .map(|name| self.jwk(name))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(json!({"keys": keys}).to_string())
     }
 
@@ -92,7 +107,9 @@ impl Keys {
     }
 
     fn key(&self, name: &str) -> Result<&Key, String> {
-        self.keys.get(name).ok_or_else(|| format!("no key is called `{name}`; there are {}", NAMES.join(", ")))
+        self.keys
+            .get(name)
+            .ok_or_else(|| format!("no key is called `{name}`; there are {}", NAMES.join(", ")))
     }
 
     /// Makes the token that a scenario describes. `now` is in seconds since the epoch.
@@ -109,7 +126,11 @@ impl Keys {
             Some(text) => text.clone(),
             None => payload(&spec.claims, now)?,
         };
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(payload)
+        );
         let signature = match &spec.signature {
             Signature::Good => key.sign(signed.as_bytes()),
             Signature::Empty => Vec::new(),
@@ -123,7 +144,9 @@ impl Keys {
     fn confused(&self, name: &str, text: &[u8]) -> Result<Vec<u8>, String> {
         let jwk = self.jwk(name)?;
         let public = jwk["n"].as_str().or(jwk["x"].as_str()).unwrap_or_default();
-        let secret = URL_SAFE_NO_PAD.decode(public).map_err(|error| error.to_string())?;
+        let secret = URL_SAFE_NO_PAD
+            .decode(public)
+            .map_err(|error| error.to_string())?;
         Ok(hmac(&secret, text))
     }
 }
@@ -154,12 +177,20 @@ impl Key {
         match &self.secret {
             Secret::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                let padding: &dyn ring::signature::RsaEncoding =
-                    if self.algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
-                pair.sign(padding, &random, text, &mut signature).expect("a good key signs");
+                let padding: &dyn ring::signature::RsaEncoding = if self.algorithm == "PS256" {
+                    &RSA_PSS_SHA256
+                } else {
+                    &RSA_PKCS1_SHA256
+                };
+                pair.sign(padding, &random, text, &mut signature)
+                    .expect("a good key signs");
                 signature
             }
-            Secret::Ecdsa(pair) => pair.sign(&random, text).expect("a good key signs").as_ref().to_vec(),
+            Secret::Ecdsa(pair) => pair
+                .sign(&random, text)
+                .expect("a good key signs")
+                .as_ref()
+                .to_vec(),
             Secret::Ed25519(pair) => pair.sign(text).as_ref().to_vec(),
             Secret::Hmac(bytes) => hmac(bytes, text),
         }
@@ -172,13 +203,17 @@ fn rsa() -> Vec<u8> {
 }
 
 fn load(der: &[u8]) -> RsaKeyPair {
-    RsaKeyPair::from_der(der).or_else(|_| RsaKeyPair::from_pkcs8(der)).expect("two libraries agree on a DER form")
+    RsaKeyPair::from_der(der)
+        .or_else(|_| RsaKeyPair::from_pkcs8(der))
+        .expect("two libraries agree on a DER form")
 }
 
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> Secret {
     let random = SystemRandom::new();
     let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a key can be made");
-    Secret::Ecdsa(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).expect("it can be read back"))
+    Secret::Ecdsa(
+        EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).expect("it can be read back"),
+    )
 }
 
 fn ed25519() -> Secret {
@@ -186,7 +221,9 @@ fn ed25519() -> Secret {
 }
 
 fn random() -> [u8; 32] {
-    ring::rand::generate(&SystemRandom::new()).expect("there is randomness").expose()
+    ring::rand::generate(&SystemRandom::new())
+        .expect("there is randomness")
+        .expose()
 }
 
 fn hmac(secret: &[u8], text: &[u8]) -> Vec<u8> {
@@ -237,7 +274,8 @@ fn settle(value: &mut Value, now: u64) -> Result<(), String> {
     let offset: i64 = if rest.is_empty() {
         0
     } else {
-        rest.parse().map_err(|_| format!("`now{rest}` is no time; write `now+300` or `now-5`"))?
+        rest.parse()
+            .map_err(|_| format!("`now{rest}` is no time; write `now+300` or `now-5`"))?
     };
     *value = json!(now.saturating_add_signed(offset));
     Ok(())
@@ -278,7 +316,11 @@ mod tests {
         macro_rules! takes {
             ($name:literal, $key:ident) => {
                 let key = $key::from_jwk(&jwk($name)).unwrap();
-                assert!(key.verify_token::<NoCustomClaims>(&mint($name), options()).is_ok(), $name);
+                assert!(
+                    key.verify_token::<NoCustomClaims>(&mint($name), options())
+                        .is_ok(),
+                    $name
+                );
             };
         }
         takes!("rs256", RS256PublicKey);
@@ -288,9 +330,17 @@ mod tests {
         takes!("eddsa", Ed25519PublicKey);
         let jwk: Value = serde_json::from_str(&jwk("hs256")).unwrap();
         let secret = HS256Key::from_bytes(&URL_SAFE_NO_PAD.decode(jwk["k"].as_str().unwrap()).unwrap());
-        assert!(secret.verify_token::<NoCustomClaims>(&mint("hs256"), options()).is_ok());
+        assert!(
+            secret
+                .verify_token::<NoCustomClaims>(&mint("hs256"), options())
+                .is_ok()
+        );
         let wrong = RS256PublicKey::from_jwk(&keys.jwk("attacker").unwrap().to_string()).unwrap();
-        assert!(wrong.verify_token::<NoCustomClaims>(&mint("rs256"), None).is_err());
+        assert!(
+            wrong
+                .verify_token::<NoCustomClaims>(&mint("rs256"), None)
+                .is_err()
+        );
     }
 
     #[test]
