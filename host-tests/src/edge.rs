@@ -166,12 +166,24 @@ pub fn local_response(
     let own = fields.into_iter().filter(|(name, _)| name != "content-type");
     let mut fields: Fields = own.collect();
     fields.push(("content-type".to_owned(), b"application/grpc".to_vec()));
-    let status = grpc_status.unwrap_or(2).to_string();
+    let status = grpc_status.unwrap_or_else(|| grpc_status_of(status)).to_string();
     fields.push(("grpc-status".to_owned(), status.into_bytes()));
     Response {
         status: 200,
         fields,
         body: Vec::new(),
+    }
+}
+
+/// Envoy's own mapping, for an answer that names no gRPC status.
+fn grpc_status_of(status: u16) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
     }
 }
 

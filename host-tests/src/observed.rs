@@ -23,7 +23,7 @@ const OF_A_REFUSAL: [&str; 5] = [
     "www-authenticate",
 ];
 /// Members of an audit event that differ from run to run.
-const OF_THE_RUN: [&str; 4] = ["time", "duration_us", "duration_ms", "duration"];
+const OF_THE_RUN: [&str; 2] = ["time", "durationMs"];
 
 /// One request, seen from all sides.
 #[derive(Clone, Debug)]

@@ -48,7 +48,8 @@ enum Secret {
     Rsa(Box<RsaKeyPair>),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac([u8; 32]),
+    /// The bytes of the text are the secret: it goes through an environment variable.
+    Hmac(String),
 }
 
 impl Keys {
@@ -70,7 +71,10 @@ impl Keys {
             ("es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
             ("es384", key("ES384", ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING))),
             ("eddsa", key("EdDSA", ed25519())),
-            ("hs256", key("HS256", Secret::Hmac(random()))),
+            (
+                "hs256",
+                key("HS256", Secret::Hmac(URL_SAFE_NO_PAD.encode(random()))),
+            ),
             ("attacker", key("RS256", Secret::Rsa(Box::new(load(&attackers))))),
             (
                 "attacker-es256",
@@ -89,10 +93,10 @@ impl Keys {
         Ok(json!({"keys": keys}).to_string())
     }
 
-    /// The secret of an HMAC key, base64url.
+    /// The secret of an HMAC key; its bytes as they are.
     pub fn hmac_secret(&self, name: &str) -> Result<String, String> {
         match &self.key(name)?.secret {
-            Secret::Hmac(bytes) => Ok(URL_SAFE_NO_PAD.encode(bytes)),
+            Secret::Hmac(text) => Ok(text.clone()),
             _ => Err(format!("`{name}` is no HMAC key")),
         }
     }
@@ -168,7 +172,7 @@ impl Key {
             Secret::Ed25519(pair) => {
                 json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key().as_ref())})
             }
-            Secret::Hmac(bytes) => json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(bytes)}),
+            Secret::Hmac(text) => json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(text)}),
         }
     }
 
@@ -192,7 +196,7 @@ impl Key {
                 .as_ref()
                 .to_vec(),
             Secret::Ed25519(pair) => pair.sign(text).as_ref().to_vec(),
-            Secret::Hmac(bytes) => hmac(bytes, text),
+            Secret::Hmac(secret) => hmac(secret.as_bytes(), text),
         }
     }
 }
