@@ -25,11 +25,19 @@ struct Problem<'a> {
 
 /// Answers the client, and says that the request goes no further. If even that call fails, the request stops without an answer: the
 /// proxy's own timeout ends it.
-pub(super) fn refuse(host: &impl Host, policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Refusal) -> Flow {
+pub(super) fn refuse(
+    host: &impl Host,
+    policy: Option<&Policy>,
+    journey: Option<&Journey<'_>>,
+    refusal: &Refusal,
+) -> Flow {
     let head = journey.map(Journey::head);
     let response = response(policy, head, refusal);
     if let Err(error) = host.respond(&response) {
-        host.log(Level::Error, &format!("portcullis: a refused request got no answer: {error}"));
+        host.log(
+            Level::Error,
+            &format!("portcullis: a refused request got no answer: {error}"),
+        );
     }
     Flow::Stop
 }
@@ -42,19 +50,37 @@ fn response(policy: Option<&Policy>, head: Option<&Head>, refusal: &Refusal) -> 
     advise(&refusal.advice, &mut headers);
     headers.push(("cache-control", "no-store".to_owned()));
     let grpc = head.is_some_and(is_grpc);
-    let body = if grpc { format!("{}: {}", row.code, row.sentence) } else { problem(head, refusal) };
+    let body = if grpc {
+        format!("{}: {}", row.code, row.sentence)
+    } else {
+        problem(head, refusal)
+    };
     // Envoy writes a gRPC answer's own headers.
     if !grpc {
         headers.push(("content-type", "application/problem+json".to_owned()));
     }
-    LocalResponse { status: row.status, details: row.code, headers, body, grpc_status: refusal.reason.grpc_status() }
+    LocalResponse {
+        status: row.status,
+        details: row.code,
+        headers,
+        body,
+        grpc_status: refusal.reason.grpc_status(),
+    }
 }
 
 fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
     let row = refusal.reason.row();
-    let request_id = head.and_then(|head| head.only("x-request-id").ok().flatten()).and_then(redaction::request_id);
+    let request_id = head
+        .and_then(|head| head.only("x-request-id").ok().flatten())
+        .and_then(redaction::request_id);
     let (title, status) = (phrase(row.status), row.status);
-    let problem = Problem { title, status, detail: row.sentence, code: row.code, request_id };
+    let problem = Problem {
+        title,
+        status,
+        detail: row.sentence,
+        code: row.code,
+        request_id,
+    };
     serde_json::to_string(&problem).unwrap_or_default()
 }
 
@@ -67,15 +93,26 @@ fn advise(advice: &Advice, headers: &mut Vec<(&'static str, String)>) {
         // rules hold only letters, digits, dots, dashes and underscores, so they need no escape.
         Advice::Limited(limit) => {
             headers.push(("retry-after", limit.retry_after.to_string()));
-            headers.push(("ratelimit-policy", format!("\"{}\";q={};w={}", limit.rule, limit.quota, limit.window)));
-            headers.push(("ratelimit", format!("\"{}\";r=0;t={}", limit.rule, limit.retry_after)));
+            headers.push((
+                "ratelimit-policy",
+                format!("\"{}\";q={};w={}", limit.rule, limit.quota, limit.window),
+            ));
+            headers.push((
+                "ratelimit",
+                format!("\"{}\";r=0;t={}", limit.rule, limit.retry_after),
+            ));
         }
     }
 }
 
 /// gRPC over HTTP/2: `application/grpc`, `application/grpc+proto`, …; not `application/grpc-web`, which is HTTP to its client.
 fn is_grpc(head: &Head) -> bool {
-    let Some(rest) = head.only("content-type").ok().flatten().and_then(|value| value.strip_prefix(b"application/grpc")) else {
+    let Some(rest) = head
+        .only("content-type")
+        .ok()
+        .flatten()
+        .and_then(|value| value.strip_prefix(b"application/grpc"))
+    else {
         return false;
     };
     matches!(rest.first(), None | Some(b'+' | b';'))

@@ -46,20 +46,38 @@ impl Gateway {
         }
         policy.providers.resolve(|name| host.env(name));
         for (provider, why) in policy.providers.without_keys() {
-            host.log(Level::Error, &format!("portcullis: provider `{provider}` refuses every request: {why}"));
+            host.log(
+                Level::Error,
+                &format!("portcullis: provider `{provider}` refuses every request: {why}"),
+            );
         }
         let table = Table::prepare(host, seed);
         if let Err(error) = &table {
-            host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));
+            host.log(
+                Level::Error,
+                &format!("portcullis: every limited request will be refused: {error}"),
+            );
         }
         let (name, digest, routes) = (&policy.name, &policy.digest, policy.routes.len());
-        host.log(Level::Info, &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"));
-        Ok(Self { policy: Some(policy), table })
+        host.log(
+            Level::Info,
+            &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
+        );
+        Ok(Self {
+            policy: Some(policy),
+            table,
+        })
     }
 
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
-        Self { policy: None, table: Err(HostError { call: "on_configure", status: 0 }) }
+        Self {
+            policy: None,
+            table: Err(HostError {
+                call: "on_configure",
+                status: 0,
+            }),
+        }
     }
 }
 
@@ -83,7 +101,12 @@ pub struct Stream {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, meter: None, record: None, begun: None }
+        Self {
+            gateway,
+            meter: None,
+            record: None,
+            begun: None,
+        }
     }
 
     /// The head is here.
@@ -125,8 +148,16 @@ impl Stream {
             Ok(admission) => {
                 self.meter = Some(admission.meter);
                 let caller = Some(admission.identified.caller);
-                self.begun = Some(Begun { now: journey.now(), route: journey.route_index(), caller });
-                let decision = if journey.shadow_rules().is_empty() { Decision::Allowed } else { Decision::Shadow };
+                self.begun = Some(Begun {
+                    now: journey.now(),
+                    route: journey.route_index(),
+                    caller,
+                });
+                let decision = if journey.shadow_rules().is_empty() {
+                    Decision::Allowed
+                } else {
+                    Decision::Shadow
+                };
                 self.record = record::of(policy, journey, decision, None, host);
                 return Flow::Continue;
             }
@@ -147,19 +178,28 @@ impl Stream {
 
     /// `bytes` of the body are here.
     pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
-        let Some(meter) = &mut self.meter else { return Flow::Continue };
-        let Err(refusal) = meter.take(bytes) else { return Flow::Continue };
+        let Some(meter) = &mut self.meter else {
+            return Flow::Continue;
+        };
+        let Err(refusal) = meter.take(bytes) else {
+            return Flow::Continue;
+        };
         self.refuse_body(host, &refusal)
     }
 
     fn refuse_body(&mut self, host: &impl Host, refusal: &Refusal) -> Flow {
         let gateway = Rc::clone(&self.gateway);
         self.meter = None;
-        let (Some(policy), Some(begun)) = (&gateway.policy, self.begun.take()) else { return Flow::Stop };
+        let (Some(policy), Some(begun)) = (&gateway.policy, self.begun.take()) else {
+            return Flow::Stop;
+        };
         // The head is read again: holding it for the few bodies that end here would cost every request that does not.
         let head = host.request_headers().ok().and_then(|raw| Head::parse(raw).ok());
-        let Some(head) = head else { return answer::refuse(host, Some(policy), None, refusal) };
-        let journey = Journey::new(policy, &gateway.table, &head, begun.now, true).resume(begun.route, begun.caller);
+        let Some(head) = head else {
+            return answer::refuse(host, Some(policy), None, refusal);
+        };
+        let journey =
+            Journey::new(policy, &gateway.table, &head, begun.now, true).resume(begun.route, begun.caller);
         if journey.mode() == Mode::Shadow {
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::format::{DEFAULTS, POLICY, ROUTE};
-use super::pending::{identity, rate_limit};
 use super::{Policy, Route};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
+use crate::guards::identity::rules::Place;
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
-use crate::guards::{body, shape};
+use crate::guards::{body, identity, rate_limit, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -31,19 +31,24 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     let mode = mode(&section);
     let providers = section
         .get("jwt")
-        .map(|field| identity::read_jwt(&field))
+        .map(|field| identity::config::read_jwt(&field))
         .unwrap_or_default();
+    let known = Known {
+        policy: name.unwrap_or_default(),
+        providers: &providers,
+    };
     let defaults = match section.get("defaults") {
-        Some(field) => Defaults::read(&field, &providers),
+        Some(field) => Defaults::read(&field, known),
         None => Some(Defaults::default()),
     };
     let routes = section
         .get("routes")
-        .and_then(|field| Routes::read(&field, &providers, defaults.as_ref()));
+        .and_then(|field| Routes::read(&field, known, defaults.as_ref()));
     let redaction = match section.get("redaction") {
         Some(field) => redaction::Rules::read(&field),
         None => Some(redaction::Rules::default()),
     };
+    let redaction = redaction.map(|rules| hiding_credentials(rules, &providers));
     let audit = match section.get("audit") {
         Some(field) => audit::Rules::read(&field),
         None => Some(audit::Rules::default()),
@@ -61,6 +66,19 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         audit: audit?,
         redaction: redaction?,
     })
+}
+
+/// Wherever the policy takes a credential, none is written down.
+fn hiding_credentials(mut rules: redaction::Rules, providers: &identity::Providers) -> redaction::Rules {
+    for place in providers.places() {
+        match place {
+            Place::Header { name, .. } => rules.hide_header(name),
+            Place::Param(name) => rules.hide_param(name),
+            // All cookies are hidden anyway.
+            Place::Cookie(_) => {}
+        }
+    }
+    rules
 }
 
 fn digest(document: &Json) -> Rc<str> {
@@ -85,6 +103,13 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
     Some(mode)
 }
 
+/// What the document says before its routes, and they refer to.
+#[derive(Clone, Copy)]
+struct Known<'p> {
+    policy: &'p str,
+    providers: &'p identity::Providers,
+}
+
 /// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
 #[derive(Clone, Default)]
 struct Defaults {
@@ -95,22 +120,26 @@ struct Defaults {
 }
 
 impl Defaults {
-    fn read(field: &Field<'_>, providers: &identity::Providers) -> Option<Self> {
-        Self::default().replaced(&field.section(&DEFAULTS)?, providers)
+    fn read(field: &Field<'_>, known: Known<'_>) -> Option<Self> {
+        Self::default().replaced(&field.section(&DEFAULTS)?, None, known)
     }
 
     /// With what stands in `section` in place of what was there, section by section.
-    fn replaced(&self, section: &Section<'_>, providers: &identity::Providers) -> Option<Self> {
+    fn replaced(&self, section: &Section<'_>, route: Option<&str>, known: Known<'_>) -> Option<Self> {
+        let scope = rate_limit::Scope {
+            policy: known.policy,
+            route,
+        };
         let request = match section.get("request") {
             Some(field) => shape::read(&field).map(|(limits, body)| (Rc::new(limits), Rc::new(body))),
             None => Some((Rc::clone(&self.request), Rc::clone(&self.body))),
         };
         let authorization = match section.get("authorization") {
-            Some(field) => access::config::read(&field, providers.names()).map(Rc::new),
+            Some(field) => access::config::read(&field, known.providers.names()).map(Rc::new),
             None => Some(Rc::clone(&self.authorization)),
         };
         let rate_limit = match section.get("rateLimit") {
-            Some(field) => rate_limit::read(&field).map(Rc::new),
+            Some(field) => rate_limit::read(&field, scope).map(Rc::new),
             None => Some(Rc::clone(&self.rate_limit)),
         };
         let (request, body) = request?;
@@ -140,11 +169,11 @@ struct Draft<'d> {
 }
 
 impl Routes {
-    fn read(field: &Field<'_>, providers: &identity::Providers, defaults: Option<&Defaults>) -> Option<Self> {
+    fn read(field: &Field<'_>, known: Known<'_>, defaults: Option<&Defaults>) -> Option<Self> {
         let elements = field.list()?;
         let drafts: Vec<Draft<'_>> = elements
             .iter()
-            .map(|element| Draft::read(element, providers, defaults))
+            .map(|element| Draft::read(element, known, defaults))
             .collect();
         refuse_doubled_names(&elements, &drafts);
         let matches = drafts.iter().enumerate();
@@ -182,7 +211,7 @@ impl Routes {
 }
 
 impl<'d> Draft<'d> {
-    fn read(field: &Field<'d>, providers: &identity::Providers, defaults: Option<&Defaults>) -> Self {
+    fn read(field: &Field<'d>, known: Known<'_>, defaults: Option<&Defaults>) -> Self {
         let mut draft = Self {
             place: field.place.clone(),
             name: None,
@@ -198,14 +227,14 @@ impl<'d> Draft<'d> {
         draft.matched = section.get("match").and_then(|field| route::config::read(&field));
         let authentication = section
             .get("authentication")
-            .and_then(|field| identity::read_authentication(&field, providers));
+            .and_then(|field| identity::config::read_authentication(&field, known.providers));
         // With faults in `defaults`, the route's own sections are read all the same.
         let rules = defaults
             .cloned()
             .unwrap_or_default()
-            .replaced(&section, providers);
+            .replaced(&section, draft.name, known);
         if let Some(authentication) = &authentication {
-            draft.accepted = authentication.accepted(providers);
+            draft.accepted = authentication.accepted(known.providers);
         }
         if let (Some(rules), Some(_)) = (&rules, &authentication) {
             refuse_unreachable(&section, &rules.authorization, &draft.accepted);

@@ -1,8 +1,9 @@
 //! Which keys does the document have? The outermost shapes; each guard has its own below them.
 
-use super::pending::{identity, rate_limit};
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
+use crate::guards::identity::config::shapes as identity;
+use crate::guards::rate_limit;
 use crate::guards::route::MATCH;
 use crate::guards::shape::REQUEST;
 use crate::{audit, redaction};

@@ -7,7 +7,6 @@
 pub mod carrier;
 mod compile;
 mod format;
-mod pending;
 
 use std::rc::Rc;
 
@@ -15,12 +14,11 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, route, shape};
+use crate::guards::{body, identity, rate_limit, route, shape};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
 use carrier::CarrierFault;
-use pending::{identity, rate_limit};
 
 /// A policy that holds: every part of it was read, and nothing of it was left out.
 #[derive(Debug)]

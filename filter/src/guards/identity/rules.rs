@@ -138,10 +138,31 @@ impl Provider {
     }
 }
 
+impl Authentication {
+    /// The names of the providers whose tokens it accepts; none where it is open.
+    pub fn accepted(&self, providers: &Providers) -> Vec<Rc<str>> {
+        let Authentication::Token(rule) = self else {
+            return Vec::new();
+        };
+        let named = rule.providers.iter().filter_map(|id| providers.provider(*id));
+        named.map(|provider| Rc::clone(&provider.name)).collect()
+    }
+}
+
 impl Providers {
     /// The provider.
     pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
         self.list.get(id.0)
+    }
+
+    /// The names of all providers, those with faults among them, so that a reference to one is not a second problem.
+    pub fn names(&self) -> &[Rc<str>] {
+        &self.names
+    }
+
+    /// Every place in which some provider takes a credential.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.list.iter().flat_map(|provider| &provider.places)
     }
 
     /// Every header that some provider's `claimToHeaders` may set, once each, in lower case. What a client sends under these

@@ -80,6 +80,13 @@ impl Rules {
         self.rules.is_empty()
     }
 
+    /// Whether a key is made of the client's address.
+    pub fn needs_address(&self) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.by.iter().any(|part| matches!(part, Part::ClientIp)))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.rules.len()

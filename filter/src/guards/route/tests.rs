@@ -23,7 +23,11 @@ fn read(text: &str) -> Result<Match, String> {
     let found = problems.into_vec();
     match (matched, found.as_slice()) {
         (Some(matched), []) => Ok(matched),
-        (None, [_, ..]) => Err(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        (None, [_, ..]) => Err(found
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")),
         (matched, found) => panic!("{text}: {matched:?} and {found:?}"),
     }
 }
@@ -41,7 +45,8 @@ fn choose(table: &Table, request: &str) -> Option<usize> {
     let path = format!("/{path}");
     let fields = words.map(|word| word.split_once(':').unwrap());
     let fields = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let pseudo = [(":method", "-"), (":authority", "-"), (":path", "-")].map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+    let pseudo =
+        [(":method", "-"), (":authority", "-"), (":path", "-")].map(|(n, v)| (n.as_bytes(), v.as_bytes()));
     let head = Head::parse(serialize(pseudo.into_iter().chain(fields))).unwrap();
     let path = Path::parse(path.as_bytes()).expect(request);
     table.choose(host, path.as_str(), method, &head)
@@ -110,20 +115,48 @@ fn hosts_methods_and_headers() {
         (r#"{"hosts":["*.shop.example"]}"#, "GET a.eu.shop.example/", true),
         (r#"{"hosts":["*.shop.example"]}"#, "GET shop.example/", false),
         (r#"{"hosts":["*.shop.example"]}"#, "GET workshop.example/", false),
-        (r#"{"hosts":["*.shop.example"]}"#, "GET eu.shop.example.evil/", false),
+        (
+            r#"{"hosts":["*.shop.example"]}"#,
+            "GET eu.shop.example.evil/",
+            false,
+        ),
         (r#"{"hosts":["[::1]"]}"#, "GET [::1]/", true),
         (r#"{"hosts":["a.example","b.example"]}"#, "GET b.example/", true),
         (r#"{"methods":["GET"]}"#, "GET h/", true),
         (r#"{"methods":["GET"]}"#, "HEAD h/", false),
         (r#"{"methods":["GET"]}"#, "get h/", false),
         (r#"{"methods":["GET"]}"#, "GETX h/", false),
-        (r#"{"headers":[{"name":"X-A","value":"1"}]}"#, "GET h/ x-a:1", true),
-        (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/ x-a:2", false),
+        (
+            r#"{"headers":[{"name":"X-A","value":"1"}]}"#,
+            "GET h/ x-a:1",
+            true,
+        ),
+        (
+            r#"{"headers":[{"name":"x-a","value":"1"}]}"#,
+            "GET h/ x-a:2",
+            false,
+        ),
         (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/", false),
-        (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/ x-a:1 x-a:1", false),
-        (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/ x-a:1 x-a:2", false),
-        (r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#, "GET h/ x-a:1", false),
-        (r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#, "GET h/ x-b:2 x-a:1", true),
+        (
+            r#"{"headers":[{"name":"x-a","value":"1"}]}"#,
+            "GET h/ x-a:1 x-a:1",
+            false,
+        ),
+        (
+            r#"{"headers":[{"name":"x-a","value":"1"}]}"#,
+            "GET h/ x-a:1 x-a:2",
+            false,
+        ),
+        (
+            r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#,
+            "GET h/ x-a:1",
+            false,
+        ),
+        (
+            r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#,
+            "GET h/ x-b:2 x-a:1",
+            true,
+        ),
         ("{}", "ANY h/any", true),
     ] {
         let (table, _) = table(&[route]);
@@ -135,7 +168,9 @@ fn hosts_methods_and_headers() {
 fn short(text: &str) -> String {
     let mut parts = Vec::new();
     for word in text.split(' ') {
-        let Some((key, value)) = word.split_once('=') else { continue };
+        let Some((key, value)) = word.split_once('=') else {
+            continue;
+        };
         parts.push(match key {
             "host" => format!(r#""hosts":["{}"]"#, value.replace(',', "\",\"")),
             "methods" => format!(r#""methods":["{}"]"#, value.replace(',', "\",\"")),
@@ -154,7 +189,10 @@ fn short(text: &str) -> String {
                     "template" => "Template",
                     _ => "RegularExpression",
                 };
-                format!(r#""path":{{"type":"{kind}","value":{}}}"#, Json::Text(value.to_owned()))
+                format!(
+                    r#""path":{{"type":"{kind}","value":{}}}"#,
+                    Json::Text(value.to_owned())
+                )
             }
         });
     }
@@ -165,7 +203,11 @@ fn short(text: &str) -> String {
 fn the_more_specific_wins_in_either_order() {
     for (winner, loser, request) in [
         // host over everything
-        ("host=a.b.c", "host=*.b.c exact=/x header=x-a:1 methods=GET", "GET a.b.c/x x-a:1"),
+        (
+            "host=a.b.c",
+            "host=*.b.c exact=/x header=x-a:1 methods=GET",
+            "GET a.b.c/x x-a:1",
+        ),
         ("host=*.a.b.c", "host=*.b.c exact=/x", "GET z.a.b.c/x"),
         ("host=*.c", "exact=/x header=x-a:1", "GET a.b.c/x x-a:1"),
         // path over headers and methods
@@ -183,7 +225,11 @@ fn the_more_specific_wins_in_either_order() {
         ("prefix=/x/y", "header=x-a:1", "GET h/x/y x-a:1"),
         // headers over methods
         ("exact=/x header=x-a:1", "exact=/x methods=GET", "GET h/x x-a:1"),
-        ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:1 methods=GET", "GET h/x x-a:1 x-b:1"),
+        (
+            "exact=/x header=x-a:1,x-b:1",
+            "exact=/x header=x-a:1 methods=GET",
+            "GET h/x x-a:1 x-b:1",
+        ),
         ("exact=/x methods=GET", "exact=/x", "GET h/x"),
         ("re=/x.y header=x-a:1", "re=/x..", "GET h/x.y x-a:1"),
         // what does not match is not in the way
@@ -220,11 +266,27 @@ fn which_may_stand_together() {
         ("exact=/x header=x-a:1", "exact=/x header=x-b:1", tie()),
         ("exact=/x header=x-a:1", "exact=/x header=x-a:2", vec![]),
         ("exact=/x header=x-a:1", "exact=/x header=x-a:1", tie()),
-        ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:1,x-c:1", tie()),
-        ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:2,x-c:1", vec![]),
+        (
+            "exact=/x header=x-a:1,x-b:1",
+            "exact=/x header=x-a:1,x-c:1",
+            tie(),
+        ),
+        (
+            "exact=/x header=x-a:1,x-b:1",
+            "exact=/x header=x-a:2,x-c:1",
+            vec![],
+        ),
         ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:1", vec![]),
-        ("exact=/x header=x-a:1 methods=GET", "exact=/x header=x-b:1 methods=POST", vec![]),
-        ("exact=/x header=x-a:1 methods=GET", "exact=/x header=x-b:1", vec![]),
+        (
+            "exact=/x header=x-a:1 methods=GET",
+            "exact=/x header=x-b:1 methods=POST",
+            vec![],
+        ),
+        (
+            "exact=/x header=x-a:1 methods=GET",
+            "exact=/x header=x-b:1",
+            vec![],
+        ),
         // hosts
         ("host=a.b", "host=c.d", vec![]),
         ("host=a.b", "host=*.b", vec![]),
@@ -251,7 +313,11 @@ fn which_may_stand_together() {
         ("prefix=/x", "re=/.* methods=GET", vec![]),
         ("prefix=/x", "host=a.b re=/.*", vec![]),
         ("host=a.b,c.d prefix=/x", "host=a.b re=/.*", vec![]),
-        ("host=a.b,c.d prefix=/x", "host=a.b,c.d re=/.*", vec![Clash::Covered(0, 1)]),
+        (
+            "host=a.b,c.d prefix=/x",
+            "host=a.b,c.d re=/.*",
+            vec![Clash::Covered(0, 1)],
+        ),
         ("exact=/x", "re=/.*", vec![]),
     ] {
         let (a, b) = (short(a), short(b));
@@ -270,43 +336,134 @@ fn what_is_walked_is_bounded() {
     assert_eq!(of(variants, 65), [Clash::Crowded(64)]);
     let expressions = |index| format!("host=h{index} re=/x.");
     assert_eq!(of(expressions, 64), []);
-    assert_eq!(of(expressions, 66), [Clash::Expressions(64), Clash::Expressions(65)]);
+    assert_eq!(
+        of(expressions, 66),
+        [Clash::Expressions(64), Clash::Expressions(65)]
+    );
 }
 
 #[test]
 fn what_is_refused() {
-    let path = |kind: &str, value: &str| format!(r#"{{"path":{{"type":"{kind}","value":{}}}}}"#, Json::Text(value.to_owned()));
+    let path = |kind: &str, value: &str| {
+        format!(
+            r#"{{"path":{{"type":"{kind}","value":{}}}}}"#,
+            Json::Text(value.to_owned())
+        )
+    };
     for (text, problem) in [
-        (r#"{"hosts":["*"]}"#.to_owned(), "hosts[0]: `*` is not a host · help: leave `hosts` out to take every host"),
-        (r#"{"hosts":["a.example:443"]}"#.to_owned(), "hosts[0]: `a.example:443` names a port · help: write the host alone: a route takes every port"),
-        (r#"{"hosts":["a.*.example"]}"#.to_owned(), "hosts[0]: `a.*.example` is not a host · help: a name such as `api.example.com`, or `*.shop.example` for every name below it"),
-        (r#"{"hosts":["*.10.0.0.1"]}"#.to_owned(), "hosts[0]: `*.10.0.0.1`: an address has nothing below it · help: write the address itself"),
-        (r#"{"hosts":["a.b","A.b."]}"#.to_owned(), "hosts[1]: the host stands twice · help: keep one of them"),
-        (r#"{"hosts":[]}"#.to_owned(), "hosts: an empty list · help: write at least one element or leave the key out"),
-        (r#"{"methods":["get"]}"#.to_owned(), "methods[0]: `get`: a method is compared as it is written · help: did you mean `GET`?"),
-        (r#"{"methods":["GET","GET"]}"#.to_owned(), "methods[1]: `GET` stands twice"),
-        (r#"{"methods":["A B"]}"#.to_owned(), "methods[0]: `A B` is not a method · help: such as `GET`"),
-        (r#"{"headers":[{"name":":path","value":"/"}]}"#.to_owned(), "headers[0].name: `:path` is not a header name · help: use `hosts`, `path` and `methods` for what is in a request line"),
-        (r#"{"headers":[{"name":"Host","value":"a"}]}"#.to_owned(), "headers[0].name: `host` is no header here, so the route can never match · help: use `hosts`"),
-        (r#"{"headers":[{"name":"x-a","value":" a"}]}"#.to_owned(), "headers[0].value: no header has this value, so the route can never match · help: no control characters, and no blank at either end"),
-        (r#"{"headers":[{"name":"x-a","value":"1"},{"name":"X-A","value":"2"}]}"#.to_owned(), "headers[1]: `x-a` stands twice, so the route can never match · help: a field must be there once, with one value"),
-        (path("Prefix", "/a"), "path.type: unknown value `Prefix` · help: one of `Exact`, `PathPrefix`, `Template`, `RegularExpression`"),
+        (
+            r#"{"hosts":["*"]}"#.to_owned(),
+            "hosts[0]: `*` is not a host · help: leave `hosts` out to take every host",
+        ),
+        (
+            r#"{"hosts":["a.example:443"]}"#.to_owned(),
+            "hosts[0]: `a.example:443` names a port · help: write the host alone: a route takes every port",
+        ),
+        (
+            r#"{"hosts":["a.*.example"]}"#.to_owned(),
+            "hosts[0]: `a.*.example` is not a host · help: a name such as `api.example.com`, or `*.shop.example` for every name below it",
+        ),
+        (
+            r#"{"hosts":["*.10.0.0.1"]}"#.to_owned(),
+            "hosts[0]: `*.10.0.0.1`: an address has nothing below it · help: write the address itself",
+        ),
+        (
+            r#"{"hosts":["a.b","A.b."]}"#.to_owned(),
+            "hosts[1]: the host stands twice · help: keep one of them",
+        ),
+        (
+            r#"{"hosts":[]}"#.to_owned(),
+            "hosts: an empty list · help: write at least one element or leave the key out",
+        ),
+        (
+            r#"{"methods":["get"]}"#.to_owned(),
+            "methods[0]: `get`: a method is compared as it is written · help: did you mean `GET`?",
+        ),
+        (
+            r#"{"methods":["GET","GET"]}"#.to_owned(),
+            "methods[1]: `GET` stands twice",
+        ),
+        (
+            r#"{"methods":["A B"]}"#.to_owned(),
+            "methods[0]: `A B` is not a method · help: such as `GET`",
+        ),
+        (
+            r#"{"headers":[{"name":":path","value":"/"}]}"#.to_owned(),
+            "headers[0].name: `:path` is not a header name · help: use `hosts`, `path` and `methods` for what is in a request line",
+        ),
+        (
+            r#"{"headers":[{"name":"Host","value":"a"}]}"#.to_owned(),
+            "headers[0].name: `host` is no header here, so the route can never match · help: use `hosts`",
+        ),
+        (
+            r#"{"headers":[{"name":"x-a","value":" a"}]}"#.to_owned(),
+            "headers[0].value: no header has this value, so the route can never match · help: no control characters, and no blank at either end",
+        ),
+        (
+            r#"{"headers":[{"name":"x-a","value":"1"},{"name":"X-A","value":"2"}]}"#.to_owned(),
+            "headers[1]: `x-a` stands twice, so the route can never match · help: a field must be there once, with one value",
+        ),
+        (
+            path("Prefix", "/a"),
+            "path.type: unknown value `Prefix` · help: one of `Exact`, `PathPrefix`, `Template`, `RegularExpression`",
+        ),
         (path("Exact", "a"), "path.value: `a` does not begin with `/`"),
-        (path("Exact", "/a/../b"), "path.value: `/a/../b`: a dot segment, so every request for it is refused"),
-        (path("PathPrefix", "//a"), "path.value: `//a`: a doubled slash, so every request for it is refused"),
-        (path("Exact", "/a%2fb"), "path.value: `/a%2fb`: an encoded slash, so every request for it is refused"),
-        (path("Exact", "/a?b"), "path.value: `/a?b` has a query · help: a path is compared without its query: leave it out"),
-        (path("Exact", "/a b"), "path.value: `/a b`: not a path: percent-encode what is no letter, digit or one of `-._~!$&'()*+,=:@`"),
-        (path("Exact", &"/a".repeat(66)), "path.value: `/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a…`: more than 64 segments"),
-        (path("Template", "/a"), "path.value: a template without a variable · help: write `type: Exact`"),
-        (path("Template", "/a/{}"), "path.value: `{}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`"),
-        (path("Template", "/{a}/{a}"), "path.value: `{a}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`"),
-        (path("Template", "/a-{b}"), "path.value: `a-{b}` is neither text nor a variable · help: a variable is a whole segment: `/orders/{id}`"),
-        (path("Template", "/{a}/.."), "path.value: `/v/..`: a dot segment, so every request for it is refused"),
-        (path("RegularExpression", "/a)|(/b"), "path.value: not a regular expression: found closing parenthesis without a corresponding opening parenthesis"),
-        (path("RegularExpression", "orders/.*"), "path.value: `orders/.*`: every path begins with `/`, so the route can never match · help: the whole path must match; begin with `/` or `.*`"),
-        (path("RegularExpression", &"x".repeat(513)), "path.value: longer than 512 bytes"),
-
+        (
+            path("Exact", "/a/../b"),
+            "path.value: `/a/../b`: a dot segment, so every request for it is refused",
+        ),
+        (
+            path("PathPrefix", "//a"),
+            "path.value: `//a`: a doubled slash, so every request for it is refused",
+        ),
+        (
+            path("Exact", "/a%2fb"),
+            "path.value: `/a%2fb`: an encoded slash, so every request for it is refused",
+        ),
+        (
+            path("Exact", "/a?b"),
+            "path.value: `/a?b` has a query · help: a path is compared without its query: leave it out",
+        ),
+        (
+            path("Exact", "/a b"),
+            "path.value: `/a b`: not a path: percent-encode what is no letter, digit or one of `-._~!$&'()*+,=:@`",
+        ),
+        (
+            path("Exact", &"/a".repeat(66)),
+            "path.value: `/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a…`: more than 64 segments",
+        ),
+        (
+            path("Template", "/a"),
+            "path.value: a template without a variable · help: write `type: Exact`",
+        ),
+        (
+            path("Template", "/a/{}"),
+            "path.value: `{}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`",
+        ),
+        (
+            path("Template", "/{a}/{a}"),
+            "path.value: `{a}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`",
+        ),
+        (
+            path("Template", "/a-{b}"),
+            "path.value: `a-{b}` is neither text nor a variable · help: a variable is a whole segment: `/orders/{id}`",
+        ),
+        (
+            path("Template", "/{a}/.."),
+            "path.value: `/v/..`: a dot segment, so every request for it is refused",
+        ),
+        (
+            path("RegularExpression", "/a)|(/b"),
+            "path.value: not a regular expression: found closing parenthesis without a corresponding opening parenthesis",
+        ),
+        (
+            path("RegularExpression", "orders/.*"),
+            "path.value: `orders/.*`: every path begins with `/`, so the route can never match · help: the whole path must match; begin with `/` or `.*`",
+        ),
+        (
+            path("RegularExpression", &"x".repeat(513)),
+            "path.value: longer than 512 bytes",
+        ),
     ] {
         match read(&text) {
             Err(found) => assert_eq!(found, problem, "{text}"),
