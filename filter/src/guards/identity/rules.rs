@@ -214,7 +214,7 @@ fn shared_secret(
     let secret = Secret::new(bytes);
     let shortest = algorithms
         .iter()
-        .map(|algorithm| algorithm.hash().len())
+        .map(|algorithm| algorithm.hash().size())
         .max()
         .unwrap_or(0);
     if secret.expose().len() < shortest {
