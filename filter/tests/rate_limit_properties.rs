@@ -21,10 +21,13 @@ use proptest::prelude::*;
 const NOW: u64 = 1_795_489_800 * SECOND;
 const DAY: u64 = 86_400 * SECOND;
 
+/// Each key's value and version.
+type Values = HashMap<String, (Vec<u8>, u32)>;
+
 /// Shared data as Envoy keeps it: a map and a counter under one lock.
 #[derive(Default)]
 struct Shared {
-    values: Mutex<(HashMap<String, (Vec<u8>, u32)>, u32)>,
+    values: Mutex<(Values, u32)>,
     lost: AtomicU32,
 }
 
