@@ -14,6 +14,7 @@
 pub mod artifacts;
 pub mod client;
 pub mod corpus;
+pub mod demo;
 pub mod edge;
 pub mod envoy;
 pub mod envoy_config;
