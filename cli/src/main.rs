@@ -1,3 +1,41 @@
-//! `portcullis`: the policy on the command line.
+//! `portcullis`: is a policy right, what may stand in one, and a token to try it with.
 
-fn main() {}
+mod check;
+mod document;
+mod places;
+mod reference;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The command line of Portcullis, the API gateway in one Envoy filter.
+#[derive(Parser)]
+#[command(name = "portcullis", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether a policy is right, and if not, everything that is wrong with it.
+    Check(check::Check),
+    /// Print the reference of the policy format, as Markdown.
+    Reference,
+    /// Make keys and tokens for development.
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Check(check) => check.run(),
+        Command::Reference => {
+            print!("{}", reference::markdown());
+            ExitCode::SUCCESS
+        }
+        Command::Token(token) => token.run(),
+    }
+}

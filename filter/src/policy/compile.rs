@@ -10,9 +10,10 @@ use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
 use crate::guards::identity::rules::Place;
+use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
-use crate::guards::{body, identity, rate_limit, shape};
+use crate::guards::{body, identity, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -33,17 +34,17 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         .get("jwt")
         .map(|field| identity::config::read_jwt(&field))
         .unwrap_or_default();
-    let known = Known {
+    let surroundings = Surroundings {
         policy: name.unwrap_or_default(),
         providers: &providers,
     };
     let defaults = match section.get("defaults") {
-        Some(field) => Defaults::read(&field, known),
+        Some(field) => Defaults::read(&field, surroundings),
         None => Some(Defaults::default()),
     };
     let routes = section
         .get("routes")
-        .and_then(|field| Routes::read(&field, known, defaults.as_ref()));
+        .and_then(|field| Routes::read(&field, surroundings, defaults.as_ref()));
     let redaction = match section.get("redaction") {
         Some(field) => redaction::Rules::read(&field),
         None => Some(redaction::Rules::default()),
@@ -103,9 +104,9 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
     Some(mode)
 }
 
-/// What the document says before its routes, and they refer to.
+/// What the reader of a section needs to know of the rest of the document.
 #[derive(Clone, Copy)]
-struct Known<'p> {
+struct Surroundings<'p> {
     policy: &'p str,
     providers: &'p identity::Providers,
 }
@@ -120,26 +121,26 @@ struct Defaults {
 }
 
 impl Defaults {
-    fn read(field: &Field<'_>, known: Known<'_>) -> Option<Self> {
-        Self::default().replaced(&field.section(&DEFAULTS)?, None, known)
+    fn read(field: &Field<'_>, around: Surroundings<'_>) -> Option<Self> {
+        Self::default().replaced(&field.section(&DEFAULTS)?, around, None)
     }
 
-    /// With what stands in `section` in place of what was there, section by section.
-    fn replaced(&self, section: &Section<'_>, route: Option<&str>, known: Known<'_>) -> Option<Self> {
-        let scope = rate_limit::Scope {
-            policy: known.policy,
-            route,
-        };
+    /// With what stands in `section` in place of what was there, section by section. `route` is the name of the route that it is of,
+    /// if it is one's.
+    fn replaced(&self, section: &Section<'_>, around: Surroundings<'_>, route: Option<&str>) -> Option<Self> {
         let request = match section.get("request") {
             Some(field) => shape::read(&field).map(|(limits, body)| (Rc::new(limits), Rc::new(body))),
             None => Some((Rc::clone(&self.request), Rc::clone(&self.body))),
         };
         let authorization = match section.get("authorization") {
-            Some(field) => access::config::read(&field, known.providers.names()).map(Rc::new),
+            Some(field) => access::config::read(&field, around.providers.names()).map(Rc::new),
             None => Some(Rc::clone(&self.authorization)),
         };
         let rate_limit = match section.get("rateLimit") {
-            Some(field) => rate_limit::read(&field, scope).map(Rc::new),
+            Some(field) => {
+                let policy = around.policy;
+                rate_limit::read(&field, Scope { policy, route }).map(Rc::new)
+            }
             None => Some(Rc::clone(&self.rate_limit)),
         };
         let (request, body) = request?;
@@ -169,11 +170,11 @@ struct Draft<'d> {
 }
 
 impl Routes {
-    fn read(field: &Field<'_>, known: Known<'_>, defaults: Option<&Defaults>) -> Option<Self> {
+    fn read(field: &Field<'_>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Option<Self> {
         let elements = field.list()?;
         let drafts: Vec<Draft<'_>> = elements
             .iter()
-            .map(|element| Draft::read(element, known, defaults))
+            .map(|element| Draft::read(element, around, defaults))
             .collect();
         refuse_doubled_names(&elements, &drafts);
         let matches = drafts.iter().enumerate();
@@ -211,7 +212,7 @@ impl Routes {
 }
 
 impl<'d> Draft<'d> {
-    fn read(field: &Field<'d>, known: Known<'_>, defaults: Option<&Defaults>) -> Self {
+    fn read(field: &Field<'d>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Self {
         let mut draft = Self {
             place: field.place.clone(),
             name: None,
@@ -227,14 +228,15 @@ impl<'d> Draft<'d> {
         draft.matched = section.get("match").and_then(|field| route::config::read(&field));
         let authentication = section
             .get("authentication")
-            .and_then(|field| identity::config::read_authentication(&field, known.providers));
+            .and_then(|field| identity::config::read_authentication(&field, around.providers));
         // With faults in `defaults`, the route's own sections are read all the same.
-        let rules = defaults
-            .cloned()
-            .unwrap_or_default()
-            .replaced(&section, draft.name, known);
+        let rules = defaults.cloned().unwrap_or_default().replaced(
+            &section,
+            around,
+            Some(draft.name.unwrap_or_default()),
+        );
         if let Some(authentication) = &authentication {
-            draft.accepted = authentication.accepted(known.providers);
+            draft.accepted = authentication.accepted(around.providers);
         }
         if let (Some(rules), Some(_)) = (&rules, &authentication) {
             refuse_unreachable(&section, &rules.authorization, &draft.accepted);

@@ -2,8 +2,8 @@
 
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
-use crate::guards::identity::config::shapes as identity;
-use crate::guards::rate_limit;
+use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
+use crate::guards::rate_limit::RATE_LIMIT;
 use crate::guards::route::MATCH;
 use crate::guards::shape::REQUEST;
 use crate::{audit, redaction};
@@ -30,7 +30,7 @@ const RATE_LIMIT_KEY: Key = Key::new(
     Default::Is("that of `defaults`, or else no limit"),
     "How often.",
 )
-.nested(&rate_limit::RATE_LIMIT);
+.nested(&RATE_LIMIT);
 
 const MODE_KEY: Key = Key::new(
     "mode",
@@ -70,7 +70,7 @@ pub static POLICY: Shape = Shape {
             Default::Is("none"),
             "Who issues tokens, and what a token must be to hold.",
         )
-        .nested(&identity::JWT),
+        .nested(&JWT),
         Key::new("apiKeyAuth", "map", Default::NotBuilt("use `jwt`"), "API keys."),
         Key::new(
             "defaults",
@@ -136,7 +136,7 @@ pub(super) static ROUTE: Shape = Shape {
             Default::Required,
             "Who is asked for. An open route says so, and why.",
         )
-        .nested(&identity::AUTHENTICATION),
+        .nested(&AUTHENTICATION),
         REQUEST_KEY,
         AUTHORIZATION_KEY,
         RATE_LIMIT_KEY,

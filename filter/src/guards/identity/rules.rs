@@ -139,25 +139,25 @@ impl Provider {
 }
 
 impl Authentication {
-    /// The names of the providers whose tokens it accepts; none where it is open.
+    /// The names of the providers whose tokens it takes; none if it is open.
     pub fn accepted(&self, providers: &Providers) -> Vec<Rc<str>> {
-        let Authentication::Token(rule) = self else {
+        let Self::Token(rule) = self else {
             return Vec::new();
         };
-        let named = rule.providers.iter().filter_map(|id| providers.provider(*id));
-        named.map(|provider| Rc::clone(&provider.name)).collect()
+        let known = rule.providers.iter().filter_map(|id| providers.provider(*id));
+        known.map(|provider| Rc::clone(&provider.name)).collect()
     }
 }
 
 impl Providers {
+    /// Every name that the document gave to a provider.
+    pub fn names(&self) -> &[Rc<str>] {
+        &self.names
+    }
+
     /// The provider.
     pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
         self.list.get(id.0)
-    }
-
-    /// The names of all providers, those with faults among them, so that a reference to one is not a second problem.
-    pub fn names(&self) -> &[Rc<str>] {
-        &self.names
     }
 
     /// Every place in which some provider takes a credential.

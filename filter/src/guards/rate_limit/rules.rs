@@ -80,11 +80,11 @@ impl Rules {
         self.rules.is_empty()
     }
 
-    /// Whether a key is made of the client's address.
+    /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
         self.rules
             .iter()
-            .any(|rule| rule.by.iter().any(|part| matches!(part, Part::ClientIp)))
+            .any(|rule| rule.by.contains(&super::Part::ClientIp))
     }
 
     /// How many there are.

@@ -454,7 +454,7 @@ fn what_is_refused() {
         ),
         (
             path("RegularExpression", "/a)|(/b"),
-            "path.value: not a regular expression: found closing parenthesis without a corresponding opening parenthesis",
+            "path.value: not a regular expression: found closing ')' without matching '('",
         ),
         (
             path("RegularExpression", "orders/.*"),
