@@ -58,7 +58,8 @@ impl<'p> Journey<'p> {
     }
 
     /// Takes up a journey whose head was admitted before.
-    pub(super) fn resume(self, route: Option<usize>, caller: Option<Caller>) -> Self {
+    pub(super) fn resume(self, route: Option<usize>, caller: Caller) -> Self {
+        let caller = Some(caller);
         Self {
             route,
             caller,

@@ -45,7 +45,7 @@ pub(super) fn of(
 }
 
 /// The record of a head that could not be read.
-pub(super) fn unreadable(policy: &Policy, refusal: &Refusal, now: Timestamp) -> Option<Box<Record>> {
+pub(super) fn unread(policy: &Policy, refusal: &Refusal, now: Timestamp) -> Option<Box<Record>> {
     policy.audit.wants(Decision::Refused, now).then_some(())?;
     Some(Box::new(Record {
         event: blank(policy, Decision::Refused, Some(refusal), now),
