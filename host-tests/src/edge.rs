@@ -175,6 +175,11 @@ pub fn local_response(
     }
 }
 
+/// The status that a client reads of a local response.
+pub fn local_status(request: &Request, status: u16) -> u16 {
+    if is_grpc(request) { 200 } else { status }
+}
+
 /// Envoy's own mapping, for an answer that names no gRPC status.
 fn grpc_status_of(status: u16) -> u32 {
     match status {

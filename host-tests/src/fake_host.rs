@@ -61,6 +61,7 @@ pub struct FakeHost {
     filter_state: RefCell<BTreeMap<String, Vec<u8>>>,
     response: RefCell<Option<LocalResponse>>,
     sent: Cell<bool>,
+    over: Cell<bool>,
 }
 
 impl FakeHost {
@@ -75,6 +76,7 @@ impl FakeHost {
             filter_state: RefCell::default(),
             response: RefCell::default(),
             sent: Cell::new(false),
+            over: Cell::new(false),
         }
     }
 
@@ -94,7 +96,9 @@ impl FakeHost {
             .response
             .borrow()
             .as_ref()
-            .map_or(200, |response| response.status);
+            .map_or(200, |response| edge::local_status(&self.request, response.status));
+        // The proxy shows the head once more to whoever writes a log.
+        self.over.set(true);
         self.properties.borrow_mut().insert(
             "response.code".to_owned(),
             i64::from(status).to_le_bytes().to_vec(),
@@ -213,7 +217,13 @@ impl Host for FakeHost {
     }
 
     fn request_headers(&self) -> Result<Vec<u8>, HostError> {
-        Ok(self.headers.borrow().to_abi())
+        // Envoy takes the head away with `Continue`, and what is left reads as empty.
+        let gone = self.sent.get() && !self.over.get();
+        Ok(if gone {
+            HeaderMap::default().to_abi()
+        } else {
+            self.headers.borrow().to_abi()
+        })
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {

@@ -186,6 +186,10 @@ impl WasmHost {
                 map: HeaderMap::of(request),
                 sent: false,
             },
+            gone: Map {
+                sent: true,
+                ..Map::default()
+            },
             properties: BTreeMap::from([("source.address".to_owned(), source)]),
             verifies: self.offer.verifies,
             ..Stream::default()
@@ -197,11 +201,9 @@ impl WasmHost {
 fn drive(scope: &mut CallScope<'_, Stream>, root: ContextId, request: &Request) -> Result<(), GuestError> {
     let stream = scope.on_context_create(Some(root))?;
     converse(scope, stream, request)?;
-    let status = scope
-        .stream()
-        .response
-        .as_ref()
-        .map_or(200, |response| response.status_code);
+    let status = scope.stream().response.as_ref().map_or(200, |response| {
+        edge::local_status(request, u16::try_from(response.status_code).unwrap_or(0))
+    });
     let status = i64::from(status).to_le_bytes().to_vec();
     scope
         .stream_mut()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use proxy_wasm_host::abi::v0_2_1::types::{BufferType, MapType, Status, StreamType};
-use proxy_wasm_host::abi::v0_2_1::{Access, ForeignCall, Invocation, LocalResponse, StreamState};
+use proxy_wasm_host::abi::v0_2_1::{Access, Callback, ForeignCall, Invocation, LocalResponse, StreamState};
 use proxy_wasm_host::{Buffer, HeaderMap as AbiHeaderMap, NotAllowed, PairVisitor};
 
 use crate::edge::HeaderMap;
@@ -16,6 +16,8 @@ use crate::verify;
 pub struct Stream {
     /// The request's header map.
     pub headers: Map,
+    /// What is left of it once the head has gone.
+    pub gone: Map,
     /// What the plugin may read of the body.
     pub body: Vec<u8>,
     /// What `get_property` finds, by the path's segments joined with `.`.
@@ -33,7 +35,7 @@ pub struct Stream {
 pub struct Map {
     /// The entries.
     pub map: HeaderMap,
-    /// After `Continue` the head has gone: Envoy refuses a write with `BadArgument`.
+    /// After `Continue` the head has gone: Envoy refuses a write with `BadArgument`, and reads as empty until `on_log`.
     pub sent: bool,
 }
 
@@ -91,11 +93,14 @@ impl AbiHeaderMap for Map {
 impl StreamState for Stream {
     fn header_map(
         &mut self,
-        _: Invocation,
+        call: Invocation,
         _: Access,
         map: MapType,
     ) -> Result<&mut dyn AbiHeaderMap, Status> {
         match map {
+            MapType::HttpRequestHeaders if self.headers.sent && call.callback != Some(Callback::Log) => {
+                Ok(&mut self.gone)
+            }
             MapType::HttpRequestHeaders => Ok(&mut self.headers),
             _ => Err(Status::NotFound),
         }
