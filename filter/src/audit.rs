@@ -208,7 +208,11 @@ fn shown<T: ToString, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&value.to_string())
 }
 
-#[expect(clippy::ref_option, reason = "serde's signature")]
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's signature"
+)]
 fn code<S: Serializer>(reason: &Option<Reason>, serializer: S) -> Result<S::Ok, S::Error> {
     reason.map_or_else(
         || Err(ser::Error::custom("skipped")),

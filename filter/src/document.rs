@@ -3,7 +3,9 @@
 //! A guard declares the [`Shape`] of its section (which is also its page in the reference), opens it with
 //! [`Section::open`], and asks for its keys. Opening reports unknown, doubled and not-yet-built keys at once.
 
-use core::fmt::Write as _;
+mod section;
+mod words;
+
 use core::ops::RangeInclusive;
 
 use std::rc::Rc;
@@ -13,6 +15,9 @@ use regex_lite::{Regex, RegexBuilder};
 use crate::json::Json;
 use crate::problem::Problems;
 use crate::{http, limits};
+
+use words::{listed, show_duration};
+pub use words::{quoted, suggestion};
 
 /// The keys of one map of the format, and what a reader should know of each. The reference is printed from these.
 #[derive(Debug)]
@@ -64,6 +69,7 @@ impl Key {
     }
 
     /// A key whose value (or each element of whose list) is a map.
+    #[must_use]
     pub const fn nested(self, shape: &'static Shape) -> Self {
         Self {
             shape: Some(shape),
@@ -377,200 +383,4 @@ impl<'d> Field<'d> {
     pub fn section(&self, shape: &'static Shape) -> Option<Section<'d>> {
         Section::open(self, shape)
     }
-}
-
-impl<'d> Section<'d> {
-    /// Opens a map: notes what is no map, every unknown key (with the nearest known one), every doubled key, every key
-    /// that the format has and this build does not, every required key that is missing.
-    pub fn open(field: &Field<'d>, shape: &'static Shape) -> Option<Self> {
-        let Json::Map(fields) = field.value else {
-            field.expected("a map");
-            return None;
-        };
-        let section = Self {
-            place: field.place.clone(),
-            shape,
-            fields,
-            problems: field.problems,
-        };
-        let mut seen: Vec<&str> = Vec::with_capacity(fields.len().min(shape.keys.len()));
-        for (name, _) in fields {
-            section.admit(name, &seen);
-            if shape.keys.iter().any(|key| key.name == name) && !seen.contains(&name.as_str()) {
-                seen.push(name);
-            }
-        }
-        for key in shape.keys.iter().filter(|key| key.default == Default::Required) {
-            if !seen.contains(&key.name) {
-                section.error(
-                    format!("`{}` is missing", key.name),
-                    format!("{}: {}", key.kind, key.about),
-                );
-            }
-        }
-        Some(section)
-    }
-
-    fn admit(&self, name: &str, seen: &[&str]) {
-        let place = join(&self.place, name);
-        if seen.contains(&name) {
-            self.problems
-                .error(&place, "the key stands twice", "keep one of them");
-            return;
-        }
-        match self.shape.keys.iter().find(|key| key.name == name) {
-            None => {
-                let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
-                let help =
-                    suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
-                self.problems
-                    .error(&self.place, format!("unknown field {}", quoted(name)), help);
-            }
-            Some(Key {
-                default: Default::NotBuilt(why),
-                ..
-            }) => {
-                self.problems.error(&place, "not built yet in this version", *why);
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// The value under `key`, if it is there. `key` must be one of the shape's.
-    pub fn get(&self, key: &'static str) -> Option<Field<'d>> {
-        debug_assert!(
-            self.shape.keys.iter().any(|k| k.name == key),
-            "{} has no key {key}",
-            self.shape.name
-        );
-        let (_, value) = self.fields.iter().find(|(name, _)| name == key)?;
-        Some(Field {
-            place: join(&self.place, key),
-            value,
-            problems: self.problems,
-        })
-    }
-
-    /// Whether the key is there.
-    pub fn has(&self, key: &'static str) -> bool {
-        self.fields.iter().any(|(name, _)| name == key)
-    }
-
-    /// Which of the shape's keys are there, once each.
-    pub fn present(&self) -> Vec<&'static str> {
-        self.shape
-            .keys
-            .iter()
-            .map(|key| key.name)
-            .filter(|name| self.fields.iter().any(|(n, _)| n == name))
-            .collect()
-    }
-
-    /// Where the section stands.
-    pub fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// Notes an error of the section as a whole.
-    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.error(&self.place, message, help);
-    }
-
-    /// Notes a warning on the section as a whole.
-    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.warn(&self.place, message, help);
-    }
-}
-
-fn join(place: &str, key: &str) -> String {
-    if place.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{place}.{}", plain(key))
-    }
-}
-
-/// A word of the document for a message: control characters escaped, cut at 64 characters, in backticks.
-pub fn quoted(word: &str) -> String {
-    format!("`{}`", plain(word))
-}
-
-fn plain(word: &str) -> String {
-    let mut out = String::new();
-    for c in word.chars().take(64) {
-        if c.is_control() || (!c.is_ascii() && !c.is_alphanumeric()) {
-            let _ = write!(out, "{}", c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    if word.chars().nth(64).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-fn listed(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// `did you mean …?`, if one of `known` is near.
-pub fn suggestion(word: &str, known: &[&str]) -> Option<String> {
-    let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
-    let (distance, best) = known
-        .iter()
-        .map(|candidate| (distance_to(&word, candidate), candidate))
-        .min()?;
-    let near = distance <= 2.max(best.len() / 4) && distance < best.len();
-    near.then(|| format!("did you mean `{best}`?"))
-}
-
-/// How far `word` (lower case) is from `candidate`; its beginning is as near as a typing mistake.
-fn distance_to(word: &[char], candidate: &str) -> usize {
-    let candidate: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
-    if word.len() > 3 && candidate.starts_with(word) {
-        1
-    } else {
-        distance(word, &candidate)
-    }
-}
-
-/// Levenshtein's distance, one row at a time.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i.saturating_add(1);
-        for (cell, to) in row.iter_mut().skip(1).zip(b) {
-            let above = *cell;
-            let next = (left.saturating_add(1))
-                .min(above.saturating_add(1))
-                .min(diagonal.saturating_add(usize::from(from != to)));
-            diagonal = above;
-            *cell = next;
-            left = next;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i.saturating_add(1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-fn show_duration(nanos: u64) -> String {
-    for (unit, scale) in [
-        ("d", 86_400_000_000_000),
-        ("h", 3_600_000_000_000),
-        ("m", 60_000_000_000),
-        ("s", 1_000_000_000),
-    ] {
-        if nanos >= scale && nanos % scale == 0 {
-            return format!("{}{unit}", nanos / scale);
-        }
-    }
-    format!("{}ms", nanos / 1_000_000)
 }

@@ -145,6 +145,16 @@ impl Rules {
         })
     }
 
+    /// Hides a header (lower case) in which the policy takes a credential.
+    pub fn hide_header(&mut self, name: &str) {
+        self.headers.push(name.to_owned());
+    }
+
+    /// Hides a query parameter in which the policy takes a credential.
+    pub fn hide_param(&mut self, name: &str) {
+        self.params.push(name.to_ascii_lowercase());
+    }
+
     /// Whether the value of this header (lower case) may not be written down.
     pub fn hides_header(&self, name: &[u8]) -> bool {
         CREDENTIAL_HEADERS.iter().any(|known| known.as_bytes() == name)

@@ -1,1 +1,29 @@
-//! The compiled plugin in real hosts.
+//! Does the compiled plugin do in real hosts what its tests say it does?
+//!
+//! One corpus of scenarios (`scenarios/*.yaml`), three runners that must agree:
+//!
+//! | runner | the filter | the host | the clock |
+//! | --- | --- | --- | --- |
+//! | [`fake_host`] | its Rust code, linked natively | a world of maps | virtual |
+//! | [`wasm_host`] | the compiled plugin | wasmtime, in this process | virtual |
+//! | [`envoy`] | the compiled plugin | a real Envoy with two workers | real |
+//!
+//! [`scenario`] says what is written, [`corpus`] brings it to life, [`observed`] is what a runner saw. [`client`] and [`upstream`]
+//! are the two ends of the wire, [`tokens`] signs with keys made at start: no key is ever committed.
+
+pub mod artifacts;
+pub mod client;
+pub mod corpus;
+pub mod demo;
+pub mod edge;
+pub mod envoy;
+pub mod envoy_config;
+pub mod exchange;
+pub mod fake_host;
+pub mod observed;
+pub mod scenario;
+pub mod tokens;
+pub mod upstream;
+pub mod verify;
+pub mod wasm_host;
+pub mod wasm_stream;

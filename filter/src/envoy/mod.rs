@@ -8,13 +8,28 @@ mod raw;
 mod root;
 mod stream;
 
-use proxy_wasm::types::LogLevel;
+use self::host::Proxy;
+use crate::host::{Host, Level};
 
 /// Called by the host once a VM, before anything else.
 #[unsafe(no_mangle)]
-#[expect(unsafe_code, reason = "the ABI calls it by this name")]
+#[expect(
+    unsafe_code,
+    reason = "the ABI calls it by this name, and a reactor runs its constructors itself"
+)]
 pub extern "C" fn _initialize() {
-    // `Trace`: the host filters by its own level, so that its operator decides and not this line.
-    proxy_wasm::set_log_level(LogLevel::Trace);
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    // SAFETY: the linker makes this function; it is called once, here, before any other code.
+    unsafe { __wasm_call_ctors() };
+    // A panic's text can hold what the panicking code looked at. Only the place is written down.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        Proxy.log(
+            Level::Error,
+            &format!("portcullis: panic at {place}; the host drops this VM"),
+        );
+    }));
     proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
 }

@@ -3,9 +3,16 @@
 //! A guard is a function of what it is given: bytes, rules, state, now. It may use the evidence of guards above it in
 //! this list, never of those below.
 
-pub mod access;
-pub mod body;
-pub mod identity;
-pub mod rate_limit;
-pub mod route;
+// A blank line between any two, or rustfmt puts them in the order of the alphabet.
+
 pub mod shape;
+
+pub mod route;
+
+pub mod identity;
+
+pub mod access;
+
+pub mod rate_limit;
+
+pub mod body;

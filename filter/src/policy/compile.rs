@@ -9,6 +9,7 @@ use super::{Policy, Route};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
+use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
@@ -48,6 +49,7 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         Some(field) => redaction::Rules::read(&field),
         None => Some(redaction::Rules::default()),
     };
+    let redaction = redaction.map(|rules| hiding_credentials(rules, &providers));
     let audit = match section.get("audit") {
         Some(field) => audit::Rules::read(&field),
         None => Some(audit::Rules::default()),
@@ -65,6 +67,19 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         audit: audit?,
         redaction: redaction?,
     })
+}
+
+/// Wherever the policy takes a credential, none is written down.
+fn hiding_credentials(mut rules: redaction::Rules, providers: &identity::Providers) -> redaction::Rules {
+    for place in providers.places() {
+        match place {
+            Place::Header { name, .. } => rules.hide_header(name),
+            Place::Param(name) => rules.hide_param(name),
+            // All cookies are hidden anyway.
+            Place::Cookie(_) => {}
+        }
+    }
+    rules
 }
 
 fn digest(document: &Json) -> Rc<str> {

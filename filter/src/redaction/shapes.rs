@@ -114,7 +114,7 @@ fn luhn(digits: &[u32]) -> bool {
         .enumerate()
         .map(weigh)
         .fold(0, u32::saturating_add);
-    sum % 10 == 0 && digits.iter().any(|digit| *digit != 0)
+    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
 }
 
 /// Percent-decoded once, and again while that changes something, at most three times: a secret that is encoded is one.

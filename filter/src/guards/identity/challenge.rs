@@ -1,5 +1,7 @@
 //! What does a refused client hear about credentials? `WWW-Authenticate`, RFC 6750 §3.
 
+use core::fmt::Write as _;
+
 use crate::decision::{Advice, Reason, Refusal};
 
 /// The challenge of a refusal, if it calls for one: every 401, and a 403 for want of a scope. `realm` is the policy's name.
@@ -16,15 +18,16 @@ pub fn challenge(realm: &str, refusal: &Refusal) -> Option<String> {
     };
     let mut challenge = format!("Bearer realm=\"{}\"", quotable(realm));
     if let Some(error) = error {
-        challenge.push_str(&format!(
+        let _ = write!(
+            challenge,
             ", error=\"{error}\", error_description=\"{}\"",
             quotable(row.sentence)
-        ));
+        );
     }
     if let (Reason::ScopeInsufficient, Advice::Scope(scope)) = (refusal.reason, &refusal.advice)
         && is_scope(scope)
     {
-        challenge.push_str(&format!(", scope=\"{scope}\""));
+        let _ = write!(challenge, ", scope=\"{scope}\"");
     }
     Some(challenge)
 }

@@ -9,9 +9,12 @@ use crate::http::{is_field_value, trim};
 use crate::json::Json;
 use crate::limits;
 
+/// A header that tells the upstream of the caller: its name in lower case, and its value.
+pub type IdentityHeader = (Rc<str>, Vec<u8>);
+
 /// The headers of the provider's `claimToHeaders`, with their values. A claim that is missing, `null` or an empty list
 /// sets none. Errors: `ClaimInvalid` for a claim that no header can carry without becoming another one.
-pub fn of(token: &Token, provider: &Provider) -> Result<Vec<(Rc<str>, Vec<u8>)>, Refusal> {
+pub fn of(token: &Token, provider: &Provider) -> Result<Vec<IdentityHeader>, Refusal> {
     let mut headers = Vec::new();
     for rule in &provider.claim_headers {
         let value = match token.claim(&rule.claim) {

@@ -22,6 +22,7 @@ use std::rc::Rc;
 
 pub use caller::{Caller, Token};
 pub use challenge::challenge;
+pub use claim_headers::IdentityHeader;
 pub use rules::{Authentication, Providers};
 pub use spent::Spent;
 
@@ -42,7 +43,7 @@ pub struct Identified {
     /// The credential to take off the request, if one was used and its provider does not forward it.
     pub spent: Option<Spent>,
     /// Headers to set, after [`Providers::identity_headers`] were cleared.
-    pub headers: Vec<(Rc<str>, Vec<u8>)>,
+    pub headers: Vec<IdentityHeader>,
 }
 
 impl Identified {

@@ -160,6 +160,11 @@ impl Providers {
         self.list.get(id.0)
     }
 
+    /// Every place in which some provider takes a credential.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.list.iter().flat_map(|provider| &provider.places)
+    }
+
     /// Every header that some provider's `claimToHeaders` may set, once each, in lower case. What a client sends under these
     /// names is taken away on every route, open ones too: else it would look to the upstream like our word.
     pub fn identity_headers(&self) -> &[Rc<str>] {
@@ -209,7 +214,7 @@ fn shared_secret(
     let secret = Secret::new(bytes);
     let shortest = algorithms
         .iter()
-        .map(|algorithm| algorithm.hash().len())
+        .map(|algorithm| algorithm.hash().size())
         .max()
         .unwrap_or(0);
     if secret.expose().len() < shortest {

@@ -1,1 +1,423 @@
+//! Requests: where the credential stands, whose it is, and what follows for the request.
 
+use super::config::{read_authentication, read_jwt};
+use super::jwt::algorithm::{Algorithm, Family};
+use super::jwt::vectors::{NoHost, base64, jwk, set, sign};
+use super::spent::{cookies_without, target_without};
+use super::{Authentication, Caller, Identified, Providers, Spent, identify};
+use crate::decision::{Reason, Refusal};
+use crate::document::Field;
+use crate::http::Head;
+use crate::http::head::serialize;
+use crate::json::{Bounds, Duplicates, Json};
+use crate::limits;
+use crate::problem::Problems;
+use crate::testing::test;
+use crate::time::Timestamp;
+
+fn json(text: &str) -> Json {
+    let bounds = Bounds {
+        depth: 24,
+        values: 5000,
+        duplicates: Duplicates::Keep,
+    };
+    Json::parse(text.as_bytes(), bounds).unwrap()
+}
+
+/// `corp` takes tokens everywhere and makes headers of claims; `shop` forwards what stands in `x-shop`.
+fn policy() -> Providers {
+    let keys = Json::Text(set(&[jwk(Family::Ed25519, "")]));
+    let json = json(&format!(
+        r#"{{"providers":[
+            {{"name":"corp","issuer":"https://corp","audiences":["api"],"maxLifetime":"1h","localJWKS":{{"inline":{keys}}},
+              "extractFrom":{{"headers":[{{"name":"authorization","valuePrefix":"Bearer "}},{{"name":"x-token"}}],"cookies":["session"],"params":["token"]}},
+              "claimToHeaders":[{{"claim":"sub","header":"x-user"}},{{"claim":"roles","header":"x-roles"}},{{"claim":"org.level","header":"x-level"}}]}},
+            {{"name":"shop","issuer":"https://shop","audiences":["api"],"maxLifetime":"1h","forward":true,"localJWKS":{{"inline":{keys}}},
+              "extractFrom":{{"headers":[{{"name":"x-shop"}}]}}}}]}}"#
+    ));
+    let problems = Problems::new();
+    let providers = read_jwt(&Field::root(&json, &problems));
+    assert!(!problems.is_fatal(), "{:?}", problems.into_vec());
+    providers
+}
+
+fn route(text: &str, providers: &Providers) -> Authentication {
+    let json = json(text);
+    let problems = Problems::new();
+    let read = read_authentication(&Field::root(&json, &problems), providers);
+    read.unwrap_or_else(|| panic!("{:?}", problems.into_vec()))
+}
+
+fn token(issuer: &str, members: &str) -> String {
+    mint(&format!(
+        r#"{{"iss":"{issuer}","aud":"api","iat":1000,"exp":2000{members}}}"#
+    ))
+}
+
+fn mint(claims: &str) -> String {
+    let text = format!("{}.{}", base64(r#"{"alg":"EdDSA"}"#), base64(claims));
+    let signature = base64(sign(Algorithm::EdDSA, text.as_bytes()));
+    format!("{text}.{signature}")
+}
+
+fn head(target: &str, fields: &[(&str, &[u8])]) -> Head {
+    let pseudo: [(&str, &[u8]); 3] = [
+        (":method", b"GET"),
+        (":authority", b"h"),
+        (":path", target.as_bytes()),
+    ];
+    let all = pseudo
+        .iter()
+        .chain(fields)
+        .map(|(name, value)| (name.as_bytes(), *value));
+    Head::parse(serialize(all.collect::<Vec<_>>().into_iter())).unwrap()
+}
+
+fn ask(rules: &str, target: &str, fields: &[(&str, &[u8])]) -> Result<Identified, Refusal> {
+    let providers = policy();
+    let rules = route(rules, &providers);
+    let query = target.split_once('?').map(|(_, query)| query.as_bytes());
+    identify(
+        &rules,
+        &providers,
+        &head(target, fields),
+        query,
+        Timestamp::from_seconds(1500),
+        &NoHost,
+    )
+}
+
+const BOTH: &str = r#"{"jwt":{}}"#;
+const OPTIONAL: &str = r#"{"anyOf":[{"jwt":{}},{"open":{"because":"docs"}}]}"#;
+
+#[test]
+fn one_credential_and_where_it_stood() {
+    let corp = token("https://corp", r#","sub":"ada""#);
+    let header = |value: &str| ask(BOTH, "/", &[("authorization", value.as_bytes())]);
+    for value in [
+        format!("Bearer {corp}"),
+        format!("bearer {corp}"),
+        format!("BEARER   {corp}"),
+    ] {
+        let identified = header(&value).unwrap();
+        assert_eq!(identified.spent, Some(Spent::Header("authorization".into())));
+        assert_eq!(identified.caller.subject(), Some("ada"));
+        assert_eq!(identified.headers, [("x-user".into(), b"ada".to_vec())]);
+    }
+    let spent = |target: &str, fields: &[(&str, &[u8])]| ask(BOTH, target, fields).unwrap().spent;
+    let cookie = format!("a=b;session={corp}; c=d");
+    assert_eq!(
+        spent("/", &[("cookie", cookie.as_bytes())]),
+        Some(Spent::Cookie("session".into()))
+    );
+    assert_eq!(
+        spent(&format!("/?a=b&token={corp}"), &[]),
+        Some(Spent::Param("token".into()))
+    );
+    assert_eq!(
+        spent("/", &[("x-token", corp.as_bytes())]),
+        Some(Spent::Header("x-token".into()))
+    );
+    let shop = token("https://shop", "");
+    assert_eq!(spent("/", &[("x-shop", shop.as_bytes())]), None, "forwarded");
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "rows")]
+fn credentials_that_are_none_or_too_many() {
+    use Reason::{CredentialConflict, CredentialMissing, IssuerUnknown, TokenMalformed, TokenTooLarge};
+    let corp = token("https://corp", "");
+    let bearer = format!("Bearer {corp}");
+    let (long, doubled) = (
+        format!("Bearer {}", "a".repeat(40_000)),
+        format!("{bearer},{bearer}"),
+    );
+    let (mixed, mixed_last) = (format!("Basic eDp5, {bearer}"), format!("{bearer},Basic eDp5"));
+    let (quoted, two_words) = (format!("Bearer \"{corp}\""), format!("Bearer {corp} x"));
+    let (tabbed, early) = (format!("Bearer\t{corp}"), format!(" {bearer}"));
+    let cookie = format!("session={corp}");
+    let twice = format!("session={corp}; session={corp}");
+    let query = format!("/?token={corp}");
+    let encoded = format!("/?token={corp}&%74oke%6E={corp}");
+    let many = "a=b;".repeat(limits::COOKIES + 1);
+    let raw = |name: &'static str, value: &str| vec![(name, value.as_bytes().to_vec())];
+    let authorization = |value: &str| raw("authorization", value);
+    for (name, target, fields, expected) in [
+        ("nothing", "/", vec![], CredentialMissing),
+        (
+            "another scheme",
+            "/",
+            authorization("Basic eDp5"),
+            CredentialMissing,
+        ),
+        (
+            "a scheme that begins so",
+            "/",
+            authorization("Bearers abc"),
+            CredentialMissing,
+        ),
+        (
+            "a scheme with commas",
+            "/",
+            authorization("Digest a=b, c=d"),
+            CredentialMissing,
+        ),
+        ("a bare token", "/", authorization(&corp), CredentialMissing),
+        ("the scheme alone", "/", authorization("Bearer"), TokenMalformed),
+        (
+            "the scheme and a blank",
+            "/",
+            authorization("bearer "),
+            TokenMalformed,
+        ),
+        ("a tab", "/", authorization(&tabbed), TokenMalformed),
+        ("a blank in front", "/", authorization(&early), TokenMalformed),
+        ("quotes", "/", authorization(&quoted), TokenMalformed),
+        ("two words", "/", authorization(&two_words), TokenMalformed),
+        (
+            "not UTF-8",
+            "/",
+            vec![("authorization", b"Bearer \xff\xfe".to_vec())],
+            TokenMalformed,
+        ),
+        ("40 KB", "/", authorization(&long), TokenTooLarge),
+        (
+            "joined by Envoy",
+            "/",
+            authorization(&doubled),
+            CredentialConflict,
+        ),
+        (
+            "joined behind another scheme",
+            "/",
+            authorization(&mixed),
+            CredentialConflict,
+        ),
+        (
+            "joined before another scheme",
+            "/",
+            authorization(&mixed_last),
+            CredentialConflict,
+        ),
+        (
+            "two fields",
+            "/",
+            [authorization(&bearer), authorization(&bearer)].concat(),
+            CredentialConflict,
+        ),
+        (
+            "two fields, one of another scheme",
+            "/",
+            [authorization("Basic x"), authorization(&bearer)].concat(),
+            CredentialConflict,
+        ),
+        (
+            "header and cookie",
+            "/",
+            [authorization(&bearer), raw("cookie", &cookie)].concat(),
+            CredentialConflict,
+        ),
+        (
+            "header and parameter",
+            &query,
+            authorization(&bearer),
+            CredentialConflict,
+        ),
+        (
+            "two headers",
+            "/",
+            [authorization(&bearer), raw("x-token", &corp)].concat(),
+            CredentialConflict,
+        ),
+        (
+            "one of them empty",
+            "/",
+            [authorization(&bearer), raw("x-token", "")].concat(),
+            CredentialConflict,
+        ),
+        ("a cookie twice", "/", raw("cookie", &twice), CredentialConflict),
+        (
+            "a cookie in two headers",
+            "/",
+            [raw("cookie", &cookie), raw("cookie", &cookie)].concat(),
+            CredentialConflict,
+        ),
+        ("an empty cookie", "/", raw("cookie", "session="), TokenMalformed),
+        (
+            "a quoted cookie",
+            "/",
+            raw("cookie", "session=\"a.b.c\""),
+            TokenMalformed,
+        ),
+        (
+            "the cookie in another case",
+            "/",
+            raw("cookie", "Session=a.b.c"),
+            CredentialMissing,
+        ),
+        (
+            "too many cookies",
+            "/",
+            raw("cookie", &many),
+            Reason::HeadersTooLarge,
+        ),
+        (
+            "a parameter twice",
+            "/?token=a&token=b",
+            vec![],
+            CredentialConflict,
+        ),
+        ("a parameter twice, encoded", &encoded, vec![], CredentialConflict),
+        ("a parameter without a value", "/?token", vec![], TokenMalformed),
+        ("an encoded token", "/?token=a%2Eb.c", vec![], TokenMalformed),
+        ("in the wrong place", "/", raw("x-shop", &corp), IssuerUnknown),
+        (
+            "of another issuer",
+            "/",
+            raw("x-shop", &token("https://evil", "")),
+            IssuerUnknown,
+        ),
+        (
+            "of no issuer",
+            "/",
+            raw("x-token", &mint(r#"{"aud":"api"}"#)),
+            IssuerUnknown,
+        ),
+        (
+            "of an issuer that is no text",
+            "/",
+            raw("x-token", &mint(r#"{"iss":["https://corp"]}"#)),
+            Reason::ClaimInvalid,
+        ),
+    ] {
+        let fields: Vec<(&str, &[u8])> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_slice()))
+            .collect();
+        let refusal = ask(BOTH, target, &fields).map(|_| ()).expect_err(name);
+        assert_eq!(refusal.reason, expected, "{name}: {}", refusal.detail);
+        // An optional credential is asked for nothing less, once it is there.
+        let optional = ask(OPTIONAL, target, &fields);
+        match expected {
+            CredentialMissing => assert!(matches!(optional.unwrap().caller, Caller::Anonymous), "{name}"),
+            _ => assert_eq!(optional.map(|_| ()).unwrap_err().reason, expected, "{name}"),
+        }
+    }
+}
+
+#[test]
+fn the_issuer_chooses_among_the_routes_providers() {
+    let only_shop = r#"{"jwt":{"providers":["shop"]}}"#;
+    let (corp, shop) = (token("https://corp", ""), token("https://shop", ""));
+    let reason = |rules: &str, name: &str, value: &str| {
+        ask(rules, "/", &[(name, value.as_bytes())])
+            .map(|_| ())
+            .err()
+            .map(|refusal| refusal.reason)
+    };
+    assert_eq!(reason(only_shop, "x-shop", &shop), None);
+    assert_eq!(reason(only_shop, "x-shop", &corp), Some(Reason::IssuerUnknown));
+    assert_eq!(
+        reason(only_shop, "x-token", &corp),
+        Some(Reason::CredentialMissing),
+        "not looked for there"
+    );
+    let bent = token("https://shop", r#","sub":"a""#).replace('.', "A.");
+    assert!(reason(only_shop, "x-shop", &bent).is_some());
+    let open = ask(
+        r#"{"open":{"because":"probe"}}"#,
+        "/",
+        &[("authorization", b"Bearer \xff")],
+    )
+    .unwrap();
+    assert!(
+        matches!(open.caller, Caller::Anonymous) && open.spent.is_none(),
+        "an open route looks at nothing"
+    );
+}
+
+#[test]
+fn claims_become_headers_or_the_token_is_refused() {
+    let headers = |members: &str| {
+        let token = token("https://corp", members);
+        ask(BOTH, "/", &[("x-token", token.as_bytes())])
+            .map(|identified| {
+                let lines = identified.headers.iter();
+                lines
+                    .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)))
+                    .collect::<Vec<_>>()
+                    .join(";")
+            })
+            .map_err(|refusal| refusal.reason)
+    };
+    let long = format!(r#","sub":"{}""#, "x".repeat(limits::CLAIM_HEADER_BYTES + 1));
+    for (members, expected) in [
+        (
+            r#","sub":"ada","roles":["a","b"],"org":{"level":7}"#,
+            Ok("x-user=ada;x-roles=a,b;x-level=7"),
+        ),
+        (r#","sub":"é","org":{"level":1.5}"#, Ok("x-user=é;x-level=1.5")),
+        (r#","org":{"level":true}"#, Ok("x-level=true")),
+        (r#","roles":[],"org":{"level":null}"#, Ok("")),
+        (r#","sub":"""#, Ok("x-user=")),
+        (r#","roles":["a,b"]"#, Err(Reason::ClaimInvalid)),
+        (r#","roles":["a",""]"#, Err(Reason::ClaimInvalid)),
+        (r#","roles":["a",1]"#, Err(Reason::ClaimInvalid)),
+        (r#","roles":{"a":1}"#, Err(Reason::ClaimInvalid)),
+        (r#","sub":"a\r\nx-admin: 1""#, Err(Reason::ClaimInvalid)),
+        (r#","sub":"a\u0000""#, Err(Reason::ClaimInvalid)),
+        (r#","sub":" ada""#, Err(Reason::ClaimInvalid)),
+        (&long, Err(Reason::ClaimInvalid)),
+    ] {
+        assert_eq!(
+            headers(members).as_deref().map_err(|reason| *reason),
+            expected,
+            "{members:.60}"
+        );
+    }
+}
+
+#[test]
+fn what_is_taken_off() {
+    for (cookies, expected) in [
+        (vec!["session=x"], None),
+        (vec!["session=x; a=b"], Some("a=b")),
+        (vec!["a=b; session=x"], Some("a=b")),
+        (
+            vec!["a=b;session = x ;  c=\"d e\"; f"],
+            Some("a=b;  c=\"d e\"; f"),
+        ),
+        (vec!["a=b", "session=x", "c=d"], Some("a=b; c=d")),
+        (
+            vec!["Session=x; sessions=y; session"],
+            Some("Session=x; sessions=y; session"),
+        ),
+        (vec!["session=x;"], None),
+        (vec![], None),
+    ] {
+        let fields: Vec<(&str, &[u8])> = cookies
+            .iter()
+            .map(|cookie| ("cookie", cookie.as_bytes()))
+            .collect();
+        let left = cookies_without(&head("/", &fields), "session");
+        assert_eq!(
+            left.map(|left| String::from_utf8(left).unwrap()).as_deref(),
+            expected,
+            "{cookies:?}"
+        );
+    }
+    for (target, expected) in [
+        ("/a?token=x", "/a"),
+        ("/a?token=x&b=c", "/a?b=c"),
+        ("/a?b=c&token=x", "/a?b=c"),
+        ("/a?b=%20+&%74oken=x&&c=?token=y", "/a?b=%20+&&c=?token=y"),
+        ("/a?token", "/a"),
+        ("/a?tokens=x&Token=y", "/a?tokens=x&Token=y"),
+        ("/token=x", "/token=x"),
+        ("/a?", "/a?"),
+        ("/a?to%zzken=x", "/a?to%zzken=x"),
+    ] {
+        let left = target_without(target.as_bytes(), "token");
+        assert_eq!(String::from_utf8(left).unwrap(), expected, "{target}");
+    }
+}

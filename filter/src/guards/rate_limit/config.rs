@@ -128,7 +128,7 @@ const LIMIT: Shape = Shape {
     ],
 };
 
-/// Reads a `rateLimit`. `None` if there was a problem, which is then noted.
+/// Reads a `rateLimit`. Every problem is noted; `None` if one of them leaves no rules to speak of.
 pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
     let section = field.section(&RATE_LIMIT)?;
     let Some(local) = section.get("local") else {

@@ -1,6 +1,8 @@
 //! How does a policy's text become the rules of this guard?
 
 pub mod authentication;
+mod key_source;
+mod places;
 pub mod provider;
 pub mod shapes;
 
@@ -13,6 +15,7 @@ pub use authentication::read_authentication;
 
 use super::rules::{Place, Provider, Providers};
 use crate::document::{Field, Section, quoted};
+use crate::http::is_field_name;
 use crate::limits;
 
 /// Reads the section `jwt`. Every problem is noted; a provider with an error is left out, and its name kept.
@@ -92,4 +95,14 @@ fn variable(field: &Field<'_>) -> Option<Rc<str>> {
         return None;
     }
     Some(name.into())
+}
+
+/// A header name, in lower case whatever the document has.
+fn header_name(field: &Field<'_>) -> Option<Rc<str>> {
+    let name = field.text()?.to_ascii_lowercase();
+    if is_field_name(&name) {
+        return Some(name.into());
+    }
+    field.error(format!("{} is no header name", quoted(&name)), "");
+    None
 }

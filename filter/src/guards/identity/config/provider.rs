@@ -2,15 +2,14 @@
 
 use std::rc::Rc;
 
-use super::shapes;
-use super::variable;
-use crate::decision::Detail;
+use super::key_source::keys;
+use super::places::places;
+use super::{header_name, shapes};
 use crate::document::{Field, Section, quoted};
+use crate::guards::identity::jwt::Algorithm;
 use crate::guards::identity::jwt::algorithm::Family;
 use crate::guards::identity::jwt::compact::media_type;
-use crate::guards::identity::jwt::{Algorithm, KeySet};
-use crate::guards::identity::rules::{Audience, ClaimHeader, KeySource, Place, Provider, TokenTypes};
-use crate::http::{is_field_name, is_field_value, is_token_byte};
+use crate::guards::identity::rules::{Audience, ClaimHeader, Provider, TokenTypes};
 use crate::limits;
 use crate::time::SECOND;
 
@@ -122,184 +121,6 @@ fn token_types(section: &Section<'_>) -> Option<TokenTypes> {
     };
     let named = field.texts()?.into_iter().map(media_type).collect();
     Some(TokenTypes { absent: false, named })
-}
-
-type Keys = (KeySource, Result<KeySet, Detail>);
-
-fn keys(section: &Section<'_>, algorithms: &[Algorithm]) -> Option<Keys> {
-    let symmetric = algorithms
-        .iter()
-        .any(|algorithm| algorithm.family() == Family::Hmac);
-    match (section.get("localJWKS"), section.get("secret"), symmetric) {
-        (None, Some(field), true) => {
-            let name = variable(&field.section(&shapes::ENV)?.get("env")?)?;
-            Some((KeySource::Secret(Rc::clone(&name)), Err(unread(&name))))
-        }
-        (Some(field), None, false) => local_jwks(&field, algorithms),
-        (_, Some(field), false) => {
-            field.error(
-                "a secret without an algorithm that takes one",
-                "name HS256, HS384 or HS512 in `algorithms`, alone",
-            );
-            None
-        }
-        (Some(field), _, true) => {
-            field.error("HS* take no public keys", "write `secret: {env: NAME}`");
-            None
-        }
-        (None, None, true) => {
-            section.error("HS* need a secret", "write `secret: {env: NAME}`");
-            None
-        }
-        (None, None, false) => {
-            if !section.has("remoteJWKS") {
-                section.error(
-                    "there are no keys",
-                    "write `localJWKS: {inline: '{\"keys\": […]}'}`",
-                );
-            }
-            None
-        }
-    }
-}
-
-fn unread(name: &Rc<str>) -> Detail {
-    Detail::Named("not read yet: environment variable", Rc::clone(name))
-}
-
-fn local_jwks(field: &Field<'_>, algorithms: &[Algorithm]) -> Option<Keys> {
-    let section = field.section(&shapes::LOCAL_JWKS)?;
-    match (section.get("inline"), section.get("env")) {
-        (Some(inline), None) => Some((KeySource::Inline, Ok(inline_keys(&inline, algorithms)?))),
-        (None, Some(env)) => {
-            let name = variable(&env)?;
-            Some((KeySource::Environment(Rc::clone(&name)), Err(unread(&name))))
-        }
-        _ => {
-            section.error("expected one of `inline` and `env`", "");
-            None
-        }
-    }
-}
-
-fn inline_keys(field: &Field<'_>, algorithms: &[Algorithm]) -> Option<KeySet> {
-    let whose = |key: Option<usize>| key.map_or(String::new(), |key| format!("keys[{key}]: "));
-    match KeySet::read(field.text()?.as_bytes()) {
-        Ok((keys, skipped)) => {
-            for note in skipped {
-                field.warn(format!("{}skipped: {}", whose(note.key), note.what), note.help);
-            }
-            if algorithms.iter().any(|algorithm| keys.serves(*algorithm)) {
-                return Some(keys);
-            }
-            field.error("no key is for one of the `algorithms`", "");
-            None
-        }
-        Err(faults) => {
-            for note in faults {
-                field.error(format!("{}{}", whose(note.key), note.what), note.help);
-            }
-            None
-        }
-    }
-}
-
-fn places(section: &Section<'_>) -> Option<Vec<Place>> {
-    let Some(field) = section.get("extractFrom") else {
-        return Some(vec![Place::Header {
-            name: "authorization".into(),
-            prefix: "bearer ".into(),
-        }]);
-    };
-    let section = field.section(&shapes::EXTRACT_FROM)?;
-    let mut places: Vec<Place> = Vec::new();
-    for element in section
-        .get("headers")
-        .and_then(|list| list.list())
-        .unwrap_or_default()
-    {
-        let Some(place) = header_place(&element) else {
-            continue;
-        };
-        if places.contains(&place) {
-            element.error("the place stands twice", "");
-        }
-        places.push(place);
-    }
-    for name in names(&section, "cookies", |name| name.bytes().all(is_token_byte)) {
-        places.push(Place::Cookie(name));
-    }
-    for name in names(&section, "params", |name| name.bytes().all(is_unreserved)) {
-        places.push(Place::Param(name));
-    }
-    if let Some(params) = section.get("params") {
-        params.warn(
-            "a token in a URL ends up in logs and histories",
-            "take it from a header or a cookie",
-        );
-    }
-    if section.present().is_empty() {
-        section.error(
-            "no place to find a token in",
-            "write `headers`, `cookies` or `params`, or leave `extractFrom` out",
-        );
-    }
-    (!places.is_empty()).then_some(places)
-}
-
-/// RFC 3986 §2.3: bytes that mean the same encoded or not.
-const fn is_unreserved(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
-}
-
-fn header_place(element: &Field<'_>) -> Option<Place> {
-    let section = element.section(&shapes::EXTRACT_HEADER)?;
-    let prefix: Rc<str> = match section.get("valuePrefix") {
-        None => "".into(),
-        Some(field) => {
-            let prefix = field.text()?;
-            if !is_field_value(prefix.as_bytes()) || prefix.contains(',') || prefix.starts_with(' ') {
-                field.error("no header value can begin so", "");
-                return None;
-            }
-            // Compared without case, so kept without: two spellings are one place.
-            prefix.to_ascii_lowercase().into()
-        }
-    };
-    let field = section.get("name")?;
-    let name = header_name(&field)?;
-    if *name == *"cookie" {
-        field.error("a cookie is read by its name", "write `cookies: [name]`");
-        return None;
-    }
-    Some(Place::Header { name, prefix })
-}
-
-fn header_name(field: &Field<'_>) -> Option<Rc<str>> {
-    let name = field.text()?.to_ascii_lowercase();
-    if is_field_name(&name) {
-        return Some(name.into());
-    }
-    field.error(format!("{} is no header name", quoted(&name)), "");
-    None
-}
-
-fn names(section: &Section<'_>, key: &'static str, sound: fn(&str) -> bool) -> Vec<Rc<str>> {
-    let Some(field) = section.get(key) else {
-        return Vec::new();
-    };
-    let texts = field.texts().unwrap_or_default();
-    for name in texts.iter().filter(|name| !sound(name)) {
-        field.error(
-            format!("{} cannot be a name here", quoted(name)),
-            "letters, digits and `-`, `.`, `_`",
-        );
-    }
-    texts
-        .into_iter()
-        .filter(|name| sound(name))
-        .map(Rc::from)
-        .collect()
 }
 
 fn max_lifetime(section: &Section<'_>) -> Option<u64> {

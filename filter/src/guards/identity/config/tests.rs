@@ -1,1 +1,478 @@
+//! Policies that are taken, and what a person is told of those that are not.
 
+use std::fmt::Write as _;
+
+use super::{read_authentication, read_jwt};
+use crate::document::Field;
+use crate::guards::identity::jwt::algorithm::Family;
+use crate::guards::identity::jwt::vectors::{SECRET, jwk, set, unbase64};
+use crate::guards::identity::rules::{Authentication, Place, Providers};
+use crate::json::{Bounds, Duplicates, Json};
+use crate::problem::{Problem, Problems, Severity};
+use crate::testing::test;
+
+pub(in crate::guards::identity) fn json(text: &str) -> Json {
+    let bounds = Bounds {
+        depth: 24,
+        values: 5000,
+        duplicates: Duplicates::Keep,
+    };
+    Json::parse(text.as_bytes(), bounds).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A provider with these members, parted by two blanks, instead of the defaults; `"-name"` drops one.
+fn provider(members: &str) -> String {
+    let keys = set(&[jwk(Family::P256, ""), jwk(Family::Rsa, "")]);
+    let members: Vec<&str> = members.split("  ").collect();
+    let mut out = "{".to_owned();
+    for (key, value) in [
+        ("name", r#""corp""#.to_owned()),
+        ("issuer", r#""https://id.example""#.to_owned()),
+        ("audiences", r#"["api"]"#.to_owned()),
+        ("maxLifetime", r#""1h""#.to_owned()),
+        ("localJWKS", format!(r#"{{"inline":{}}}"#, Json::Text(keys))),
+    ] {
+        let written = format!("\"{key}\":");
+        let dropped = format!("\"-{key}\"");
+        if !members
+            .iter()
+            .any(|member| member.starts_with(&written) || **member == dropped)
+        {
+            let _ = write!(out, "{written}{value},");
+        }
+    }
+    let kept: Vec<&str> = members
+        .into_iter()
+        .filter(|member| !member.starts_with("\"-"))
+        .collect();
+    out.push_str(&kept.join(","));
+    out.trim_end_matches(',').to_owned() + "}"
+}
+
+fn read(jwt: &str) -> (Providers, Vec<Problem>) {
+    let json = json(jwt);
+    let problems = Problems::new();
+    let providers = read_jwt(&Field::root(&json, &problems));
+    (providers, problems.into_vec())
+}
+
+fn one(members: &str) -> (Providers, Vec<Problem>) {
+    read(&format!(r#"{{"providers":[{}]}}"#, provider(members)))
+}
+
+fn authentication(route: &str, providers: &Providers) -> (Option<Authentication>, Vec<String>) {
+    let json = json(route);
+    let problems = Problems::new();
+    let read = read_authentication(&Field::root(&json, &problems), providers);
+    (read, problems.into_vec().iter().map(Problem::to_string).collect())
+}
+
+#[test]
+fn a_provider_with_its_defaults() {
+    let (providers, problems) = one("");
+    assert_eq!(problems, []);
+    let provider = &providers.list[0];
+    assert_eq!(
+        (&*provider.name, &*provider.issuer),
+        ("corp", "https://id.example")
+    );
+    assert_eq!(provider.algorithms.len(), 9);
+    assert_eq!(
+        (provider.clock_skew, provider.max_lifetime),
+        (30_000_000_000, Some(3_600_000_000_000))
+    );
+    assert!(provider.require_expiration && !provider.forward && provider.keys.is_ok());
+    assert!(provider.token_types.accept(None) && provider.token_types.accept(Some("at+jwt")));
+    assert_eq!(
+        provider.places,
+        [Place::Header {
+            name: "authorization".into(),
+            prefix: "bearer ".into()
+        }]
+    );
+    assert_eq!(providers.identity_headers(), [] as [std::rc::Rc<str>; 0]);
+}
+
+#[test]
+fn a_provider_with_everything() {
+    let (providers, problems) = one(
+        r#""algorithms":["RS256","ES256"]  "tokenTypes":["application/AT+jwt"]  "forward":true  "clockSkew":"60s"  "requireExpiration":false  "requiredClaims":["sub"]  "extractFrom":{"headers":[{"name":"X-Token"},{"name":"Authorization","valuePrefix":"Token "}],"cookies":["session"]}  "claimToHeaders":[{"claim":"sub","header":"X-User"},{"claim":"org.dept","header":"x-dept"}]"#,
+    );
+    assert_eq!(problems, []);
+    let provider = &providers.list[0];
+    assert!(!provider.token_types.accept(None) && provider.token_types.accept(Some("at+jwt")));
+    assert_eq!(provider.places.len(), 3);
+    assert!(provider.forward && !provider.require_expiration);
+    let headers: Vec<&str> = providers.identity_headers().iter().map(|name| &**name).collect();
+    assert_eq!(headers, ["x-dept", "x-user"]);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "rows")]
+fn what_a_person_is_told_of_a_provider() {
+    let secret = format!(
+        r#""localJWKS":{{"inline":{}}}"#,
+        Json::Text(set(&[jwk(Family::Hmac, "")]))
+    );
+    let private = format!(
+        r#""localJWKS":{{"inline":{}}}"#,
+        Json::Text(set(&[jwk(Family::P256, r#""d":"x","#)]))
+    );
+    let enc = format!(
+        r#""localJWKS":{{"inline":{}}}"#,
+        Json::Text(set(&[jwk(Family::P256, r#""use":"enc","#)]))
+    );
+    for (members, expected) in [
+        (r#""-issuer""#, "providers[0]: `issuer` is missing"),
+        (r#""-name""#, "providers[0]: `name` is missing"),
+        (r#""-audiences""#, "providers[0]: `audiences` is missing"),
+        (
+            r#""-audiences"  "allowAnyAudience":{}"#,
+            "allowAnyAudience: `because` is missing",
+        ),
+        (r#""allowAnyAudience":{"because":"x"}"#, "exclude each other"),
+        (r#""audiences":[]"#, "audiences: an empty list"),
+        (r#""-localJWKS""#, "there are no keys"),
+        (r#""localJWKS":{}"#, "expected one of `inline` and `env`"),
+        (
+            r#""localJWKS":{"inline":"x","env":"X"}"#,
+            "expected one of `inline` and `env`",
+        ),
+        (
+            r#""localJWKS":{"inline":"{}"}"#,
+            "localJWKS.inline: the key set has no list `keys`",
+        ),
+        (r#""localJWKS":{"env":"MY-KEYS"}"#, "not the name of a variable"),
+        (
+            &secret,
+            "keys[0]: the key set holds a shared secret · help: a shared secret is no public key: write `secret: {env: NAME}`",
+        ),
+        (&private, "keys[0]: the key set holds a private key"),
+        (&enc, "no key of the set can be used"),
+        (
+            r#""-localJWKS"  "remoteJWKS":{"uri":"x"}"#,
+            "remoteJWKS: not built yet",
+        ),
+        (r#""confirmation":{}"#, "confirmation: not built yet"),
+        (r#""introspection":{}"#, "introspection: not built yet"),
+        (
+            r#""algorithms":["EdDSA"]"#,
+            "no key is for one of the `algorithms`",
+        ),
+        (
+            r#""algorithms":["RS265"]"#,
+            "unknown value `RS265` · help: did you mean `RS256`?",
+        ),
+        (r#""algorithms":["none"]"#, "unknown value `none`"),
+        (r#""algorithms":["RS256","RS256"]"#, "the algorithm stands twice"),
+        (
+            r#""algorithms":["RS256","HS256"]"#,
+            "HS* beside algorithms with public keys",
+        ),
+        (r#""algorithms":["HS256"]"#, "HS* take no public keys"),
+        (r#""algorithms":["HS256"]  "-localJWKS""#, "HS* need a secret"),
+        (
+            r#""-localJWKS"  "secret":{"env":"S"}"#,
+            "a secret without an algorithm that takes one",
+        ),
+        (
+            r#""algorithms":["HS256"]  "-localJWKS"  "secret":"literal""#,
+            "secret: expected a map, found a string",
+        ),
+        (
+            r#""algorithms":["HS256"]  "-localJWKS"  "secret":{"env":"p@ssw0rd!"}"#,
+            "not the name of a variable",
+        ),
+        (r#""clockSkew":"61s""#, "clockSkew: expected 0ms to 1m"),
+        (r#""clockSkew":30"#, "clockSkew: expected a duration"),
+        (r#""maxLifetime":"0s""#, "maxLifetime: expected"),
+        (r#""tokenTypes":[]"#, "tokenTypes: an empty list"),
+        (r#""extractFrom":{}"#, "no place to find a token in"),
+        (
+            r#""extractFrom":{"headers":[{"name":"x y"}]}"#,
+            "`x y` is no header name",
+        ),
+        (
+            r#""extractFrom":{"headers":[{"name":":path"}]}"#,
+            "`:path` is no header name",
+        ),
+        (
+            r#""extractFrom":{"headers":[{"name":"Cookie"}]}"#,
+            "a cookie is read by its name",
+        ),
+        (
+            r#""extractFrom":{"headers":[{"name":"a"},{"name":"A"}]}"#,
+            "the place stands twice",
+        ),
+        (
+            r#""extractFrom":{"headers":[{"name":"a","valuePrefix":"x,"}]}"#,
+            "no header value can begin so",
+        ),
+        (
+            r#""extractFrom":{"cookies":["a b"]}"#,
+            "`a b` cannot be a name here",
+        ),
+        (
+            r#""extractFrom":{"params":["a%62"]}"#,
+            "`a%62` cannot be a name here",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"Host"}]"#,
+            "`host` is the proxy's or the protocol's own",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"authorization"}]"#,
+            "own",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"x-envoy-retry-on"}]"#,
+            "own",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"X-Forwarded-For"}]"#,
+            "own",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"transfer-encoding"}]"#,
+            "own",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":":path"}]"#,
+            "`:path` is no header name",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"a"},{"claim":"x","header":"A"}]"#,
+            "two claims go to `a`",
+        ),
+        (
+            r#""claimToHeaders":[{"claim":"sub","header":"x-t"}]  "extractFrom":{"headers":[{"name":"x-t"}]}"#,
+            "one that a credential is read from",
+        ),
+        (
+            r#""isuer":"x""#,
+            "unknown field `isuer` · help: did you mean `issuer`?",
+        ),
+    ] {
+        let (_, problems) = one(members);
+        let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        assert!(
+            problems.iter().any(|p| p.severity == Severity::Error),
+            "{members}: no error"
+        );
+        assert!(
+            told.iter().any(|line| line.contains(expected)),
+            "{members}: {told:#?}"
+        );
+        assert!(
+            !told
+                .iter()
+                .any(|line| line.contains(SECRET) || line.contains("p@ss")),
+            "{told:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_person_is_warned_of() {
+    let odd = format!(
+        r#""localJWKS":{{"inline":{}}}"#,
+        Json::Text(set(&[jwk(Family::P256, ""), jwk(Family::Rsa, r#""use":"enc","#)]))
+    );
+    let open_end = provider("").replace(r#""maxLifetime":"1h","#, "");
+    for (jwt, expected) in [
+        (provider(&odd), "keys[1]: skipped: `use` is not `sig`"),
+        (
+            provider(r#""extractFrom":{"params":["token"]}"#),
+            "a token in a URL",
+        ),
+        (open_end, "there is no `maxLifetime`"),
+    ] {
+        let (providers, problems) = read(&format!(r#"{{"providers":[{jwt}]}}"#));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].severity == Severity::Warning && problems[0].to_string().contains(expected),
+            "{problems:?}"
+        );
+        assert_eq!(providers.list.len(), 1);
+    }
+}
+
+#[test]
+fn problems_are_reported_together_and_once() {
+    let (providers, problems) = one(r#""clockSkew":"2m"  "algorithms":["X"]  "forward":1  "issuer":7"#);
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+    // The route's reference to it is no second problem.
+    let (read, told) = authentication(r#"{"jwt":{"providers":["corp"]}}"#, &providers);
+    assert!(read.is_none() && told.is_empty(), "{told:?}");
+    let (read, told) = authentication(r#"{"anyOf":[{"jwt":{}},{"open":{"because":"x"}}]}"#, &providers);
+    assert!(
+        read.is_none() && told.is_empty(),
+        "a broken provider opens no route: {told:?}"
+    );
+    let (_, problems) = read_two("corp", "https://a.example", "corp", "https://b.example");
+    assert!(
+        problems[0]
+            .to_string()
+            .contains("two providers have the name `corp`"),
+        "{problems:?}"
+    );
+}
+
+fn read_two(name: &str, issuer: &str, other: &str, other_issuer: &str) -> (Providers, Vec<Problem>) {
+    let one = provider(&format!(r#""name":"{name}"  "issuer":"{issuer}""#));
+    let two = provider(&format!(r#""name":"{other}"  "issuer":"{other_issuer}""#));
+    read(&format!(r#"{{"providers":[{one},{two}]}}"#))
+}
+
+#[test]
+fn routes() {
+    let (providers, problems) = read_two("corp", "https://a.example", "shop", "https://b.example");
+    assert_eq!(problems, []);
+    for (route, count, optional) in [
+        (r#"{"jwt":{}}"#, 2, false),
+        (r#"{"jwt":{"providers":["shop"]}}"#, 1, false),
+        (
+            r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"jwt":{"providers":["corp","shop"]}}]}"#,
+            2,
+            false,
+        ),
+        (
+            r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"open":{"because":"docs"}}]}"#,
+            1,
+            true,
+        ),
+    ] {
+        let (read, told) = authentication(route, &providers);
+        let Some(Authentication::Token(rule)) = read else {
+            panic!("{route}: {told:?}")
+        };
+        assert_eq!(
+            (rule.providers.len(), rule.optional, rule.places.len()),
+            (count, optional, 1),
+            "{route}"
+        );
+    }
+    let (read, told) = authentication(r#"{"open":{"because":"probe"}}"#, &providers);
+    assert!(matches!(read, Some(Authentication::Open)), "{told:?}");
+}
+
+#[test]
+fn what_a_person_is_told_of_a_route() {
+    let (providers, _) = read_two("corp", "https://a.example", "shop", "https://b.example");
+    for (route, expected) in [
+        ("{}", "nothing is asked for"),
+        (
+            r#"{"jwt":{},"open":{"because":"x"}}"#,
+            "more than one key · help: write `anyOf",
+        ),
+        (r#"{"open":{}}"#, "open: `because` is missing"),
+        (r#"{"open":{"because":""}}"#, "open.because: an empty string"),
+        (r#"{"open":true}"#, "open: expected a map"),
+        (r#"{"jwt":{"providers":[]}}"#, "providers: an empty list"),
+        (
+            r#"{"jwt":{"providers":["crop"]}}"#,
+            "jwt.providers[0]: there is no provider `crop` · help: did you mean `corp`?",
+        ),
+        (
+            r#"{"jwt":{"providers":["corp","corp"]}}"#,
+            "jwt.providers[1]: `corp` stands twice",
+        ),
+        (r#"{"apiKey":{}}"#, "apiKey: not built yet"),
+        (r#"{"anyOf":[]}"#, "anyOf: an empty list"),
+        (
+            r#"{"anyOf":[{"open":{"because":"x"}}]}"#,
+            "`open` stands twice, or alone",
+        ),
+        (
+            r#"{"anyOf":[{"jwt":{}},{"apiKey":{}}]}"#,
+            "anyOf[1].apiKey: not built yet",
+        ),
+        (r#"{"anyOf":[{"anyOf":[]}]}"#, "unknown field `anyOf`"),
+        (
+            r#"{"anyOf":[{"jwt":{},"open":{"because":"x"}}]}"#,
+            "anyOf[0]: more than one key",
+        ),
+        (
+            r#"{"jwtt":{}}"#,
+            "unknown field `jwtt` · help: did you mean `jwt`?",
+        ),
+    ] {
+        let (read, told) = authentication(route, &providers);
+        assert!(
+            told.iter().any(|line| line.contains(expected)),
+            "{route}: {told:#?}"
+        );
+        let is_open = matches!(read, Some(Authentication::Open));
+        assert!(!is_open, "{route}: a mistake opens no route");
+    }
+    let (read, told) = authentication(r#"{"jwt":{}}"#, &Providers::default());
+    assert!(
+        read.is_none() && told[0].contains("there is no provider"),
+        "{told:?}"
+    );
+    let (twins, _) = read_two("corp", "https://a.example", "shop", "https://a.example");
+    let (_, told) = authentication(r#"{"jwt":{}}"#, &twins);
+    assert!(
+        told[0].contains("the providers `corp` and `shop` have the same issuer"),
+        "{told:?}"
+    );
+    let (_, told) = authentication(r#"{"jwt":{"providers":["shop"]}}"#, &twins);
+    assert!(told.is_empty(), "a route can tell them apart: {told:?}");
+}
+
+#[test]
+fn the_environment_is_read_afterwards() {
+    let hmac = r#""algorithms":["HS256","HS512"]  "-localJWKS"  "secret":{"env":"SECRET"}"#;
+    let good = unbase64(SECRET);
+    for (members, value, expected) in [
+        (hmac, Some(good.clone()), None),
+        (
+            hmac,
+            Some(vec![7; 63]),
+            Some("secret shorter than the algorithm's hash in environment variable `SECRET`"),
+        ),
+        (
+            hmac,
+            Some(Vec::new()),
+            Some("secret shorter than the algorithm's hash in environment variable `SECRET`"),
+        ),
+        (hmac, None, Some("missing environment variable `SECRET`")),
+        (
+            r#""localJWKS":{"env":"KEYS"}"#,
+            Some(set(&[jwk(Family::Rsa, "")]).into_bytes()),
+            None,
+        ),
+        (
+            r#""localJWKS":{"env":"KEYS"}"#,
+            Some(set(&[jwk(Family::Hmac, "")]).into_bytes()),
+            Some("no usable key set in environment variable `KEYS`"),
+        ),
+        (
+            r#""localJWKS":{"env":"KEYS"}"#,
+            Some(vec![0xff]),
+            Some("no usable key set in environment variable `KEYS`"),
+        ),
+        (
+            r#""localJWKS":{"env":"KEYS"}"#,
+            None,
+            Some("missing environment variable `KEYS`"),
+        ),
+        ("", None, None),
+    ] {
+        let (mut providers, problems) = one(members);
+        assert_eq!(problems, [], "{members}");
+        providers.resolve(|_| value.clone());
+        let told: Vec<String> = providers.without_keys().map(|(_, why)| why.to_string()).collect();
+        assert_eq!(told.first().map(String::as_str), expected, "{members}");
+        assert!(
+            !format!("{providers:?}").contains(&format!("{:?}", &good[..4]).replace(['[', ']'], "")),
+            "a secret in Debug"
+        );
+    }
+    let (providers, _) = one(hmac);
+    assert_eq!(
+        providers.without_keys().count(),
+        1,
+        "before the environment is read nothing holds"
+    );
+}

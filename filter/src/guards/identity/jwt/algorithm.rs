@@ -55,7 +55,7 @@ impl Hash {
     }
 
     /// Bytes of its output.
-    pub const fn len(self) -> usize {
+    pub const fn size(self) -> usize {
         match self {
             Hash::Sha256 => 32,
             Hash::Sha384 => 48,
@@ -82,7 +82,7 @@ impl Algorithm {
     ];
 
     /// The algorithm that a token's or a key's `alg` names, letter by letter: RFC 7515 §4.1.1, "a case-sensitive ASCII
-    /// string". RFC 9864 §2.2 calls EdDSA on Ed25519 `Ed25519`; it is the same algorithm.
+    /// string". RFC 9864 §2.2 calls `EdDSA` on that curve `Ed25519`; it is the same algorithm.
     pub fn named(alg: &str) -> Option<Self> {
         if alg == "Ed25519" {
             return Some(Algorithm::EdDSA);

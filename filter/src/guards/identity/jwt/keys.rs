@@ -35,7 +35,7 @@ pub struct Key {
 pub(super) enum Material {
     Rsa {
         spki: Vec<u8>,
-        key: PKey<Public>,
+        key: Box<PKey<Public>>,
         bytes: usize,
     },
     P256 {
@@ -310,7 +310,7 @@ fn read_rsa(jwk: &Json) -> Result<Material, Note> {
     let spki = key.to_der().map_err(|_| odd)?;
     let rsa = key.public_key().as_ref().clone();
     let bytes = usize::try_from(rsa.size()).map_err(|_| odd)?;
-    let key = PKey::from_rsa(rsa).map_err(|_| odd)?;
+    let key = Box::new(PKey::from_rsa(rsa).map_err(|_| odd)?);
     Ok(Material::Rsa { spki, key, bytes })
 }
 

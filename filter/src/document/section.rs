@@ -1,0 +1,108 @@
+//! Which keys does a map of the document have, and which may it have?
+
+use super::words::{join, listed};
+use super::{Default, Field, Key, Section, Shape, quoted, suggestion};
+use crate::json::Json;
+
+impl<'d> Section<'d> {
+    /// Opens a map: notes what is no map, every unknown key (with the nearest known one), every doubled key, every key
+    /// that the format has and this build does not, every required key that is missing.
+    pub fn open(field: &Field<'d>, shape: &'static Shape) -> Option<Self> {
+        let Json::Map(fields) = field.value else {
+            field.expected("a map");
+            return None;
+        };
+        let section = Self {
+            place: field.place.clone(),
+            shape,
+            fields,
+            problems: field.problems,
+        };
+        let mut seen: Vec<&str> = Vec::with_capacity(fields.len().min(shape.keys.len()));
+        for (name, _) in fields {
+            section.admit(name, &seen);
+            if shape.keys.iter().any(|key| key.name == name) && !seen.contains(&name.as_str()) {
+                seen.push(name);
+            }
+        }
+        for key in shape.keys.iter().filter(|key| key.default == Default::Required) {
+            if !seen.contains(&key.name) {
+                section.error(
+                    format!("`{}` is missing", key.name),
+                    format!("{}: {}", key.kind, key.about),
+                );
+            }
+        }
+        Some(section)
+    }
+
+    fn admit(&self, name: &str, seen: &[&str]) {
+        let place = join(&self.place, name);
+        if seen.contains(&name) {
+            self.problems
+                .error(&place, "the key stands twice", "keep one of them");
+            return;
+        }
+        match self.shape.keys.iter().find(|key| key.name == name) {
+            None => {
+                let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
+                let help =
+                    suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
+                self.problems
+                    .error(&self.place, format!("unknown field {}", quoted(name)), help);
+            }
+            Some(Key {
+                default: Default::NotBuilt(why),
+                ..
+            }) => {
+                self.problems.error(&place, "not built yet in this version", *why);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The value under `key`, if it is there. `key` must be one of the shape's.
+    pub fn get(&self, key: &'static str) -> Option<Field<'d>> {
+        debug_assert!(
+            self.shape.keys.iter().any(|k| k.name == key),
+            "{} has no key {key}",
+            self.shape.name
+        );
+        let (_, value) = self.fields.iter().find(|(name, _)| name == key)?;
+        Some(Field {
+            place: join(&self.place, key),
+            value,
+            problems: self.problems,
+        })
+    }
+
+    /// Whether the key is there.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.fields.iter().any(|(name, _)| name == key)
+    }
+
+    /// Which of the shape's keys are there, once each.
+    pub fn present(&self) -> Vec<&'static str> {
+        self.shape
+            .keys
+            .iter()
+            .map(|key| key.name)
+            .filter(|name| self.fields.iter().any(|(n, _)| n == name))
+            .collect()
+    }
+
+    /// Where the section stands.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Notes an error of the section as a whole.
+    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.error(&self.place, message, help);
+    }
+
+    /// Notes a warning on the section as a whole.
+    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.warn(&self.place, message, help);
+    }
+}

@@ -1,0 +1,175 @@
+//! May this request pass? A dozen lines, one per guard; the order of the lines is the order of the checks.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::decision::{Detail, Mode, Reason, Refusal};
+use crate::guards::identity::{self, Caller, Identified};
+use crate::guards::rate_limit::{self, Table};
+use crate::guards::{access, body, shape};
+use crate::host::{Host, HostError};
+use crate::http::Head;
+use crate::policy::{Policy, Route};
+use crate::time::Timestamp;
+
+/// A request on its way, and what has been found out about it so far: an audit event of a refusal tells as much as was known.
+#[derive(Debug)]
+pub(super) struct Journey<'p> {
+    policy: &'p Policy,
+    table: &'p Result<Table, HostError>,
+    head: &'p Head,
+    now: Timestamp,
+    has_body: bool,
+    route: Option<usize>,
+    caller: Option<Caller>,
+    rule: Option<Rc<str>>,
+    shadow_rules: Vec<Rc<str>>,
+}
+
+/// What an admission asks of the edge.
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// Who, and which headers say so.
+    pub(super) identified: Identified,
+    /// Counts the body.
+    pub(super) meter: body::Meter,
+}
+
+impl<'p> Journey<'p> {
+    pub(super) fn new(
+        policy: &'p Policy,
+        table: &'p Result<Table, HostError>,
+        head: &'p Head,
+        now: Timestamp,
+        has_body: bool,
+    ) -> Self {
+        let (route, caller, rule) = (None, None, None);
+        Self {
+            policy,
+            table,
+            head,
+            now,
+            has_body,
+            route,
+            caller,
+            rule,
+            shadow_rules: Vec::new(),
+        }
+    }
+
+    /// Takes up a journey whose head was admitted before.
+    pub(super) fn resume(self, route: Option<usize>, caller: Caller) -> Self {
+        let caller = Some(caller);
+        Self {
+            route,
+            caller,
+            ..self
+        }
+    }
+
+    /// Walks down the guards.
+    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Refusal> {
+        let policy = self.policy;
+        let request = shape::examine(self.head)?;
+        self.route = policy.table.choose(
+            request.host(),
+            request.path().as_str(),
+            request.method(),
+            self.head,
+        );
+        let route = self.route().ok_or(Reason::NoRoute)?;
+        route.request.check(self.head, &request)?;
+        let meter = route.body.open(self.head, self.has_body)?;
+        let query = request.path().query();
+        let identified = identity::identify(
+            &route.authentication,
+            &policy.providers,
+            self.head,
+            query,
+            self.now,
+            host,
+        )?;
+        self.caller = Some(identified.caller.clone());
+        let address = if route.needs_address {
+            client_address(host)?
+        } else {
+            None
+        };
+        let caller = &identified.caller;
+        self.rule = access::check(&route.authorization, caller, address, &mut self.shadow_rules)?
+            .rule()
+            .cloned();
+        if !route.rate_limit.is_empty() {
+            let facts = rate_limit::Facts {
+                client_address: address,
+                route: &route.name,
+                head: self.head,
+                caller,
+            };
+            let table = self.table.as_ref().map_err(|error| Refusal::from(*error))?;
+            let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, table)?;
+            self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
+        }
+        Ok(Admission { identified, meter })
+    }
+
+    pub(super) fn head(&self) -> &'p Head {
+        self.head
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn route_index(&self) -> Option<usize> {
+        self.route
+    }
+
+    pub(super) fn route(&self) -> Option<&'p Route> {
+        self.policy.routes.get(self.route?)
+    }
+
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    pub(super) fn rule(&self) -> Option<&Rc<str>> {
+        self.rule.as_ref()
+    }
+
+    pub(super) fn shadow_rules(&self) -> &[Rc<str>] {
+        &self.shadow_rules
+    }
+
+    /// The outermost Shadow wins.
+    pub(super) fn mode(&self) -> Mode {
+        let modes = [Some(self.policy.mode), self.route().map(|route| route.mode)];
+        if modes.contains(&Some(Mode::Shadow)) {
+            Mode::Shadow
+        } else {
+            Mode::Enforce
+        }
+    }
+}
+
+/// The rule that a refusal by a limit names.
+fn rule_of(refusal: &Refusal) -> Option<Rc<str>> {
+    match &refusal.detail {
+        Detail::Named(_, rule) => Some(Rc::clone(rule)),
+        _ => None,
+    }
+}
+
+/// Where the client is, as the host judges it (in Envoy: by its own rules for `x-forwarded-for`). `source.address` is
+/// `127.0.0.1:60382` or `[::1]:60382`; anything else (a pipe) is no address.
+pub(super) fn client_address(host: &impl Host) -> Result<Option<IpAddr>, HostError> {
+    let Some(text) = host.property(&["source", "address"])? else {
+        return Ok(None);
+    };
+    let text = core::str::from_utf8(&text).unwrap_or_default();
+    let with_port = text.parse::<std::net::SocketAddr>().map(|address| address.ip());
+    Ok(with_port
+        .or_else(|_| text.parse())
+        .ok()
+        .map(|address: IpAddr| address.to_canonical()))
+}

@@ -1,0 +1,136 @@
+//! The refusal becomes an answer: what the client may know, in the form in which it asked.
+
+use serde::Serialize;
+
+use super::Flow;
+use super::admit::Journey;
+use crate::decision::{Advice, Refusal};
+use crate::guards::identity;
+use crate::host::{Host, Level, LocalResponse};
+use crate::http::Head;
+use crate::policy::Policy;
+use crate::redaction::{self, Redacted};
+
+/// RFC 9457. `type` is left to its default, `about:blank`, so `title` is the status's own phrase; `code` is the stable name.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<Redacted>,
+}
+
+/// Answers the client, and says that the request goes no further. If even that call fails, the request stops without an answer: the
+/// proxy's own timeout ends it.
+pub(super) fn refuse(
+    host: &impl Host,
+    policy: Option<&Policy>,
+    journey: Option<&Journey<'_>>,
+    refusal: &Refusal,
+) -> Flow {
+    let head = journey.map(Journey::head);
+    let response = response(policy, head, refusal);
+    if let Err(error) = host.respond(&response) {
+        host.log(
+            Level::Error,
+            &format!("portcullis: a refused request got no answer: {error}"),
+        );
+    }
+    Flow::Stop
+}
+
+fn response(policy: Option<&Policy>, head: Option<&Head>, refusal: &Refusal) -> LocalResponse {
+    let row = refusal.reason.row();
+    let mut headers = Vec::with_capacity(6);
+    let challenge = policy.and_then(|policy| identity::challenge(&policy.name, refusal));
+    headers.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
+    advise(&refusal.advice, &mut headers);
+    headers.push(("cache-control", "no-store".to_owned()));
+    let grpc = head.is_some_and(is_grpc);
+    let body = if grpc {
+        format!("{}: {}", row.code, row.sentence)
+    } else {
+        problem(head, refusal)
+    };
+    // Envoy writes a gRPC answer's own headers.
+    if !grpc {
+        headers.push(("content-type", "application/problem+json".to_owned()));
+    }
+    LocalResponse {
+        status: row.status,
+        details: row.code,
+        headers,
+        body,
+        grpc_status: refusal.reason.grpc_status(),
+    }
+}
+
+fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
+    let row = refusal.reason.row();
+    let request_id = head
+        .and_then(|head| head.only("x-request-id").ok().flatten())
+        .and_then(redaction::request_id);
+    let (title, status) = (phrase(row.status), row.status);
+    let problem = Problem {
+        title,
+        status,
+        detail: row.sentence,
+        code: row.code,
+        request_id,
+    };
+    serde_json::to_string(&problem).unwrap_or_default()
+}
+
+fn advise(advice: &Advice, headers: &mut Vec<(&'static str, String)>) {
+    match advice {
+        Advice::None | Advice::Scope(_) => {}
+        Advice::RetryAfter(seconds) => headers.push(("retry-after", seconds.to_string())),
+        Advice::Allow(methods) => headers.push(("allow", methods.to_string())),
+        // draft-ietf-httpapi-ratelimit-headers-10 §2 and §3: structured fields, the policy's name as a string. Names of
+        // rules hold only letters, digits, dots, dashes and underscores, so they need no escape.
+        Advice::Limited(limit) => {
+            headers.push(("retry-after", limit.retry_after.to_string()));
+            headers.push((
+                "ratelimit-policy",
+                format!("\"{}\";q={};w={}", limit.rule, limit.quota, limit.window),
+            ));
+            headers.push((
+                "ratelimit",
+                format!("\"{}\";r=0;t={}", limit.rule, limit.retry_after),
+            ));
+        }
+    }
+}
+
+/// gRPC over HTTP/2: `application/grpc`, `application/grpc+proto`, …; not `application/grpc-web`, which is HTTP to its client.
+fn is_grpc(head: &Head) -> bool {
+    let Some(rest) = head
+        .only("content-type")
+        .ok()
+        .flatten()
+        .and_then(|value| value.strip_prefix(b"application/grpc"))
+    else {
+        return false;
+    };
+    matches!(rest.first(), None | Some(b'+' | b';'))
+}
+
+/// RFC 9110 §15.
+const fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        _ => "Service Unavailable",
+    }
+}

@@ -1,0 +1,100 @@
+//! The decision becomes host calls: what the upstream sees, and what the proxy's own log sees.
+
+use super::admit::Admission;
+use crate::guards::identity::spent::{self, Spent};
+use crate::guards::shape::passes_for;
+use crate::host::{Host, HostError};
+use crate::http::Head;
+use crate::policy::{Policy, Route};
+use crate::redaction::{CREDENTIAL_HEADERS, REDACTED};
+
+/// The mark that the guard behind us asks for (`wasm.portcullis_admitted` in Envoy's filter state): a request that did not
+/// come through here does not have it, even if the host has dropped this filter (host-facts §0.1).
+const MARK: &str = "portcullis_admitted";
+
+/// An admitted request: spoofed identity off, the credential off, the identity on, the mark last.
+pub(super) fn admit(
+    host: &impl Host,
+    policy: &Policy,
+    route: Option<&Route>,
+    head: &Head,
+    admission: &Admission,
+) -> Result<(), HostError> {
+    clear(host, policy, route, head)?;
+    match &admission.identified.spent {
+        Some(Spent::Header(name)) => host.remove_request_header(name)?,
+        Some(Spent::Cookie(name)) => match spent::cookies_without(head, name) {
+            Some(rest) => host.set_request_header("cookie", &rest)?,
+            None => host.remove_request_header("cookie")?,
+        },
+        Some(Spent::Param(name)) => {
+            host.set_request_header(":path", &spent::target_without(head.target(), name))?
+        }
+        None => {}
+    }
+    for (name, value) in &admission.identified.headers {
+        host.set_request_header(name, value)?;
+    }
+    host.set_property(MARK, b"1")
+}
+
+/// A request that would have been refused and passes all the same: nothing in it is vouched for.
+pub(super) fn pass(
+    host: &impl Host,
+    policy: &Policy,
+    route: Option<&Route>,
+    head: &Head,
+) -> Result<(), HostError> {
+    clear(host, policy, route, head)?;
+    host.set_property(MARK, b"1")
+}
+
+/// Takes off what only the gateway may say, on every route, and what the route strips, in every spelling that a reader could
+/// take for it.
+fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) -> Result<(), HostError> {
+    let stripped = route.map_or(&[][..], |route| route.request.stripped.as_slice());
+    for (sent, _) in head.fields() {
+        let ours = policy
+            .providers
+            .identity_headers()
+            .iter()
+            .chain(stripped)
+            .any(|name| passes_for(sent, name));
+        if ours {
+            // A header name that is not ASCII cannot be ours; Envoy lets none in.
+            host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+/// A refused request: the proxy's access log reads the same header map, so what may not be written down is overwritten before the
+/// answer. Nothing goes upstream any more; a call that fails leaves the log to its own format, and the answer stands.
+pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
+    for (name, _) in head
+        .fields()
+        .filter(|(name, _)| policy.redaction.hides_header(name))
+    {
+        let _ = host.set_request_header(
+            core::str::from_utf8(name).unwrap_or_default(),
+            REDACTED.as_bytes(),
+        );
+    }
+    let target = policy.redaction.target(head.target());
+    if target.as_str().as_bytes() != head.target() {
+        let ascii: Vec<u8> = target
+            .as_str()
+            .bytes()
+            .map(|b| if b.is_ascii_graphic() { b } else { b'?' })
+            .collect();
+        let _ = host.set_request_header(":path", &ascii);
+    }
+}
+
+/// The same for a head that we could not read.
+pub(super) fn conceal_unread(host: &impl Host) {
+    for name in CREDENTIAL_HEADERS {
+        let _ = host.remove_request_header(name);
+    }
+    let _ = host.set_request_header(":path", b"/REDACTED");
+}

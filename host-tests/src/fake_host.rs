@@ -1,0 +1,305 @@
+//! What does the filter's own code do in a proxy that is nothing but a world of maps?
+//!
+//! A world, not a script: it does not know what the filter is going to ask.
+
+use core::num::NonZeroU32;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use portcullis_filter::host::{
+    Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier,
+};
+use portcullis_filter::time::Timestamp;
+
+use crate::edge::{self, HeaderMap};
+use crate::exchange::{Request, Response};
+use crate::observed::{Observed, Upstream, audit_event};
+use crate::verify;
+
+/// What outlives a request: the clock, the shared data, the environment, the log.
+#[derive(Debug, Default)]
+pub struct World {
+    now: Cell<u64>,
+    shared: RefCell<BTreeMap<String, (Vec<u8>, Cas)>>,
+    writes: Cell<u32>,
+    env: BTreeMap<String, String>,
+    log: RefCell<Vec<String>>,
+    /// Whether there is `verify_signature`.
+    verifies: bool,
+}
+
+impl World {
+    /// A world that begins at `now` (nanoseconds since the epoch).
+    pub fn new(now: u64, env: BTreeMap<String, String>, verifies: bool) -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(now),
+            env,
+            verifies,
+            ..Self::default()
+        })
+    }
+
+    /// Moves the clock.
+    pub fn set_now(&self, nanos: u64) {
+        self.now.set(nanos);
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+}
+
+/// One request in that world.
+#[derive(Debug)]
+pub struct FakeHost {
+    world: Rc<World>,
+    request: Request,
+    headers: RefCell<HeaderMap>,
+    properties: RefCell<BTreeMap<String, Vec<u8>>>,
+    filter_state: RefCell<BTreeMap<String, Vec<u8>>>,
+    response: RefCell<Option<LocalResponse>>,
+    sent: Cell<bool>,
+    over: Cell<bool>,
+}
+
+impl FakeHost {
+    /// A request arrives.
+    pub fn new(world: Rc<World>, request: &Request) -> Self {
+        let source = edge::source_address(request).into_bytes();
+        Self {
+            world,
+            request: request.clone(),
+            headers: RefCell::new(HeaderMap::of(request)),
+            properties: RefCell::new(BTreeMap::from([("source.address".to_owned(), source)])),
+            filter_state: RefCell::default(),
+            response: RefCell::default(),
+            sent: Cell::new(false),
+            over: Cell::new(false),
+        }
+    }
+
+    /// The filter let the head go: from here on it cannot be changed.
+    pub fn head_is_sent(&self) {
+        self.sent.set(true);
+    }
+
+    /// Whether the filter has answered in place of the upstream.
+    pub fn has_answered(&self) -> bool {
+        self.response.borrow().is_some()
+    }
+
+    /// The exchange is over: its status can be asked for, as it can before `on_log`.
+    pub fn finish(&self) {
+        let status = self
+            .response
+            .borrow()
+            .as_ref()
+            .map_or(200, |response| edge::local_status(&self.request, response.status));
+        // The proxy shows the head once more to whoever writes a log.
+        self.over.set(true);
+        self.properties.borrow_mut().insert(
+            "response.code".to_owned(),
+            i64::from(status).to_le_bytes().to_vec(),
+        );
+    }
+
+    /// What all sides saw. `logged` is the length of the world's log before the request.
+    pub fn observe(&self, logged: usize) -> Observed {
+        let id = crate::exchange::field(&self.request.fields, "x-request-id").unwrap_or_default();
+        let audit = self
+            .world
+            .log
+            .borrow()
+            .iter()
+            .skip(logged)
+            .rev()
+            .find_map(|line| audit_event(line, &id));
+        let (response, upstream) = match &*self.response.borrow() {
+            Some(answer) => (self.answered(answer), None),
+            None if self
+                .filter_state
+                .borrow()
+                .get("portcullis_admitted")
+                .map(Vec::as_slice)
+                == Some(b"1") =>
+            {
+                let (method, target, fields) = self.headers.borrow().to_upstream();
+                let body = self.request.body.pieces().iter().map(Vec::len).sum();
+                let upstream = Upstream::new(&method, &target, &fields, body);
+                (
+                    Response {
+                        status: 200,
+                        ..Response::default()
+                    },
+                    Some(upstream),
+                )
+            }
+            // The guard behind the filter.
+            None => (
+                Response {
+                    status: 403,
+                    ..Response::default()
+                },
+                None,
+            ),
+        };
+        Observed {
+            response,
+            upstream,
+            audit,
+        }
+    }
+
+    fn answered(&self, answer: &LocalResponse) -> Response {
+        let fields = answer
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+        let body = answer.body.as_bytes();
+        edge::local_response(
+            &self.request,
+            answer.status,
+            Some(answer.grpc_status),
+            fields.collect(),
+            body,
+        )
+    }
+
+    fn writable(&self, call: &'static str) -> Result<(), HostError> {
+        const BAD_ARGUMENT: u32 = 2;
+        if self.sent.get() {
+            Err(HostError {
+                call,
+                status: BAD_ARGUMENT,
+            })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl SharedData for FakeHost {
+    fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        Ok(self.world.shared.borrow().get(key).cloned())
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
+        let mut shared = self.world.shared.borrow_mut();
+        if let (Some(expected), Some((_, found))) = (cas, shared.get(key))
+            && expected != *found
+        {
+            return Ok(Swap::Lost);
+        }
+        // One counter for all keys, as in Envoy.
+        let version = self.world.writes.get().wrapping_add(1);
+        self.world.writes.set(version);
+        let version = Cas(NonZeroU32::new(version).unwrap_or(NonZeroU32::MIN));
+        shared.insert(key.to_owned(), (value.to_vec(), version));
+        Ok(Swap::Done)
+    }
+}
+
+impl Verifier for FakeHost {
+    fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict {
+        if self.world.verifies {
+            verify::verify(hash, spki, signature, text)
+        } else {
+            Verdict::Unavailable
+        }
+    }
+}
+
+impl Host for FakeHost {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        Ok(Timestamp::from_nanos(self.world.now.get()))
+    }
+
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        // Envoy takes the head away with `Continue`, and what is left reads as empty.
+        let gone = self.sent.get() && !self.over.get();
+        Ok(if gone {
+            HeaderMap::default().to_abi()
+        } else {
+            self.headers.borrow().to_abi()
+        })
+    }
+
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.writable("replace_header_map_value")?;
+        self.headers.borrow_mut().set(name, value);
+        Ok(())
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        self.writable("remove_header_map_value")?;
+        self.headers.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.properties.borrow().get(&path.join(".")).cloned())
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.filter_state
+            .borrow_mut()
+            .insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn respond(&self, response: &LocalResponse) -> Result<(), HostError> {
+        self.response.borrow_mut().get_or_insert_with(|| response.clone());
+        Ok(())
+    }
+
+    fn log(&self, _: Level, line: &str) {
+        self.world.log.borrow_mut().push(line.to_owned());
+    }
+
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        self.world.env.get(name).map(|value| value.clone().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use portcullis_filter::host::{Host, SharedData, Swap};
+
+    use super::{FakeHost, World};
+    use crate::exchange::Request;
+
+    #[test]
+    fn a_swap_is_lost_when_another_wrote_first() {
+        let world = World::new(0, BTreeMap::new(), true);
+        let one = FakeHost::new(world.clone(), &Request::get("a", "/"));
+        let other = FakeHost::new(world, &Request::get("a", "/"));
+        assert_eq!(one.shared("k"), Ok(None));
+        assert_eq!(one.set_shared("k", b"0", None), Ok(Swap::Done));
+        let (_, cas) = other.shared("k").unwrap().unwrap();
+        assert_eq!(one.set_shared("k", b"1", Some(cas)), Ok(Swap::Done));
+        assert_eq!(other.set_shared("k", b"2", Some(cas)), Ok(Swap::Lost));
+        assert_eq!(other.shared("k").unwrap().unwrap().0, b"1");
+    }
+
+    #[test]
+    fn a_head_that_has_gone_cannot_be_changed_and_what_is_not_marked_is_not_admitted() {
+        let host = FakeHost::new(World::new(0, BTreeMap::new(), true), &Request::get("a", "/"));
+        host.set_request_header("x", b"1").unwrap();
+        host.head_is_sent();
+        assert!(host.set_request_header("x", b"2").is_err());
+        assert_eq!(host.observe(0).response.status, 403);
+        host.set_property("portcullis_admitted", b"1").unwrap();
+        let upstream = host.observe(0).upstream.unwrap();
+        assert_eq!(
+            upstream.fields,
+            [
+                ("host".to_owned(), b"a".to_vec()),
+                ("x".to_owned(), b"1".to_vec())
+            ]
+        );
+    }
+}
