@@ -10,10 +10,7 @@ use serde_json::json;
 use crate::document;
 use crate::places::Places;
 
-/// Reads a policy as the gateway would and prints everything that is wrong with it.
-///
-/// Exit status: 0 the policy can be used (there may be warnings), 1 it has errors and the gateway would refuse it, 2 the file could
-/// not be read, or is neither YAML nor JSON.
+/// `portcullis check`
 #[derive(Args)]
 pub(crate) struct Check {
     /// The policy, YAML or JSON; `-` for the standard input.

@@ -21,6 +21,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Say whether a policy is right, and if not, everything that is wrong with it.
+    ///
+    /// Exit status: 0 the policy can be used (there may be warnings), 1 it has errors and the gateway would refuse it, 2 the file could
+    /// not be read, or is neither YAML nor JSON.
     Check(check::Check),
     /// Print the reference of the policy format, as Markdown.
     Reference,

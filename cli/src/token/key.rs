@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::rsa;
 
-/// Makes a private key, writes it to a file as a JWK that only you can read, and prints the public JWKS.
+/// `portcullis token key`
 #[derive(Args)]
 pub(crate) struct Key {
     /// The algorithm of the tokens that it will sign.

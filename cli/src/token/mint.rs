@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::key::Signer;
 
-/// Signs a token and prints it. Every claim is written as given; nothing is checked, so that a token that fails can be made too.
+/// `portcullis token mint`
 #[derive(Args)]
 pub(crate) struct Mint {
     /// The private JWK, as `portcullis token key` writes it.

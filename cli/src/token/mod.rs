@@ -12,8 +12,13 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub(crate) enum Token {
     /// Make a private key, write it to a file as a JWK, and print the public JWKS for `localJWKS.inline`.
+    ///
+    /// Only you can read the file. A file that is there is never overwritten.
     Key(key::Key),
     /// Sign a token with such a key, and print it.
+    ///
+    /// Every claim is written as given and nothing is checked, so that a token that fails can be made too. `iat` is set to now unless
+    /// `--claims` has one.
     Mint(mint::Mint),
 }
 

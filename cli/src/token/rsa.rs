@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 /// The members of a private RSA JWK, in the order of `RSAPrivateKey`.
 const MEMBERS: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
 const INTEGER: u8 = 0x02;
+const OCTETS: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
 /// The private and the public JWK of a key in DER.
@@ -62,18 +63,29 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The integers of a sequence, without sign and leading zeros.
+/// The integers of an `RSAPrivateKey`, bare or within PKCS #8 (RFC 5208 §5), without sign and leading zeros.
 fn integers(der: &[u8]) -> Option<Vec<&[u8]>> {
-    let (tag, mut content, _) = split(der)?;
-    (tag == SEQUENCE).then_some(())?;
-    let mut integers = Vec::new();
+    let (SEQUENCE, mut content, _) = split(der)? else {
+        return None;
+    };
+    let mut found = Vec::new();
     while !content.is_empty() {
-        let (tag, integer, rest) = split(content)?;
-        (tag == INTEGER).then_some(())?;
-        integers.push(integer.strip_prefix(&[0]).unwrap_or(integer));
-        content = rest;
+        match split(content)? {
+            (INTEGER, integer, rest) => {
+                found.push(integer.strip_prefix(&[0]).unwrap_or(integer));
+                content = rest;
+            }
+            // PKCS #8 has the algorithm behind the version, and then the key.
+            (SEQUENCE, _, rest) => {
+                let (OCTETS, key, _) = split(rest)? else {
+                    return None;
+                };
+                return integers(key);
+            }
+            _ => return None,
+        }
     }
-    Some(integers)
+    Some(found)
 }
 
 /// The first element: its tag, its content, and what follows.

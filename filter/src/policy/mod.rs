@@ -7,6 +7,8 @@
 pub mod carrier;
 mod compile;
 mod format;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 

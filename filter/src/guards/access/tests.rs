@@ -1,1 +1,370 @@
-//! tests
+//! Rows for who may, and for what a user may write.
+
+use std::rc::Rc;
+
+use super::check;
+use super::config::{self, Authorization};
+use crate::decision::{Advice, Detail, Reason};
+use crate::document::Field;
+use crate::guards::identity::{Caller, Token};
+use crate::json::{Bounds, Duplicates, Json};
+use crate::problem::Problems;
+use crate::testing::test;
+
+fn json(text: &str) -> Json {
+    let bounds = Bounds {
+        depth: 12,
+        values: 256,
+        duplicates: Duplicates::Keep,
+    };
+    Json::parse(text.as_bytes(), bounds).expect(text)
+}
+
+fn providers() -> Vec<Rc<str>> {
+    vec!["corp".into(), "partner".into()]
+}
+
+fn read(text: &str) -> (Option<Authorization>, Vec<String>) {
+    let (json, problems) = (json(text), Problems::new());
+    let rules = config::read(&Field::root(&json, &problems), &providers());
+    (
+        rules,
+        problems.into_vec().iter().map(ToString::to_string).collect(),
+    )
+}
+
+/// Rules of which each is `{name, action, principal}`, named a, b, c.
+fn rules(default: &str, list: &[(&str, &str)]) -> Authorization {
+    let rule = |(index, (action, principal)): (usize, &(&str, &str))| {
+        let name = char::from(b'a' + u8::try_from(index).unwrap());
+        let (action, mode) = action.split_once(' ').unwrap_or((action, "Enforce"));
+        format!(r#"{{"name":"{name}","action":"{action}","mode":"{mode}","principal":{principal}}}"#)
+    };
+    let list: Vec<String> = list.iter().enumerate().map(rule).collect();
+    let (rules, problems) = read(&format!(
+        r#"{{"defaultAction":"{default}","rules":[{}]}}"#,
+        list.join(",")
+    ));
+    assert_eq!(problems, [""; 0]);
+    rules.unwrap()
+}
+
+fn caller(claims: &str) -> Caller {
+    if claims.is_empty() {
+        return Caller::Anonymous;
+    }
+    Caller::Token(Rc::new(Token::new("corp".into(), None, json(claims))))
+}
+
+/// The outcome in words: `ok a`, `ok -`, `scope_insufficient: x y`, `access_denied: rule `a``.
+fn outcome(rules: &Authorization, claims: &str, ip: &str) -> (String, Vec<String>) {
+    let mut shadowed = Vec::new();
+    let result = check(rules, &caller(claims), ip.parse().ok(), &mut shadowed);
+    let words = match result {
+        Ok(granted) => format!("ok {}", granted.rule().map_or("-", |rule| &**rule)),
+        Err(refusal) => match (&refusal.advice, refusal.reason) {
+            (Advice::Scope(scopes), reason) => format!("{}: {scopes}", reason.code()),
+            (_, reason) => format!("{}: {}", reason.code(), refusal.detail),
+        },
+    };
+    (words, shadowed.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn who_may() {
+    let roles = r#"{"jwt":{"claims":[{"name":"org.roles","valueType":"StringArray","values":["x","y"]}]}}"#;
+    let dept = r#"{"jwt":{"claims":[{"name":"dept","values":["eu","us"]}]}}"#;
+    let two = r#"{"jwt":{"claims":[{"name":"dept","values":["eu"]},{"name":"team","values":["a"]}]}}"#;
+    let nobody = "access_denied: no rule allows the caller";
+    for (list, claims, ip, words) in [
+        // scopes: all of them
+        (
+            &[("Allow", r#"{"scopes":["r","w"]}"#)][..],
+            r#"{"scope":"r w x"}"#,
+            "",
+            "ok a",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["r","w"]}"#)],
+            r#"{"scope":"r"}"#,
+            "",
+            "scope_insufficient: r w",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["r"]}"#)],
+            r#"{"scope":"read"}"#,
+            "",
+            "scope_insufficient: r",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["r"]}"#)],
+            r#"{"scp":["r"]}"#,
+            "",
+            "ok a",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["r"],"jwt":{"scopes":["r","w"]}}"#)],
+            r#"{"scope":"r"}"#,
+            "",
+            "scope_insufficient: r w",
+        ),
+        (
+            &[("Allow", r#"{"jwt":{"scopes":["r"]}}"#)],
+            r#"{"scope":"r"}"#,
+            "",
+            "ok a",
+        ),
+        (&[("Allow", r#"{"scopes":["r"]}"#)], "", "", nobody),
+        // the nearest rule says what it takes; the first of two as near
+        (
+            &[
+                ("Allow", r#"{"scopes":["r","w"]}"#),
+                ("Allow", r#"{"scopes":["r","z"]}"#),
+            ],
+            r#"{"scope":"z"}"#,
+            "",
+            "scope_insufficient: r z",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["p"]}"#), ("Allow", r#"{"scopes":["q"]}"#)],
+            "{}",
+            "",
+            "scope_insufficient: p",
+        ),
+        // not near: something else is missing too
+        (
+            &[("Allow", r#"{"scopes":["r"],"clients":["c"]}"#)],
+            "{}",
+            "",
+            nobody,
+        ),
+        // claims: each entry, any value
+        (&[("Allow", dept)], r#"{"dept":"us"}"#, "", "ok a"),
+        (&[("Allow", dept)], r#"{"dept":"uk"}"#, "", nobody),
+        (&[("Allow", dept)], r#"{"dept":["us"]}"#, "", nobody),
+        (&[("Allow", dept)], "{}", "", nobody),
+        (&[("Allow", two)], r#"{"dept":"eu","team":"a"}"#, "", "ok a"),
+        (&[("Allow", two)], r#"{"dept":"eu","team":"b"}"#, "", nobody),
+        (&[("Allow", roles)], r#"{"org":{"roles":["z","y"]}}"#, "", "ok a"),
+        (&[("Allow", roles)], r#"{"org":{"roles":["z"]}}"#, "", nobody),
+        (&[("Allow", roles)], r#"{"org":{"roles":"x"}}"#, "", nobody),
+        (&[("Allow", roles)], r#"{"org":{"roles":[]}}"#, "", nobody),
+        // provider, clients
+        (&[("Allow", r#"{"jwt":{"provider":"corp"}}"#)], "{}", "", "ok a"),
+        (
+            &[("Allow", r#"{"jwt":{"provider":"partner"}}"#)],
+            "{}",
+            "",
+            nobody,
+        ),
+        (
+            &[("Allow", r#"{"clients":["c"]}"#)],
+            r#"{"client_id":"c"}"#,
+            "",
+            "ok a",
+        ),
+        (&[("Allow", r#"{"clients":["c"]}"#)], r#"{"azp":"c"}"#, "", "ok a"),
+        (
+            &[("Allow", r#"{"clients":["c"]}"#)],
+            r#"{"client_id":"d"}"#,
+            "",
+            nobody,
+        ),
+        (&[("Allow", r#"{"clients":["c"]}"#)], "", "", nobody),
+        // addresses
+        (
+            &[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
+            "",
+            "10.1.2.3",
+            "ok a",
+        ),
+        (
+            &[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
+            "",
+            "::ffff:10.1.2.3",
+            "ok a",
+        ),
+        (
+            &[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
+            "",
+            "11.1.2.3",
+            nobody,
+        ),
+        (&[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)], "", "", nobody),
+        (
+            &[("Deny", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
+            "",
+            "",
+            "host_failed: no client address for rule `a`",
+        ),
+        (
+            &[("Deny", r#"{"clientCIDRs":["10.0.0.0/8"],"clients":["c"]}"#)],
+            r#"{"client_id":"d"}"#,
+            "",
+            nobody,
+        ),
+        // the first that matches decides
+        (
+            &[("Deny", dept), ("Allow", r#"{"scopes":["r"]}"#)],
+            r#"{"dept":"eu","scope":"r"}"#,
+            "",
+            "access_denied: rule `a`",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["r"]}"#), ("Deny", dept)],
+            r#"{"dept":"eu","scope":"r"}"#,
+            "",
+            "ok a",
+        ),
+        (
+            &[("Allow", r#"{"scopes":["r"]}"#), ("Deny", dept)],
+            r#"{"dept":"eu"}"#,
+            "",
+            "access_denied: rule `b`",
+        ),
+        // a claim of another type cannot be checked: it denies, and never allows
+        (
+            &[("Deny", dept), ("Allow", r#"{"scopes":["r"]}"#)],
+            r#"{"dept":["eu"],"scope":"r"}"#,
+            "",
+            "access_denied: rule `a`",
+        ),
+        (
+            &[("Deny", roles), ("Allow", r#"{"scopes":["r"]}"#)],
+            r#"{"org":{"roles":["z",1]},"scope":"r"}"#,
+            "",
+            "access_denied: rule `a`",
+        ),
+        (
+            &[("Deny", dept), ("Allow", r#"{"scopes":["r"]}"#)],
+            r#"{"scope":"r"}"#,
+            "",
+            "ok b",
+        ),
+    ] {
+        assert_eq!(
+            outcome(&rules("Deny", list), claims, ip).0,
+            words,
+            "{list:?} {claims} {ip}"
+        );
+    }
+}
+
+#[test]
+fn without_a_rule_that_matches() {
+    let deny = [("Deny", r#"{"clients":["c"]}"#)];
+    assert_eq!(outcome(&rules("Allow", &deny), "{}", "").0, "ok -");
+    assert_eq!(
+        outcome(&rules("Allow", &deny), r#"{"azp":"c"}"#, "").0,
+        "access_denied: rule `a`"
+    );
+    assert_eq!(outcome(&Authorization::default(), "", "").0, "ok -");
+    assert_eq!(
+        outcome(&read(r#"{"defaultAction":"Allow"}"#).0.unwrap(), "", "").0,
+        "ok -"
+    );
+}
+
+#[test]
+fn shadow_rules_are_told_and_change_nothing() {
+    let reader = ("Allow", r#"{"scopes":["r"]}"#);
+    for (list, claims, words, shadowed) in [
+        (
+            vec![("Deny Shadow", r#"{"clients":["c"]}"#), reader],
+            r#"{"azp":"c","scope":"r"}"#,
+            "ok b",
+            vec!["a"],
+        ),
+        (
+            vec![("Deny Shadow", r#"{"clients":["d"]}"#), reader],
+            r#"{"azp":"c","scope":"r"}"#,
+            "ok b",
+            vec![],
+        ),
+        (
+            vec![("Allow Shadow", r#"{"clients":["c"]}"#)],
+            r#"{"azp":"c"}"#,
+            "access_denied: no rule allows the caller",
+            vec!["a"],
+        ),
+        (
+            vec![("Allow Shadow", r#"{"scopes":["r"]}"#)],
+            "{}",
+            "access_denied: no rule allows the caller",
+            vec![],
+        ),
+        (
+            vec![("Deny Shadow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#), reader],
+            r#"{"scope":"r"}"#,
+            "ok b",
+            vec!["a"],
+        ),
+        (
+            vec![reader, ("Deny Shadow", r#"{"clients":["c"]}"#)],
+            r#"{"azp":"c","scope":"r"}"#,
+            "ok a",
+            vec![],
+        ),
+    ] {
+        let (found, names) = outcome(&rules("Deny", &list), claims, "");
+        assert_eq!(
+            (found.as_str(), names),
+            (words, shadowed.iter().map(ToString::to_string).collect()),
+            "{list:?}"
+        );
+    }
+}
+
+#[test]
+fn refusals_name_the_rule_for_the_audit() {
+    let rules = rules("Deny", &[("Allow", r#"{"scopes":["r"]}"#)]);
+    let refusal = check(&rules, &caller("{}"), None, &mut Vec::new()).unwrap_err();
+    assert_eq!(refusal.reason, Reason::ScopeInsufficient);
+    assert_eq!(refusal.detail, Detail::Named("rule", "a".into()));
+}
+
+#[test]
+fn rules_that_no_caller_of_a_route_can_match() {
+    let rules = rules(
+        "Deny",
+        &[
+            ("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#),
+            ("Allow", r#"{"scopes":["r"]}"#),
+            ("Deny", r#"{"clients":["c"]}"#),
+            ("Allow", r#"{"jwt":{"provider":"corp"}}"#),
+        ],
+    );
+    let faults = |providers: &[&str]| -> Vec<String> {
+        let providers: Vec<Rc<str>> = providers.iter().map(|name| Rc::from(*name)).collect();
+        let found = rules.unreachable(&providers);
+        found
+            .iter()
+            .map(|fault| format!("{} {}", fault.rule, fault.provider.as_deref().unwrap_or("-")))
+            .collect()
+    };
+    assert_eq!(faults(&[]), ["b -", "c -", "d -"]);
+    assert_eq!(faults(&["partner"]), ["d corp"]);
+    assert_eq!(faults(&["corp", "partner"]), [""; 0]);
+}
+
+#[test]
+fn what_is_refused() {
+    let rule =
+        |principal: &str| format!(r#"{{"rules":[{{"name":"a","action":"Allow","principal":{principal}}}]}}"#);
+    for (text, problem) in [
+        ("{}".to_owned(), "no rules, and `defaultAction` is `Deny`: nobody could pass · help: write `rules`, or `defaultAction: Allow` to admit whoever was authenticated"),
+        (r#"{"defaultAction":"allow","rules":[]}"#.to_owned(), "defaultAction: unknown value `allow` · help: did you mean `Allow`?\nrules: an empty list · help: write at least one element or leave the key out"),
+        (rule("{}"), "rules[0].principal: an empty principal · help: say whom the rule speaks of: `scopes`, `jwt`, `clients` or `clientCIDRs`; for everybody else use `defaultAction`"),
+        (rule(r#"{"jwt":{}}"#), "rules[0].principal.jwt: nothing is asked of the token · help: write `provider`, `scopes` or `claims`"),
+        (rule(r#"{"jwt":{"provider":"crop"}}"#), "rules[0].principal.jwt.provider: there is no provider `crop` · help: did you mean `corp`?"),
+        (rule(r#"{"scopes":["a b"]}"#), "rules[0].principal.scopes: `a b` is not a scope · help: one scope an element, without blanks"),
+        (rule(r#"{"scopes":[]}"#), "rules[0].principal.scopes: an empty list · help: write at least one element or leave the key out"),
+        (rule(r#"{"clientCIDRs":["10.0.0.1","10.0.0.1/8","::/130"]}"#), "rules[0].principal.clientCIDRs[0]: `10.0.0.1` is not a network · help: for this address alone write `10.0.0.1/32`\nrules[0].principal.clientCIDRs[1]: `10.0.0.1/8` is not a network · help: bits beyond its length are set; did you mean `10.0.0.0/8`?\nrules[0].principal.clientCIDRs[2]: `::/130` is not a network · help: at most 32 bits for IPv4, 128 for IPv6"),
+        (rule(r#"{"jwt":{"claims":[{"name":"a","valueType":"Int","values":["b"]}]}}"#), "rules[0].principal.jwt.claims[0].valueType: unknown value `Int` · help: one of `String`, `StringArray`"),
+        (r#"{"rules":[{"name":"a b","action":"Allow","principal":{"scopes":["r"]}}]}"#.to_owned(), "rules[0].name: `a b` is not a name · help: 1 to 64 letters, digits, `.`, `_` and `-`"),
+        (r#"{"rules":[{"name":"a","action":"Allow","principal":{"scopes":["r"]}},{"name":"a","action":"Deny","principal":{"scopes":["r"]}}]}"#.to_owned(), "rules[1]: a second rule is named `a` · help: give each rule a name of its own"),
+    ] {
+        let (_, problems) = read(&text);
+        assert_eq!(problems.join("\n"), problem, "{text}");
+    }
+}
