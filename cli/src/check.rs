@@ -34,24 +34,14 @@ impl Check {
             Err(error) => return self.unread(&error),
         };
         let outcome = Policy::compile(&document);
-        let problems = outcome
-            .as_ref()
-            .map_or_else(|problems| problems, |(_, warnings)| warnings);
-        let places = if problems.is_empty() {
-            Places::of(b"")
-        } else {
-            Places::of(&bytes)
-        };
+        let problems = outcome.as_ref().map_or_else(|problems| problems, |(_, warnings)| warnings);
+        let places = if problems.is_empty() { Places::of(b"") } else { Places::of(&bytes) };
         let policy = outcome.as_ref().ok().map(|(policy, _)| policy);
         match self.format {
             Format::Text => self.text(policy, problems, &places),
             Format::Json => self.json(policy, problems, &places),
         }
-        if policy.is_some() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(1)
-        }
+        if policy.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) }
     }
 
     fn unread(&self, error: &str) -> ExitCode {
@@ -67,17 +57,8 @@ impl Check {
             let at = places
                 .find(&problem.place)
                 .map_or_else(String::new, |(line, column)| format!("{line}:{column}:"));
-            let place = if problem.place.is_empty() {
-                String::new()
-            } else {
-                format!("{}: ", problem.place)
-            };
-            println!(
-                "{}:{at} {}: {place}{}",
-                self.file,
-                word(problem.severity),
-                problem.message
-            );
+            let place = if problem.place.is_empty() { String::new() } else { format!("{}: ", problem.place) };
+            println!("{}:{at} {}: {place}{}", self.file, word(problem.severity), problem.message);
             if !problem.help.is_empty() {
                 println!("    help: {}", problem.help);
             }
@@ -90,12 +71,7 @@ impl Check {
                 println!("  digest  {}", policy.digest);
                 println!("  routes  {}", policy.routes.len());
             }
-            None => println!(
-                "{}: refused: {}{}",
-                self.file,
-                counted(errors, "error"),
-                with(warnings)
-            ),
+            None => println!("{}: refused: {}{}", self.file, counted(errors, "error"), with(warnings)),
         }
     }
 
@@ -134,10 +110,7 @@ fn word(severity: Severity) -> &'static str {
 }
 
 fn count(problems: &[Problem]) -> (usize, usize) {
-    let errors = problems
-        .iter()
-        .filter(|problem| problem.severity == Severity::Error)
-        .count();
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     (errors, problems.len() - errors)
 }
 
@@ -146,9 +119,5 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn with(warnings: usize) -> String {
-    if warnings == 0 {
-        String::new()
-    } else {
-        format!(", {}", counted(warnings, "warning"))
-    }
+    if warnings == 0 { String::new() } else { format!(", {}", counted(warnings, "warning")) }
 }

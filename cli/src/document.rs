@@ -24,10 +24,7 @@ pub(crate) fn bytes(path: &str) -> Result<Vec<u8>, String> {
 
 /// The document in `bytes`. A text that begins like JSON and is none may still be YAML in its flow style.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
-    let json = bytes
-        .trim_ascii_start()
-        .starts_with(b"{")
-        .then(|| Json::parse(bytes, BOUNDS));
+    let json = bytes.trim_ascii_start().starts_with(b"{").then(|| Json::parse(bytes, BOUNDS));
     match json {
         Some(Ok(json)) => Ok(json),
         Some(Err(error)) => yaml(bytes).map_err(|_| format!("not JSON: {error}")),
@@ -35,11 +32,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
     }
 }
 
-const BOUNDS: Bounds = Bounds {
-    depth: limits::POLICY_DEPTH,
-    values: limits::POLICY_VALUES,
-    duplicates: Duplicates::Keep,
-};
+const BOUNDS: Bounds =
+    Bounds { depth: limits::POLICY_DEPTH, values: limits::POLICY_VALUES, duplicates: Duplicates::Keep };
 
 fn yaml(bytes: &[u8]) -> Result<Json, String> {
     if bytes.trim_ascii().is_empty() {

@@ -43,14 +43,8 @@ fn section(page: &mut String, shape: &Shape) {
     }
     page.push_str("\n| key | value | left out | meaning |\n| --- | --- | --- | --- |\n");
     for key in shape.keys {
-        let _ = writeln!(
-            page,
-            "| `{}` | {} | {} | {} |",
-            key.name,
-            kind(key),
-            left_out(key),
-            cell(key.about)
-        );
+        let _ =
+            writeln!(page, "| `{}` | {} | {} | {} |", key.name, kind(key), left_out(key), cell(key.about));
     }
 }
 
@@ -63,11 +57,8 @@ fn kind(key: &Key) -> String {
 
 /// The anchor that GitHub makes of a heading.
 fn anchor(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() })
-        .collect()
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 fn left_out(key: &Key) -> String {

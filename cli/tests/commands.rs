@@ -41,10 +41,7 @@ fn a_good_policy() {
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines[0].ends_with("example.yaml: good"), "{shown}");
     assert_eq!(lines[1], "  name    shop");
-    assert_eq!(
-        lines[2].trim_start().strip_prefix("digest  ").map(str::len),
-        Some(64)
-    );
+    assert_eq!(lines[2].trim_start().strip_prefix("digest  ").map(str::len), Some(64));
     assert_eq!(lines[3], "  routes  3");
     assert_eq!(lines.len(), 4, "{shown}");
 }
@@ -106,10 +103,7 @@ fn problems_for_programs() {
     let out = portcullis(&["check", "-", "--format", "json"], BAD);
     assert_eq!(out.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(
-        (&report["ok"], &report["policy"]),
-        (&false.into(), &serde_json::Value::Null)
-    );
+    assert_eq!((&report["ok"], &report["policy"]), (&false.into(), &serde_json::Value::Null));
     assert_eq!(report["problems"].as_array().unwrap().len(), 6);
     assert_eq!(
         report["problems"][1],
@@ -128,10 +122,7 @@ fn what_cannot_be_read() {
     let deep = "[".repeat(5000);
     for (input, fault) in [
         ("a: [", "-: not YAML: "),
-        (
-            "{\"a\": ",
-            "-: not JSON: EOF while parsing a value at line 1 column 6",
-        ),
+        ("{\"a\": ", "-: not JSON: EOF while parsing a value at line 1 column 6"),
         ("", "-: the document is empty"),
         (&bomb, "-: not YAML: "),
         (&deep, "-: not YAML: "),
@@ -144,10 +135,7 @@ fn what_cannot_be_read() {
     }
     let out = portcullis(&["check", "no/such/file.yaml"], "");
     assert_eq!(out.status.code(), Some(2));
-    assert_eq!(
-        text(&out.stderr),
-        "no/such/file.yaml: No such file or directory (os error 2)\n"
-    );
+    assert_eq!(text(&out.stderr), "no/such/file.yaml: No such file or directory (os error 2)\n");
     let out = portcullis(&["check", "no/such/file.yaml", "--format", "json"], "");
     assert_eq!(out.status.code(), Some(2));
     assert!(text(&out.stdout).contains("\"unreadable\""));
@@ -168,11 +156,7 @@ fn the_reference_is_in_step() {
          cargo run -p portcullis-cli -- reference > docs/policy.md\nfirst difference: {differ:?}"
     );
     // A link that leads nowhere is a shape that is not printed.
-    for anchor in printed
-        .split("](#")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next())
-    {
+    for anchor in printed.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
         let kept = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
         let is_it = |line: &str| {
             line.strip_prefix("## ")
@@ -191,10 +175,7 @@ fn keys_sign_tokens() {
         let made = portcullis(&["token", "key", "--alg", alg, "--kid", "k1", "--out", file], "");
         assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
         let public: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
-        assert_eq!(
-            (&public["keys"][0]["kid"], &public["keys"][0]["alg"]),
-            (&"k1".into(), &alg.into())
-        );
+        assert_eq!((&public["keys"][0]["kid"], &public["keys"][0]["alg"]), (&"k1".into(), &alg.into()));
         for private in ["d", "p", "q", "dp", "dq", "qi"] {
             assert!(public["keys"][0].get(private).is_none(), "{alg} shows {private}");
         }
@@ -226,10 +207,7 @@ fn keys_sign_tokens() {
         assert_eq!(minted.status.code(), Some(0), "{}", text(&minted.stderr));
         let token = text(&minted.stdout);
         let (header, claims) = parts(token.trim_end());
-        assert_eq!(
-            header,
-            serde_json::json!({"alg": alg, "kid": "k1", "typ": "at+jwt"})
-        );
+        assert_eq!(header, serde_json::json!({"alg": alg, "kid": "k1", "typ": "at+jwt"}));
         let mut expected = serde_json::json!({"org": {"dept": "eu"}, "iat": 5, "sub": "u", "iss": "i", "aud": "a", "scope": "r w"});
         assert!(claims["exp"].as_i64().unwrap() > 1_700_000_000);
         expected["exp"] = claims["exp"].clone();
@@ -245,18 +223,13 @@ fn a_private_key_is_for_its_owner_alone() {
     let file = scratch("a_private_key").join("key.jwk");
     let out = portcullis(&["token", "key", "--out", file.to_str().unwrap()], "");
     assert_eq!(out.status.code(), Some(0));
-    assert_eq!(
-        std::fs::metadata(file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 fn parts(token: &str) -> (serde_json::Value, serde_json::Value) {
     use base64::Engine as _;
     let decode = |part: &str| {
-        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(part)
-            .unwrap();
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
         serde_json::from_slice(&bytes).unwrap()
     };
     let mut parts = token.split('.');
@@ -273,17 +246,15 @@ fn verifies(alg: &str, jwk: &serde_json::Value, token: &str) -> bool {
     };
     let jwk_text = jwk.to_string();
     let verified = match alg {
-        "ES256" => ES256PublicKey::from_jwk(&jwk_text)
-            .unwrap()
-            .verify_token::<NoCustomClaims>(token, Some(options)),
+        "ES256" => {
+            ES256PublicKey::from_jwk(&jwk_text).unwrap().verify_token::<NoCustomClaims>(token, Some(options))
+        }
         "EdDSA" => Ed25519PublicKey::from_jwk(&jwk_text)
             .unwrap()
             .verify_token::<NoCustomClaims>(token, Some(options)),
         _ => {
             let number = |name: &str| {
-                base64::engine::general_purpose::URL_SAFE_NO_PAD
-                    .decode(jwk[name].as_str().unwrap())
-                    .unwrap()
+                base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap()
             };
             let key = RS256PublicKey::from_components(&number("n"), &number("e")).unwrap();
             key.verify_token::<NoCustomClaims>(token, Some(options))

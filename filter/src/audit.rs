@@ -56,10 +56,7 @@ enum Log {
 
 impl core::default::Default for Rules {
     fn default() -> Self {
-        Self {
-            log: Log::Denied,
-            sample_allowed: 0.0,
-        }
+        Self { log: Log::Denied, sample_allowed: 0.0 }
     }
 }
 
@@ -72,10 +69,7 @@ impl Rules {
         if let Some(log) = section.get("log").and_then(|field| field.one_of(&words)) {
             rules.log = log;
         }
-        if let Some(share) = section
-            .get("sampleAllowed")
-            .and_then(|field| field.number(0.0..=1.0))
-        {
+        if let Some(share) = section.get("sampleAllowed").and_then(|field| field.number(0.0..=1.0)) {
             rules.sample_allowed = share;
         }
         if rules.log == Log::Off && rules.sample_allowed > 0.0 {
@@ -197,10 +191,7 @@ impl Event {
         let mut out = Vec::with_capacity(512);
         // Writing to memory, of types that serialise: it cannot fail, and if it did, an empty line would be the least harm.
         let written = self.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Ascii));
-        written
-            .ok()
-            .and_then(|()| String::from_utf8(out).ok())
-            .unwrap_or_default()
+        written.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_default()
     }
 }
 
@@ -208,16 +199,10 @@ fn shown<T: ToString, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&value.to_string())
 }
 
-#[expect(
-    clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's signature"
-)]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn code<S: Serializer>(reason: &Option<Reason>, serializer: S) -> Result<S::Ok, S::Error> {
-    reason.map_or_else(
-        || Err(ser::Error::custom("skipped")),
-        |reason| serializer.serialize_str(reason.code()),
-    )
+    reason
+        .map_or_else(|| Err(ser::Error::custom("skipped")), |reason| serializer.serialize_str(reason.code()))
 }
 
 fn is_none(detail: &Detail) -> bool {
@@ -318,22 +303,12 @@ mod tests {
             (Log::Denied, 1.0, [true, true, true]),
             (Log::Off, 0.0, [false, false, false]),
         ] {
-            let rules = Rules {
-                log,
-                sample_allowed: share,
-            };
-            assert_eq!(
-                [Allowed, Refused, Shadow].map(|decision| rules.wants(decision, now)),
-                wanted
-            );
+            let rules = Rules { log, sample_allowed: share };
+            assert_eq!([Allowed, Refused, Shadow].map(|decision| rules.wants(decision, now)), wanted);
         }
-        let sampled = Rules {
-            log: Log::Denied,
-            sample_allowed: 0.1,
-        };
-        let hits = (0..10_000)
-            .filter(|n| sampled.wants(Allowed, Timestamp::from_nanos(n * 1_000_003)))
-            .count();
+        let sampled = Rules { log: Log::Denied, sample_allowed: 0.1 };
+        let hits =
+            (0..10_000).filter(|n| sampled.wants(Allowed, Timestamp::from_nanos(n * 1_000_003))).count();
         assert!((800..1200).contains(&hits), "{hits}");
     }
 }

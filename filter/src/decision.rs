@@ -196,19 +196,12 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal whose reason says it all.
     pub const fn new(reason: Reason) -> Self {
-        Self {
-            reason,
-            detail: Detail::None,
-            advice: Advice::None,
-        }
+        Self { reason, detail: Detail::None, advice: Advice::None }
     }
 
     /// With the fact behind it.
     pub fn because(reason: Reason, detail: Detail) -> Self {
-        Self {
-            detail,
-            ..Self::new(reason)
-        }
+        Self { detail, ..Self::new(reason) }
     }
 
     /// With what the client may do.

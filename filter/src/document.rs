@@ -59,22 +59,13 @@ pub enum Default {
 impl Key {
     /// A key with a plain value.
     pub const fn new(name: &'static str, kind: &'static str, default: Default, about: &'static str) -> Self {
-        Self {
-            name,
-            kind,
-            default,
-            about,
-            shape: None,
-        }
+        Self { name, kind, default, about, shape: None }
     }
 
     /// A key whose value (or each element of whose list) is a map.
     #[must_use]
     pub const fn nested(self, shape: &'static Shape) -> Self {
-        Self {
-            shape: Some(shape),
-            ..self
-        }
+        Self { shape: Some(shape), ..self }
     }
 }
 
@@ -100,20 +91,12 @@ pub struct Section<'d> {
 impl<'d> Field<'d> {
     /// The document as a whole.
     pub fn root(value: &'d Json, problems: &'d Problems) -> Self {
-        Self {
-            place: String::new(),
-            value,
-            problems,
-        }
+        Self { place: String::new(), value, problems }
     }
 
     /// A value that stands at `place`, for a reader of one section alone.
     pub fn at(place: &str, value: &'d Json, problems: &'d Problems) -> Self {
-        Self {
-            place: place.to_owned(),
-            value,
-            problems,
-        }
+        Self { place: place.to_owned(), value, problems }
     }
 
     /// Notes an error here.
@@ -191,11 +174,7 @@ impl<'d> Field<'d> {
         };
         let within = number.filter(|n| range.contains(n));
         if within.is_none() {
-            let message = format!(
-                "expected a whole number from {} to {}",
-                range.start(),
-                range.end()
-            );
+            let message = format!("expected a whole number from {} to {}", range.start(), range.end());
             self.error(message, "");
         }
         within
@@ -215,10 +194,7 @@ impl<'d> Field<'d> {
         if range.contains(&number) {
             return Some(number);
         }
-        self.error(
-            format!("expected a number from {} to {}", range.start(), range.end()),
-            "",
-        );
+        self.error(format!("expected a number from {} to {}", range.start(), range.end()), "");
         None
     }
 
@@ -230,10 +206,7 @@ impl<'d> Field<'d> {
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let message = format!("unknown value {}", quoted(text));
-        self.error(
-            message,
-            suggestion(text, &known).unwrap_or_else(|| format!("one of {}", listed(&known))),
-        );
+        self.error(message, suggestion(text, &known).unwrap_or_else(|| format!("one of {}", listed(&known))));
         None
     }
 
@@ -246,27 +219,14 @@ impl<'d> Field<'d> {
             ("h", 3_600_000_000_000),
             ("d", 86_400_000_000_000),
         ];
-        self.with_unit(
-            &UNITS,
-            "a duration such as `30s`, `250ms` or `1h`",
-            range,
-            show_duration,
-        )
+        self.with_unit(&UNITS, "a duration such as `30s`, `250ms` or `1h`", range, show_duration)
     }
 
     /// A size with a unit (`64Ki`, `1Mi`, `512B`) within `range`, in bytes.
     pub fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
-        const UNITS: [(&str, u64); 6] = [
-            ("Ki", 1 << 10),
-            ("Mi", 1 << 20),
-            ("Gi", 1 << 30),
-            ("k", 1000),
-            ("M", 1_000_000),
-            ("B", 1),
-        ];
-        self.with_unit(&UNITS, "a size such as `64Ki` or `1Mi`", range, |bytes| {
-            format!("{bytes}B")
-        })
+        const UNITS: [(&str, u64); 6] =
+            [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000), ("B", 1)];
+        self.with_unit(&UNITS, "a size such as `64Ki` or `1Mi`", range, |bytes| format!("{bytes}B"))
     }
 
     fn with_unit(
@@ -291,10 +251,7 @@ impl<'d> Field<'d> {
         match parsed {
             None => self.error(format!("expected {what}, found {}", quoted(text)), ""),
             Some(value) if !range.contains(&value) => {
-                self.error(
-                    format!("expected {} to {}", show(*range.start()), show(*range.end())),
-                    "",
-                );
+                self.error(format!("expected {} to {}", show(*range.start()), show(*range.end())), "");
             }
             Some(value) => return Some(value),
         }
@@ -339,10 +296,7 @@ impl<'d> Field<'d> {
         if http::is_field_name(&name) {
             return Some(name.into());
         }
-        self.error(
-            format!("{} is not a header name", quoted(&name)),
-            "letters, digits and dashes",
-        );
+        self.error(format!("{} is not a header name", quoted(&name)), "letters, digits and dashes");
         None
     }
 
@@ -366,17 +320,10 @@ impl<'d> Field<'d> {
     pub fn pattern(&self) -> Option<Regex> {
         let text = self.text()?;
         // The bare pattern is compiled first: `a)|(b` is refused here and cannot break out of the group below.
-        let whole = RegexBuilder::new(text)
-            .size_limit(limits::PATTERN_BYTES)
-            .build()
-            .and_then(|_| {
-                RegexBuilder::new(&format!("^(?:{text})$"))
-                    .size_limit(limits::PATTERN_BYTES)
-                    .build()
-            });
-        whole
-            .map_err(|error| self.error(format!("not a regular expression: {error}"), ""))
-            .ok()
+        let whole = RegexBuilder::new(text).size_limit(limits::PATTERN_BYTES).build().and_then(|_| {
+            RegexBuilder::new(&format!("^(?:{text})$")).size_limit(limits::PATTERN_BYTES).build()
+        });
+        whole.map_err(|error| self.error(format!("not a regular expression: {error}"), "")).ok()
     }
 
     /// The map, opened against `shape`.

@@ -58,12 +58,7 @@ impl Json {
     /// Reads a value out of any self-describing format; the command line reads YAML this way.
     pub fn read<'de, D: Deserializer<'de>>(deserializer: D, bounds: Bounds) -> Result<Json, D::Error> {
         let mut left = bounds.values;
-        Seed {
-            depth: bounds.depth,
-            left: &mut left,
-            duplicates: bounds.duplicates,
-        }
-        .deserialize(deserializer)
+        Seed { depth: bounds.depth, left: &mut left, duplicates: bounds.duplicates }.deserialize(deserializer)
     }
 
     /// The value under `key`, the first if there are several; `None` if this is no map.
@@ -103,17 +98,11 @@ struct Seed<'b> {
 
 impl Seed<'_> {
     fn deeper<E: de::Error>(&mut self) -> Result<usize, E> {
-        self.depth
-            .checked_sub(1)
-            .ok_or_else(|| E::custom("nested too deep"))
+        self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))
     }
 
     fn nested(&mut self, depth: usize) -> Seed<'_> {
-        Seed {
-            depth,
-            left: self.left,
-            duplicates: self.duplicates,
-        }
+        Seed { depth, left: self.left, duplicates: self.duplicates }
     }
 }
 
@@ -121,10 +110,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Json;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
-        *self.left = self
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| de::Error::custom("too many values"))?;
+        *self.left = self.left.checked_sub(1).ok_or_else(|| de::Error::custom("too many values"))?;
         deserializer.deserialize_any(self)
     }
 }
@@ -265,11 +251,7 @@ mod tests {
     use super::{Bounds, Duplicates, Json};
     use crate::testing::test;
 
-    const TIGHT: Bounds = Bounds {
-        depth: 3,
-        values: 8,
-        duplicates: Duplicates::Refuse,
-    };
+    const TIGHT: Bounds = Bounds { depth: 3, values: 8, duplicates: Duplicates::Refuse };
 
     #[test]
     fn what_is_refused() {

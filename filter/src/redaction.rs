@@ -47,15 +47,8 @@ pub static REDACTION: Shape = Shape {
 };
 
 /// Headers that hold credentials wherever they stand.
-pub const CREDENTIAL_HEADERS: [&str; 7] = [
-    "authorization",
-    "cookie",
-    "dpop",
-    "proxy-authorization",
-    "x-api-key",
-    "x-auth-token",
-    "x-csrf-token",
-];
+pub const CREDENTIAL_HEADERS: [&str; 7] =
+    ["authorization", "cookie", "dpop", "proxy-authorization", "x-api-key", "x-auth-token", "x-csrf-token"];
 
 /// Parameters whose values are credentials, codes or keys in OAuth, OpenID Connect, SAML and signed URLs.
 const TELLING_PARAMS: [&str; 30] = [
@@ -127,22 +120,12 @@ impl Rules {
     pub fn read(field: &Field<'_>) -> Option<Self> {
         let section = field.section(&REDACTION)?;
         let texts = |key| {
-            let list = section
-                .get(key)
-                .and_then(|field| field.texts())
-                .unwrap_or_default();
+            let list = section.get(key).and_then(|field| field.texts()).unwrap_or_default();
             list.into_iter().map(str::to_ascii_lowercase).collect()
         };
-        let headers = section
-            .get("headers")
-            .and_then(|field| field.header_names())
-            .unwrap_or_default();
+        let headers = section.get("headers").and_then(|field| field.header_names()).unwrap_or_default();
         let headers = headers.iter().map(ToString::to_string).collect();
-        Some(Self {
-            headers,
-            params: texts("queryParams"),
-            claims: texts("claims"),
-        })
+        Some(Self { headers, params: texts("queryParams"), claims: texts("claims") })
     }
 
     /// Hides a header (lower case) in which the policy takes a credential.
@@ -165,19 +148,11 @@ impl Rules {
     pub fn target(&self, target: &[u8]) -> Redacted {
         // Far more than is written, so that a secret at the cut is still seen whole; bounded, since a client chose it.
         let text = String::from_utf8_lossy(target.get(..MOST.saturating_mul(4)).unwrap_or(target));
-        let (path, query) = text
-            .split_once('?')
-            .map_or((&*text, None), |(path, query)| (path, Some(query)));
+        let (path, query) = text.split_once('?').map_or((&*text, None), |(path, query)| (path, Some(query)));
         let mut out = path.split('/').map(shown).collect::<Vec<_>>().join("/");
         if let Some(query) = query {
             out.push('?');
-            out.push_str(
-                &query
-                    .split('&')
-                    .map(|pair| self.pair(pair))
-                    .collect::<Vec<_>>()
-                    .join("&"),
-            );
+            out.push_str(&query.split('&').map(|pair| self.pair(pair)).collect::<Vec<_>>().join("&"));
         }
         Redacted::cut(&out)
     }
@@ -188,15 +163,7 @@ impl Rules {
         };
         let plain = shapes::decoded(name).to_ascii_lowercase();
         let telling = TELLING_PARAMS.contains(&plain.as_str()) || self.params.contains(&plain);
-        format!(
-            "{}={}",
-            shown(name),
-            if telling && !value.is_empty() {
-                REDACTED
-            } else {
-                shown(value)
-            }
-        )
+        format!("{}={}", shown(name), if telling && !value.is_empty() { REDACTED } else { shown(value) })
     }
 
     /// A claim that goes into an event.
@@ -236,29 +203,17 @@ mod tests {
 
     #[test]
     fn targets_in_rows() {
-        let rules = Rules {
-            params: vec!["email".into()],
-            ..Rules::default()
-        };
+        let rules = Rules { params: vec!["email".into()], ..Rules::default() };
         for (target, shown) in [
             ("/orders/42?page=2&sort=asc", "/orders/42?page=2&sort=asc"),
             ("/o?token=abc", "/o?token=REDACTED"),
             ("/o?x=1&ACCESS_TOKEN=abc&y", "/o?x=1&ACCESS_TOKEN=REDACTED&y"),
             ("/o?acc%65ss_token=abc", "/o?acc%65ss_token=REDACTED"),
             ("/o?email=a@b.example", "/o?email=REDACTED"),
-            (
-                "/o?q=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
-                "/o?q=REDACTED",
-            ),
-            (
-                "/reset/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl/now",
-                "/reset/REDACTED/now",
-            ),
+            ("/o?q=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "/o?q=REDACTED"),
+            ("/reset/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl/now", "/reset/REDACTED/now"),
             ("/pay/4111111111111111", "/pay/REDACTED"),
-            (
-                "/o/018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e",
-                "/o/018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e",
-            ),
+            ("/o/018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e", "/o/018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e"),
             ("/o?token=", "/o?token="),
             ("*", "*"),
             ("", ""),

@@ -45,10 +45,7 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
         let millis = self.0 / 1_000_000 % 1000;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 }
 
@@ -56,9 +53,7 @@ impl fmt::Display for Timestamp {
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days.saturating_add(719_468);
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let leaps = (of_era / 1460)
-        .saturating_sub(of_era / 36_524)
-        .saturating_add(of_era / 146_096);
+    let leaps = (of_era / 1460).saturating_sub(of_era / 36_524).saturating_add(of_era / 146_096);
     let year_of_era = of_era.saturating_sub(leaps) / 365;
     let year_days = (365_u64.saturating_mul(year_of_era))
         .saturating_add(year_of_era / 4)
@@ -67,14 +62,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let march_month = day_of_year.saturating_mul(5).saturating_add(2) / 153;
     let month_days = march_month.saturating_mul(153).saturating_add(2) / 5;
     let day = day_of_year.saturating_sub(month_days).saturating_add(1);
-    let month = if march_month < 10 {
-        march_month.saturating_add(3)
-    } else {
-        march_month.saturating_sub(9)
-    };
-    let year = year_of_era
-        .saturating_add(era.saturating_mul(400))
-        .saturating_add(u64::from(month <= 2));
+    let month = if march_month < 10 { march_month.saturating_add(3) } else { march_month.saturating_sub(9) };
+    let year = year_of_era.saturating_add(era.saturating_mul(400)).saturating_add(u64::from(month <= 2));
     (year, month, day)
 }
 

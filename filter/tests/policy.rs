@@ -15,12 +15,8 @@ use proptest::prelude::*;
 
 fn head(fields: &[(String, String)]) -> Head {
     let pseudo = [(":method", "-"), (":authority", "-"), (":path", "-")];
-    let pseudo = pseudo
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let fields = fields
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let pseudo = pseudo.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     Head::parse(serialize(pseudo.chain(fields))).unwrap()
 }
 
@@ -50,16 +46,10 @@ impl Plain {
         let text = |text: &str| Json::Text(text.to_owned());
         let mut fields = Vec::new();
         if !self.hosts.is_empty() {
-            fields.push((
-                "hosts".to_owned(),
-                Json::List(self.hosts.iter().map(|host| text(host)).collect()),
-            ));
+            fields.push(("hosts".to_owned(), Json::List(self.hosts.iter().map(|host| text(host)).collect())));
         }
         if !self.kind.is_empty() {
-            let path = vec![
-                ("type".to_owned(), text(self.kind)),
-                ("value".to_owned(), text(&self.path)),
-            ];
+            let path = vec![("type".to_owned(), text(self.kind)), ("value".to_owned(), text(&self.path))];
             fields.push(("path".to_owned(), Json::Map(path)));
         }
         if !self.methods.is_empty() {
@@ -69,16 +59,10 @@ impl Plain {
             ));
         }
         let header = |(name, value): &(String, String)| {
-            Json::Map(vec![
-                ("name".to_owned(), text(name)),
-                ("value".to_owned(), text(value)),
-            ])
+            Json::Map(vec![("name".to_owned(), text(name)), ("value".to_owned(), text(value))])
         };
         if !self.headers.is_empty() {
-            fields.push((
-                "headers".to_owned(),
-                Json::List(self.headers.iter().map(header).collect()),
-            ));
+            fields.push(("headers".to_owned(), Json::List(self.headers.iter().map(header).collect())));
         }
         Json::Map(fields)
     }
@@ -125,14 +109,7 @@ impl Plain {
                     own == asked || (own.starts_with('{') && !asked.is_empty())
                 };
                 let whole = own.len() == asked.len() && own.iter().zip(&asked).all(fit);
-                whole.then(|| {
-                    (
-                        2,
-                        own.iter()
-                            .map(|segment| u8::from(!segment.starts_with('{')))
-                            .collect(),
-                    )
-                })
+                whole.then(|| (2, own.iter().map(|segment| u8::from(!segment.starts_with('{'))).collect()))
             }
             "RegularExpression" => {
                 // The expressions of the strategy below are these, and nothing else.
@@ -173,19 +150,12 @@ fn path() -> impl Strategy<Value = (&'static str, String)> {
     let variable =
         (segment(), 0..3_u8).prop_map(|(segment, free)| if free == 0 { "{}".to_owned() } else { segment });
     let template = proptest::collection::vec(variable, 1..4).prop_map(|segments| {
-        let named = segments.iter().enumerate().map(|(index, s)| {
-            if s == "{}" {
-                format!("{{v{index}}}")
-            } else {
-                s.clone()
-            }
-        });
+        let named = segments
+            .iter()
+            .enumerate()
+            .map(|(index, s)| if s == "{}" { format!("{{v{index}}}") } else { s.clone() });
         let text = named.map(|segment| format!("/{segment}")).collect::<String>();
-        if text.contains('{') {
-            text
-        } else {
-            format!("{text}/{{last}}")
-        }
+        if text.contains('{') { text } else { format!("{text}/{{last}}") }
     });
     prop_oneof![
         segments(segment().boxed()).prop_map(|path| ("Exact", path)),
@@ -217,22 +187,12 @@ fn route() -> impl Strategy<Value = Plain> {
 fn request() -> impl Strategy<Value = Request> {
     let segment = one_of(&["a", "b", "ab", "c", "abc"]);
     let path = (proptest::collection::vec(segment, 0..5), any::<bool>()).prop_map(|(segments, slash)| {
-        format!(
-            "/{}{}",
-            segments.join("/"),
-            if slash && !segments.is_empty() { "/" } else { "" }
-        )
+        format!("/{}{}", segments.join("/"), if slash && !segments.is_empty() { "/" } else { "" })
     });
     let host = one_of(&["a.b.c", "b.c", "c", "x.b.c", "x.y", "z.a.b.c", "xb.c"]);
     let headers = proptest::collection::vec(header(), 0..3);
-    (host, path, one_of(&["GET", "POST", "HEAD"]), headers).prop_map(|(host, path, method, headers)| {
-        Request {
-            host,
-            path,
-            method,
-            headers,
-        }
-    })
+    (host, path, one_of(&["GET", "POST", "HEAD"]), headers)
+        .prop_map(|(host, path, method, headers)| Request { host, path, method, headers })
 }
 
 proptest! {
@@ -310,9 +270,7 @@ fn map(depth: u32) -> impl Strategy<Value = Json> {
 
 /// `google.protobuf.Struct` on the wire, written independently of the reader.
 fn message(json: &Json) -> Vec<u8> {
-    let Json::Map(fields) = json else {
-        panic!("a struct is a map")
-    };
+    let Json::Map(fields) = json else { panic!("a struct is a map") };
     let mut out = Vec::new();
     for (name, value) in fields {
         let entry = [tagged(1, name.as_bytes()), tagged(2, &wire(value))].concat();
@@ -330,13 +288,9 @@ fn wire(json: &Json) -> Vec<u8> {
         Json::Number(value) => [&[2 << 3 | 1][..], &value.to_le_bytes()].concat(),
         Json::Text(text) => tagged(3, text.as_bytes()),
         Json::Map(_) => tagged(5, &message(json)),
-        Json::List(list) => tagged(
-            6,
-            &list
-                .iter()
-                .flat_map(|value| tagged(1, &wire(value)))
-                .collect::<Vec<_>>(),
-        ),
+        Json::List(list) => {
+            tagged(6, &list.iter().flat_map(|value| tagged(1, &wire(value))).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -363,11 +317,7 @@ fn large(routes: usize) -> String {
             2 => format!(r#"{{"type":"Template","value":"/template/{index}/{{id}}"}}"#),
             _ => format!(r#"{{"type":"PathPrefix","value":"/deep/a/b/c/{index}"}}"#),
         };
-        let host = if index % 3 == 0 {
-            r#""hosts":["api.example.com","*.shop.example"],"#
-        } else {
-            ""
-        };
+        let host = if index % 3 == 0 { r#""hosts":["api.example.com","*.shop.example"],"# } else { "" };
         let comma = if index == 0 { "" } else { "," };
         let _ = write!(
             text,
@@ -393,9 +343,7 @@ fn cost(policy: &Policy, routes: usize) -> Duration {
         for _ in 0..500 {
             for path in &paths {
                 let chosen =
-                    policy
-                        .table
-                        .choose(black_box("api.example.com"), black_box(path), b"GET", &head);
+                    policy.table.choose(black_box("api.example.com"), black_box(path), b"GET", &head);
                 assert!(chosen.is_some(), "{path}");
             }
         }
@@ -410,11 +358,7 @@ fn ten_thousand_routes_cost_what_ten_do() {
         let text = large(routes);
         let start = Instant::now();
         let (policy, _) = Policy::load(text.as_bytes()).unwrap();
-        println!(
-            "{routes} routes: {} KiB, loaded in {:?}",
-            text.len() / 1024,
-            start.elapsed()
-        );
+        println!("{routes} routes: {} KiB, loaded in {:?}", text.len() / 1024, start.elapsed());
         assert_eq!(policy.routes.len(), routes);
         policy
     };
@@ -447,24 +391,14 @@ fn every_key_that_is_built() {
 fn unused_keys(shape: &portcullis_filter::document::Shape, maps: &[&Json]) -> Vec<String> {
     use portcullis_filter::document::Default;
     let mut unused = Vec::new();
-    for key in shape
-        .keys
-        .iter()
-        .filter(|key| !matches!(key.default, Default::NotBuilt(_)))
-    {
+    for key in shape.keys.iter().filter(|key| !matches!(key.default, Default::NotBuilt(_))) {
         let values: Vec<&Json> = maps.iter().filter_map(|map| map.get(key.name)).collect();
         if values.is_empty() {
             unused.push(format!("{}.{}", shape.name, key.name));
         }
         let inner: Vec<&Json> = values
             .into_iter()
-            .flat_map(|value| {
-                if let Json::List(list) = value {
-                    list.iter().collect()
-                } else {
-                    vec![value]
-                }
-            })
+            .flat_map(|value| if let Json::List(list) = value { list.iter().collect() } else { vec![value] })
             .collect();
         if let (Some(shape), false) = (key.shape, inner.is_empty()) {
             unused.extend(unused_keys(shape, &inner));

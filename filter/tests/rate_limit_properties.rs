@@ -54,17 +54,10 @@ impl SharedData for Shared {
 }
 
 fn rules(list: &str) -> Rules {
-    let bounds = Bounds {
-        depth: 16,
-        values: 1000,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 16, values: 1000, duplicates: Duplicates::Keep };
     let text = format!(r#"{{"local":{{"rules":[{list}]}}}}"#);
     let (document, problems) = (Json::parse(text.as_bytes(), bounds).unwrap(), Problems::new());
-    let scope = Scope {
-        policy: "p",
-        route: None,
-    };
+    let scope = Scope { policy: "p", route: None };
     read(&Field::root(&document, &problems), scope).expect(&text)
 }
 
@@ -78,11 +71,7 @@ struct Limit {
 
 impl Limit {
     fn rule(&self, name: &str) -> String {
-        let Limit {
-            requests,
-            unit: (unit, _),
-            burst,
-        } = self;
+        let Limit { requests, unit: (unit, _), burst } = self;
         format!(
             r#"{{"name":"{name}","by":[{{"header":"k"}}],"limit":{{"requests":{requests},"unit":"{unit}"}},"burst":{burst}}}"#
         )
@@ -100,17 +89,9 @@ impl Limit {
 }
 
 fn limit() -> impl Strategy<Value = Limit> {
-    let unit = prop_oneof![
-        Just(("Second", 1)),
-        Just(("Minute", 60)),
-        Just(("Hour", 3600)),
-        Just(("Day", 86_400))
-    ];
-    (1..40_u64, unit, 1..12_u64).prop_map(|(requests, unit, burst)| Limit {
-        requests,
-        unit,
-        burst,
-    })
+    let unit =
+        prop_oneof![Just(("Second", 1)), Just(("Minute", 60)), Just(("Hour", 3600)), Just(("Day", 86_400))];
+    (1..40_u64, unit, 1..12_u64).prop_map(|(requests, unit, burst)| Limit { requests, unit, burst })
 }
 
 /// A token bucket that counts, in nanoseconds' worth of tokens.
@@ -151,19 +132,10 @@ impl World {
 
 fn ask(data: &Shared, table: &Table, rules: &Rules, key: u64, now: u64) -> bool {
     let key = key.to_le_bytes();
-    let fields: [(&[u8], &[u8]); 4] = [
-        (b":method", b"GET"),
-        (b":authority", b"h"),
-        (b":path", b"/"),
-        (b"k", &key),
-    ];
+    let fields: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/"), (b"k", &key)];
     let head = Head::parse(head::serialize(fields.into_iter())).unwrap();
-    let facts = Facts {
-        client_address: None,
-        route: "r",
-        head: &head,
-        caller: &Caller::Anonymous,
-    };
+    let facts = Facts { client_address: None, route: "r", head: &head, caller: &Caller::Anonymous };
     admit(rules, &facts, Timestamp::from_nanos(now), data, table).is_ok()
 }
 
@@ -178,11 +150,7 @@ fn assert_bounded(limit: &Limit, admitted: &HashMap<u64, Vec<u64>>) {
         for (first, from) in times.iter().enumerate() {
             for (last, to) in times.iter().enumerate().skip(first) {
                 let passed = (last - first + 1) as u64;
-                assert!(
-                    passed <= limit.most(to - from),
-                    "{passed} in {} ns: {limit:?}",
-                    to - from
-                );
+                assert!(passed <= limit.most(to - from), "{passed} in {} ns: {limit:?}", to - from);
             }
         }
     }
@@ -287,9 +255,7 @@ fn hammer(
                 let clock = &clock;
                 scope.spawn(move || {
                     let rules = rules(list);
-                    (0..tries)
-                        .filter(|&nth| world.admits(&rules, 7, clock(thread, nth)))
-                        .count() as u64
+                    (0..tries).filter(|&nth| world.admits(&rules, 7, clock(thread, nth))).count() as u64
                 })
             })
             .collect();
@@ -299,20 +265,12 @@ fn hammer(
 
 #[test]
 fn threads_that_race_for_one_bucket_get_its_burst_and_no_more() {
-    let limit = Limit {
-        requests: 1,
-        unit: ("Day", 86_400),
-        burst: 31,
-    };
+    let limit = Limit { requests: 1, unit: ("Day", 86_400), burst: 31 };
     for _ in 0..20 {
         let world = World::new(4);
         assert_eq!(hammer(&world, &limit.rule("r"), 8, 100, |_, _| NOW), 31);
     }
-    let wide = Limit {
-        requests: 1_000_000,
-        unit: ("Day", 86_400),
-        burst: 1000,
-    };
+    let wide = Limit { requests: 1_000_000, unit: ("Day", 86_400), burst: 1000 };
     let world = World::new(4);
     assert_eq!(hammer(&world, &wide.rule("r"), 4, 1000, |_, _| NOW), 1000);
     assert!(world.data.lost.load(Ordering::Relaxed) > 0, "there was no race");
@@ -321,11 +279,7 @@ fn threads_that_race_for_one_bucket_get_its_burst_and_no_more() {
 #[test]
 fn threads_whose_clocks_differ_get_no_more_than_the_clock_that_is_ahead_allows() {
     // 1000 a second, 100 at once; the threads' clocks run over 100 ms and are up to 1 s apart.
-    let limit = Limit {
-        requests: 1000,
-        unit: ("Second", 1),
-        burst: 100,
-    };
+    let limit = Limit { requests: 1000, unit: ("Second", 1), burst: 100 };
     let world = World::new(1);
     let clock = |thread: u64, nth: u64| NOW + thread * SECOND / 4 + nth * 100_000;
     let passed = hammer(&world, &limit.rule("r"), 4, 1000, clock);
@@ -336,20 +290,9 @@ fn threads_whose_clocks_differ_get_no_more_than_the_clock_that_is_ahead_allows()
 
 #[test]
 fn threads_that_race_for_two_rules_exceed_neither() {
-    let tight = Limit {
-        requests: 1,
-        unit: ("Day", 86_400),
-        burst: 20,
-    };
-    let wide = Limit {
-        requests: 1,
-        unit: ("Day", 86_400),
-        burst: 25,
-    };
-    for both in [
-        [tight.rule("t"), wide.rule("w")],
-        [wide.rule("w"), tight.rule("t")],
-    ] {
+    let tight = Limit { requests: 1, unit: ("Day", 86_400), burst: 20 };
+    let wide = Limit { requests: 1, unit: ("Day", 86_400), burst: 25 };
+    for both in [[tight.rule("t"), wide.rule("w")], [wide.rule("w"), tight.rule("t")]] {
         for slots in [1, 64] {
             let world = World::new(slots);
             let passed = hammer(&world, &both.join(","), 8, 50, |_, _| NOW);
@@ -361,19 +304,11 @@ fn threads_that_race_for_two_rules_exceed_neither() {
 
 #[test]
 fn a_flood_of_keys_stays_in_bounds() {
-    let limit = Limit {
-        requests: 6,
-        unit: ("Minute", 60),
-        burst: 6,
-    };
+    let limit = Limit { requests: 6, unit: ("Minute", 60), burst: 6 };
     let (world, rules) = (World::new(64), rules(&limit.rule("r")));
     let keys = world.data.values.lock().unwrap().0.len();
     let passed = (0..200_000).filter(|key| world.admits(&rules, *key, NOW)).count();
     // 64 slots of 16 ways and a floor, each of at most 6.
     assert!(passed <= 64 * 17 * 6, "{passed}");
-    assert_eq!(
-        world.data.values.lock().unwrap().0.len(),
-        keys,
-        "no key is ever added"
-    );
+    assert_eq!(world.data.values.lock().unwrap().0.len(), keys, "no key is ever added");
 }

@@ -10,10 +10,7 @@ use portcullis_filter::decision::Reason;
 
 /// The table of `lib.rs`: a module looks at its own floor and down.
 const FLOORS: [(&str, &[&str]); 6] = [
-    (
-        "bytes, bounds and clocks",
-        &["http", "json", "limits", "secret", "time"],
-    ),
+    ("bytes, bounds and clocks", &["http", "json", "limits", "secret", "time"]),
     (
         "endings, faults, and what a proxy offers",
         &["audit", "decision", "document", "host", "problem", "redaction"],
@@ -39,14 +36,9 @@ impl Source {
     fn read(path: &Path) -> Self {
         let text = read(path);
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        let under_src = path
-            .strip_prefix(root().join("filter/src"))
-            .expect("a file of filter/src");
-        let mut modules: Vec<String> = under_src
-            .with_extension("")
-            .iter()
-            .map(|part| part.to_string_lossy().into_owned())
-            .collect();
+        let under_src = path.strip_prefix(root().join("filter/src")).expect("a file of filter/src");
+        let mut modules: Vec<String> =
+            under_src.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
         modules.pop_if(|last| last == "mod");
         Self {
             path: shown(path),
@@ -64,10 +56,7 @@ impl Source {
     /// Every path into the crate that it names, `crate::` and `super::` resolved, with the number of its line.
     fn references(&self) -> Vec<(usize, Vec<String>)> {
         let mut found = Vec::new();
-        let text: String = self
-            .lines
-            .iter()
-            .fold(String::new(), |text, (_, line)| text + line + "\n");
+        let text: String = self.lines.iter().fold(String::new(), |text, (_, line)| text + line + "\n");
         for (at, start) in text.match_indices("crate::").chain(text.match_indices("super::")) {
             let rest = &text[at..];
             let base = if start == "crate::" {
@@ -80,10 +69,7 @@ impl Source {
                 if text[..at].ends_with("super::") {
                     continue;
                 }
-                let up = rest
-                    .split("super::")
-                    .take_while(|between| between.is_empty())
-                    .count();
+                let up = rest.split("super::").take_while(|between| between.is_empty()).count();
                 let depth = self.modules.len().saturating_sub(up);
                 self.modules[..depth].to_vec()
             };
@@ -100,9 +86,7 @@ impl Source {
 /// The paths of a `use` tree or of an expression: `a::{b, c::D}` is `a::b` and `a::c`, as far as two segments.
 fn expand(tree: &str) -> Vec<Vec<String>> {
     let Some(group) = tree.strip_prefix('{') else {
-        let end = tree
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(tree.len());
+        let end = tree.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(tree.len());
         let (name, rest) = tree.split_at(end);
         if name.is_empty() {
             return Vec::new();
@@ -138,10 +122,7 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
 }
 
 fn read(path: &Path) -> String {
@@ -157,11 +138,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
         let path = entry.expect("a directory entry").path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_file() {
             found.push(path);
         } else if !["target", "corpus", "artifacts", "node_modules", "__pycache__"].contains(&name.as_str()) {
@@ -199,11 +176,7 @@ fn a_module_looks_down_only() {
             continue;
         };
         let Some(own) = floor(module) else {
-            faults.push(format!(
-                "{}: `{module}` is on no floor; see FLOORS in {}",
-                source.path,
-                file!()
-            ));
+            faults.push(format!("{}: `{module}` is on no floor; see FLOORS in {}", source.path, file!()));
             continue;
         };
         for (line, path) in source.references() {
@@ -226,22 +199,14 @@ fn a_module_looks_down_only() {
 fn the_floors_are_those_of_the_map() {
     let map = read(&root().join("filter/src/lib.rs"));
     for (number, (_, modules)) in FLOORS.iter().enumerate() {
-        let row = map
-            .lines()
-            .find(|line| line.starts_with(&format!("//! | {number} |")));
+        let row = map.lines().find(|line| line.starts_with(&format!("//! | {number} |")));
         let row = row.unwrap_or_else(|| panic!("lib.rs has no row for floor {number}"));
         let named: Vec<&str> = row.split('|').nth(2).unwrap_or_default().split(',').collect();
-        let named: Vec<&str> = named
-            .iter()
-            .map(|name| name.trim().trim_matches(['[', ']', '`']))
-            .collect();
+        let named: Vec<&str> = named.iter().map(|name| name.trim().trim_matches(['[', ']', '`'])).collect();
         assert_eq!(&named, modules, "floor {number}");
     }
     for line in map.lines() {
-        if let Some(module) = line
-            .strip_prefix("pub mod ")
-            .or_else(|| line.strip_prefix("mod "))
-        {
+        if let Some(module) = line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")) {
             let module = module.trim_end_matches(';');
             assert!(floor(module).is_some(), "`{module}` is on no floor");
         }
@@ -264,10 +229,8 @@ fn only_the_edge_names_the_sdk() {
 #[test]
 fn a_guard_uses_only_guards_before_it() {
     let list = read(&root().join("filter/src/guards/mod.rs"));
-    let order: Vec<&str> = list
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .collect();
+    let order: Vec<&str> =
+        list.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(order.len() >= 6, "{order:?}");
     let place = |guard: &str| order.iter().position(|name| *name == guard);
     let mut faults = Vec::new();
@@ -300,12 +263,7 @@ fn no_file_holds_two_things() {
     let faults: Vec<String> = sources()
         .iter()
         .filter(|source| long(source))
-        .map(|source| {
-            format!(
-                "{}: {} lines without its tests, {LINES} at most",
-                source.path, source.length
-            )
-        })
+        .map(|source| format!("{}: {} lines without its tests, {LINES} at most", source.path, source.length))
         .collect();
     none(&faults);
 }
@@ -354,9 +312,8 @@ fn the_readme_has_every_reason() {
         writeln!(table, "| {} | `{}` | {} |", row.status, row.code, row.meaning).expect("a string takes it");
     }
     let readme = read(&root().join("README.md"));
-    let there = readme
-        .split_once("<!-- reasons -->")
-        .and_then(|(_, rest)| rest.split_once("<!-- /reasons -->"));
+    let there =
+        readme.split_once("<!-- reasons -->").and_then(|(_, rest)| rest.split_once("<!-- /reasons -->"));
     let (there, _) = there.expect("README.md has the markers `<!-- reasons -->` and `<!-- /reasons -->`");
     assert!(
         there.trim() == table.trim(),
@@ -374,17 +331,11 @@ fn the_readme_names_only_targets_that_exist() {
         .collect();
     assert!(targets.len() >= 10, "{targets:?}");
     for target in &targets {
-        assert!(
-            makefile.contains(&format!(".PHONY: {target}\n")),
-            "`{target}` is not .PHONY"
-        );
+        assert!(makefile.contains(&format!(".PHONY: {target}\n")), "`{target}` is not .PHONY");
     }
     let readme = read(&root().join("README.md"));
     for (at, _) in readme.match_indices("`make ") {
-        let named: String = readme[at + 6..]
-            .chars()
-            .take_while(char::is_ascii_lowercase)
-            .collect();
+        let named: String = readme[at + 6..].chars().take_while(char::is_ascii_lowercase).collect();
         assert!(
             targets.contains(&named.as_str()),
             "README.md names `make {named}`, which the Makefile does not have"
@@ -394,18 +345,10 @@ fn the_readme_names_only_targets_that_exist() {
 
 #[test]
 fn a_use_tree_is_read_to_its_leaves() {
-    let paths = |tree| {
-        expand(tree)
-            .iter()
-            .map(|path| path.join("::"))
-            .collect::<Vec<_>>()
-    };
+    let paths = |tree| expand(tree).iter().map(|path| path.join("::")).collect::<Vec<_>>();
     for (tree, expected) in [
         ("a::B;", vec!["a::B"]),
-        (
-            "a::{b, c::{D, e::F}, g};",
-            vec!["a::b", "a::c::D", "a::c::e::F", "a::g"],
-        ),
+        ("a::{b, c::{D, e::F}, g};", vec!["a::b", "a::c::D", "a::c::e::F", "a::g"]),
         ("{\n    limits, json::Json,\n};", vec!["limits", "json::Json"]),
         ("http::{self, Head};", vec!["http::self", "http::Head"]),
         ("limits::HEADERS {", vec!["limits::HEADERS"]),

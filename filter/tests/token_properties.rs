@@ -32,11 +32,7 @@ struct World {
 }
 
 fn json(text: &str) -> Json {
-    let bounds = Bounds {
-        depth: 24,
-        values: 5000,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 24, values: 5000, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).unwrap()
 }
 
@@ -73,40 +69,20 @@ fn world() -> World {
     let ed_signature = base64(&*ed.sk.sign(&by_ed, None));
     let ec_signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(&ec, by_ec.as_bytes());
     let ec_signature = base64(&ec_signature.to_bytes());
-    let tokens = [
-        format!("{by_ed}.{ed_signature}"),
-        format!("{by_ec}.{ec_signature}"),
-    ];
-    World {
-        providers,
-        route,
-        tokens,
-    }
+    let tokens = [format!("{by_ed}.{ed_signature}"), format!("{by_ec}.{ec_signature}")];
+    World { providers, route, tokens }
 }
 
 fn head(target: &[u8], fields: &[(&str, Vec<u8>)]) -> Head {
     let pseudo: [(&[u8], &[u8]); 3] = [(b":method", b"GET"), (b":authority", b"h"), (b":path", target)];
-    let fields = fields
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_slice()));
-    Head::parse(serialize(
-        pseudo.into_iter().chain(fields).collect::<Vec<_>>().into_iter(),
-    ))
-    .unwrap()
+    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+    Head::parse(serialize(pseudo.into_iter().chain(fields).collect::<Vec<_>>().into_iter())).unwrap()
 }
 
 fn ask(world: &World, target: &[u8], fields: &[(&str, Vec<u8>)]) -> Option<Identified> {
     let query = target.iter().position(|&b| b == b'?').map(|at| &target[at + 1..]);
     let now = Timestamp::from_seconds(1500);
-    identify(
-        &world.route,
-        &world.providers,
-        &head(target, fields),
-        query,
-        now,
-        &NoHost,
-    )
-    .ok()
+    identify(&world.route, &world.providers, &head(target, fields), query, now, &NoHost).ok()
 }
 
 fn bearer(world: &World, token: &[u8]) -> Option<Identified> {
@@ -117,10 +93,7 @@ fn bearer(world: &World, token: &[u8]) -> Option<Identified> {
 fn the_tokens_hold_as_they_are() {
     let world = world();
     for token in &world.tokens {
-        assert_eq!(
-            bearer(&world, token.as_bytes()).unwrap().caller.subject(),
-            Some("ada")
-        );
+        assert_eq!(bearer(&world, token.as_bytes()).unwrap().caller.subject(), Some("ada"));
     }
 }
 

@@ -25,10 +25,7 @@ impl Client {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            read: Vec::new(),
-        })
+        Ok(Self { stream, read: Vec::new() })
     }
 
     /// Sends one request and reads its response. A server that answers early may close before it has read all: what it
@@ -100,10 +97,7 @@ impl Client {
     fn more(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 << 10];
         match self.stream.read(&mut piece)? {
-            0 => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the server closed the connection",
-            )),
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")),
             count => {
                 self.read.extend_from_slice(&piece[..count]);
                 Ok(())
@@ -119,10 +113,7 @@ pub fn send(server: SocketAddr, request: &Request) -> io::Result<Response> {
 
 /// A `GET` for its text, as of Envoy's admin interface.
 pub fn get_text(server: SocketAddr, target: &str) -> io::Result<String> {
-    let response = send(
-        server,
-        &Request::get("localhost", target).with("connection", "close"),
-    )?;
+    let response = send(server, &Request::get("localhost", target).with("connection", "close"))?;
     if response.status == 200 {
         return Ok(String::from_utf8_lossy(&response.body).into_owned());
     }
@@ -151,9 +142,7 @@ pub(crate) fn framing(fields: &Fields) -> io::Result<Framing> {
         return Ok(Framing::Nothing);
     };
     let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-    length
-        .map(Framing::Length)
-        .ok_or_else(|| broken("content-length is no number"))
+    length.map(Framing::Length).ok_or_else(|| broken("content-length is no number"))
 }
 
 /// What stands at the front of a chunked body.
@@ -185,9 +174,7 @@ pub(crate) fn next_chunk(read: &mut Vec<u8>) -> io::Result<Chunk> {
 fn parse_response(bytes: &[u8]) -> io::Result<Option<(usize, u16, Fields)>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
-    let status = response
-        .parse(bytes)
-        .map_err(|error| broken(&format!("not a response: {error}")))?;
+    let status = response.parse(bytes).map_err(|error| broken(&format!("not a response: {error}")))?;
     let httparse::Status::Complete(used) = status else {
         return Ok(None);
     };
@@ -196,10 +183,7 @@ fn parse_response(bytes: &[u8]) -> io::Result<Option<(usize, u16, Fields)>> {
 
 /// The parsed fields, with names in lower case.
 pub(crate) fn owned(fields: &[httparse::Header<'_>]) -> Fields {
-    fields
-        .iter()
-        .map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()))
-        .collect()
+    fields.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec())).collect()
 }
 
 pub(crate) fn broken(what: &str) -> io::Error {

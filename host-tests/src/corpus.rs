@@ -75,34 +75,22 @@ impl Case {
             }
         }
         put_keys(&mut policy)?;
-        let filled = scenario
-            .env
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), with_keys(value)?)));
+        let filled = scenario.env.iter().map(|(name, value)| Ok((name.clone(), with_keys(value)?)));
         let env = filled.collect::<Result<_, String>>()?;
-        Ok(Self {
-            scenario,
-            policy,
-            env,
-        })
+        Ok(Self { scenario, policy, env })
     }
 
     /// Makes the requests, with tokens as of now.
     pub fn plan(&self) -> Result<Plan, String> {
-        let start = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_err(|error| error.to_string())?;
+        let start =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
         let mut sends = Vec::new();
         for (index, step) in self.scenario.requests.iter().enumerate() {
             let offset = step.offset()?;
             for turn in 0..step.repeat {
                 let id = format!("{}-{index}-{turn}", self.scenario.name);
                 let request = request(step, &id, (start + offset).as_secs())?;
-                sends.push(Send {
-                    step: index,
-                    offset,
-                    request,
-                });
+                sends.push(Send { step: index, offset, request });
             }
         }
         Ok(Plan { start, sends })
@@ -112,17 +100,10 @@ impl Case {
     pub fn faults(&self, plan: &Plan, observed: &[Observed]) -> Vec<String> {
         let mut faults = Vec::new();
         for (index, step) in self.scenario.requests.iter().enumerate() {
-            let of_step = || {
-                plan.sends
-                    .iter()
-                    .zip(observed)
-                    .filter(move |(send, _)| send.step == index)
-            };
+            let of_step = || plan.sends.iter().zip(observed).filter(move |(send, _)| send.step == index);
             for (_, seen) in of_step() {
                 faults.extend(
-                    step_faults(step, seen)
-                        .into_iter()
-                        .map(|fault| format!("requests[{index}]: {fault}")),
+                    step_faults(step, seen).into_iter().map(|fault| format!("requests[{index}]: {fault}")),
                 );
             }
             if let Some(expected) = &step.expect_counts {
@@ -130,9 +111,7 @@ impl Case {
                 of_step()
                     .for_each(|(_, seen)| *counts.entry(seen.response.status.to_string()).or_insert(0) += 1);
                 if counts != *expected {
-                    faults.push(format!(
-                        "requests[{index}]: counts are {counts:?}, not {expected:?}"
-                    ));
+                    faults.push(format!("requests[{index}]: counts are {counts:?}, not {expected:?}"));
                 }
             }
         }
@@ -143,10 +122,7 @@ impl Case {
 /// Runs a case in one place.
 pub fn run(runner: &mut dyn Runner, case: &Case, plan: &Plan) -> Result<Vec<Observed>, String> {
     runner.begin(case, plan)?;
-    plan.sends
-        .iter()
-        .map(|send| runner.send(send.offset, &send.request))
-        .collect()
+    plan.sends.iter().map(|send| runner.send(send.offset, &send.request)).collect()
 }
 
 fn base_policy(name: &str) -> Result<Value, String> {
@@ -183,9 +159,8 @@ fn put_keys(value: &mut Value) -> Result<(), String> {
 
 /// `{{jwks: rs256, es256}}` becomes a JWKS of these keys, `{{secret: hs256}}` the secret of that one.
 fn with_keys(text: &str) -> Result<String, String> {
-    let Some((what, names)) = text
-        .strip_prefix("{{")
-        .and_then(|rest| rest.strip_suffix("}}")?.split_once(':'))
+    let Some((what, names)) =
+        text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")?.split_once(':'))
     else {
         return Ok(text.to_owned());
     };
@@ -193,18 +168,12 @@ fn with_keys(text: &str) -> Result<String, String> {
     match (what, names.as_slice()) {
         ("jwks", names) => Keys::of_this_run().jwks(names),
         ("secret", [name]) => Keys::of_this_run().hmac_secret(name),
-        _ => Err(format!(
-            "`{text}` is none of `{{{{jwks: …}}}}` and `{{{{secret: …}}}}`"
-        )),
+        _ => Err(format!("`{text}` is none of `{{{{jwks: …}}}}` and `{{{{secret: …}}}}`")),
     }
 }
 
 fn request(step: &Step, id: &str, now: u64) -> Result<Request, String> {
-    let token = step
-        .token
-        .as_ref()
-        .map(|spec| Keys::of_this_run().mint(spec, now))
-        .transpose()?;
+    let token = step.token.as_ref().map(|spec| Keys::of_this_run().mint(spec, now)).transpose()?;
     let token = token.as_deref();
     let mut request = Request {
         method: step.method.clone(),
@@ -227,12 +196,7 @@ fn request(step: &Step, id: &str, now: u64) -> Result<Request, String> {
         request.body = Body::Whole(body.bytes(token)?);
     }
     if let Some(chunks) = &step.chunks {
-        request.body = Body::Chunks(
-            chunks
-                .iter()
-                .map(|chunk| chunk.bytes(token))
-                .collect::<Result<_, _>>()?,
-        );
+        request.body = Body::Chunks(chunks.iter().map(|chunk| chunk.bytes(token)).collect::<Result<_, _>>()?);
     }
     Ok(request.with("x-request-id", id))
 }
@@ -248,32 +212,19 @@ fn step_faults(step: &Step, seen: &Observed) -> Vec<String> {
         }
     };
     let status = seen.response.status;
-    must(
-        expect.status.is_none_or(|expected| expected == status),
-        format!("status is {status}"),
-    );
+    must(expect.status.is_none_or(|expected| expected == status), format!("status is {status}"));
     let code = seen.code();
-    must(
-        expect.code.as_ref().is_none_or(|expected| *expected == code),
-        format!("code is `{code}`"),
-    );
+    must(expect.code.as_ref().is_none_or(|expected| *expected == code), format!("code is `{code}`"));
     for (name, pattern) in &expect.headers {
         let value = seen.response.field(name);
         let holds = value.as_ref().is_some_and(|value| like(pattern, value));
         must(holds, format!("response `{name}` is {value:?}"));
     }
     for name in &expect.absent {
-        must(
-            seen.response.field(name).is_none(),
-            format!("response has `{name}`"),
-        );
+        must(seen.response.field(name).is_none(), format!("response has `{name}`"));
     }
     for (name, expected) in &expect.audit {
-        let found = seen
-            .audit
-            .as_ref()
-            .and_then(|event| event.get(name))
-            .unwrap_or(&Value::Null);
+        let found = seen.audit.as_ref().and_then(|event| event.get(name)).unwrap_or(&Value::Null);
         must(same(expected, found), format!("audit `{name}` is {found}"));
     }
     if expect.upstream.is_some() && seen.upstream.is_none() {
@@ -294,11 +245,7 @@ fn same(expected: &Value, found: &Value) -> bool {
 
 fn upstream_faults(expected: &scenario::ExpectUpstream, reached: &Reached) -> Vec<String> {
     let mut faults = Vec::new();
-    if let Some(target) = expected
-        .target
-        .as_ref()
-        .filter(|target| **target != reached.target)
-    {
+    if let Some(target) = expected.target.as_ref().filter(|target| **target != reached.target) {
         faults.push(format!("upstream target is `{}`, not `{target}`", reached.target));
     }
     let values = |name: &str| -> Vec<String> {
@@ -330,21 +277,13 @@ pub struct InWasmtime {
 impl InWasmtime {
     /// `verifies` says whether the host has `verify_signature`.
     pub fn new(plugin: &Path, verifies: bool) -> Result<Self, String> {
-        Ok(Self {
-            compiled: Compiled::new(plugin)?,
-            host: None,
-            verifies,
-        })
+        Ok(Self { compiled: Compiled::new(plugin)?, host: None, verifies })
     }
 }
 
 impl Runner for InWasmtime {
     fn name(&self) -> &'static str {
-        if self.verifies {
-            "wasmtime"
-        } else {
-            "wasmtime without verify_signature"
-        }
+        if self.verifies { "wasmtime" } else { "wasmtime without verify_signature" }
     }
 
     fn begin(&mut self, case: &Case, plan: &Plan) -> Result<(), String> {
@@ -378,21 +317,10 @@ impl InEnvoy {
     /// Starts Envoy with the policies of all cases.
     pub fn new(plugin: &Path, cases: &[Case]) -> Result<Self, String> {
         let upstream = Upstream::start().map_err(|error| error.to_string())?;
-        let listeners = cases
-            .iter()
-            .map(|case| listener(case, plugin, upstream.address().port()))
-            .collect();
-        let launch = Launch {
-            listeners,
-            ..Launch::default()
-        };
+        let listeners = cases.iter().map(|case| listener(case, plugin, upstream.address().port())).collect();
+        let launch = Launch { listeners, ..Launch::default() };
         let envoy = Envoy::start(&launch).map_err(|failure| failure.to_string())?;
-        Ok(Self {
-            envoy,
-            upstream,
-            listener: String::new(),
-            begun: Instant::now(),
-        })
+        Ok(Self { envoy, upstream, listener: String::new(), begun: Instant::now() })
     }
 
     fn audit(&self, id: &str) -> Option<Value> {
@@ -402,12 +330,7 @@ impl InEnvoy {
 
 /// Cases share a VM, which is then compiled once, but for those that count: they must not count in each other's tables.
 fn listener(case: &Case, plugin: &Path, upstream: u16) -> Listener {
-    let mut listener = Listener::new(
-        &case.scenario.name,
-        case.policy.clone(),
-        plugin.to_owned(),
-        upstream,
-    );
+    let mut listener = Listener::new(&case.scenario.name, case.policy.clone(), plugin.to_owned(), upstream);
     listener.carrier = case.scenario.carrier;
     listener.env.clone_from(&case.env);
     if case.policy.to_string().contains("rateLimit") {
@@ -429,20 +352,13 @@ impl Runner for InEnvoy {
 
     fn send(&mut self, offset: Duration, request: &Request) -> Result<Observed, String> {
         std::thread::sleep(offset.saturating_sub(self.begun.elapsed()));
-        let address = self
-            .envoy
-            .listener(&self.listener)
-            .ok_or("the listener is gone")?;
+        let address = self.envoy.listener(&self.listener).ok_or("the listener is gone")?;
         let response = client::send(address, request).map_err(|error| format!("Envoy: {error}"))?;
         let id = crate::exchange::field(&request.fields, "x-request-id").unwrap_or_default();
         let seen = self.upstream.seen_with_id(&id);
         let upstream =
             seen.map(|seen| Reached::new(&seen.method, &seen.target, &seen.fields, seen.body.len()));
-        Ok(Observed {
-            response,
-            upstream,
-            audit: self.audit(&id),
-        })
+        Ok(Observed { response, upstream, audit: self.audit(&id) })
     }
 }
 
@@ -458,10 +374,7 @@ mod tests {
     #[test]
     fn an_overlay_takes_away_merges_and_replaces() {
         let mut target = json!({"a": {"b": 1, "c": 2}, "d": [1, 2], "e": 3});
-        merge(
-            &mut target,
-            &json!({"a": {"c": null, "f": 4}, "d": [5], "e": {"g": 6}}),
-        );
+        merge(&mut target, &json!({"a": {"c": null, "f": 4}, "d": [5], "e": {"g": 6}}));
         assert_eq!(target, json!({"a": {"b": 1, "f": 4}, "d": [5], "e": {"g": 6}}));
     }
 
@@ -488,11 +401,7 @@ requests:
         let fields = vec![("x-b".to_owned(), Vec::new())];
         let body = br#"{"code":"no_route"}"#.to_vec();
         let seen = Observed {
-            response: Response {
-                status: 404,
-                fields,
-                body,
-            },
+            response: Response { status: 404, fields, body },
             upstream: None,
             audit: Some(json!({"decision": "Deny", "reason": "no_route"})),
         };

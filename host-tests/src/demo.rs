@@ -59,10 +59,7 @@ impl Demo {
             (port_line(GATEWAY), port_line(gateway)),
             (port_line(UPSTREAM), port_line(upstream.address().port())),
             (port_line(ADMIN), port_line(admin)),
-            (
-                "filename: build/portcullis.wasm".to_owned(),
-                format!("filename: {}", plugin.display()),
-            ),
+            ("filename: build/portcullis.wasm".to_owned(), format!("filename: {}", plugin.display())),
         ] {
             config = replaced(&config, &from, &to)?;
         }
@@ -72,14 +69,8 @@ impl Demo {
         let environment = [(KEYS, jwks.as_str())];
         let envoy = Envoy::start_with(&copy, directory, &[], &environment, artifacts::repository());
         let envoy = envoy.map_err(|failure| failure.to_string())?;
-        let gateway = envoy
-            .listener("gateway")
-            .ok_or("Envoy runs, but its listener does not serve")?;
-        Ok(Self {
-            envoy,
-            upstream,
-            gateway,
-        })
+        let gateway = envoy.listener("gateway").ok_or("Envoy runs, but its listener does not serve")?;
+        Ok(Self { envoy, upstream, gateway })
     }
 
     /// Where the gateway listens.
@@ -99,18 +90,11 @@ impl Demo {
 
     /// A token for a subject that may read orders, good for an hour.
     pub fn token(subject: &str) -> Result<String, String> {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_err(|error| error.to_string())?;
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
         let claims = json!({"sub": subject, "scope": "orders.read", "exp": "now+3600"});
         let claims = claims.as_object().cloned().unwrap_or_default();
-        Keys::of_this_run().mint(
-            &TokenSpec {
-                claims,
-                ..TokenSpec::of("es256")
-            },
-            now.as_secs(),
-        )
+        Keys::of_this_run().mint(&TokenSpec { claims, ..TokenSpec::of("es256") }, now.as_secs())
     }
 
     /// What a newcomer reads: three lines to paste.
@@ -134,38 +118,18 @@ impl Demo {
     pub fn try_all(&self) -> Result<Vec<String>, String> {
         let allowed = self.ask(Some(&Self::token("alice")?))?;
         let seen = String::from_utf8_lossy(&allowed.body).into_owned();
-        must(
-            allowed.status == 200 && seen.contains(r#"["x-user","alice"]"#),
-            "allowed",
-            &allowed,
-        )?;
-        must(
-            !seen.contains(r#""authorization""#),
-            "the token stays here",
-            &allowed,
-        )?;
+        must(allowed.status == 200 && seen.contains(r#"["x-user","alice"]"#), "allowed", &allowed)?;
+        must(!seen.contains(r#""authorization""#), "the token stays here", &allowed)?;
         let refused = self.ask(None)?;
-        must(
-            refused.status == 401 && refused.field("www-authenticate").is_some(),
-            "refused",
-            &refused,
-        )?;
+        must(refused.status == 401 && refused.field("www-authenticate").is_some(), "refused", &refused)?;
         let bob = Self::token("bob")?;
         for _ in 0..LIMIT {
             let within = self.ask(Some(&bob))?;
             must(within.status == 200, "within the limit", &within)?;
         }
         let limited = self.ask(Some(&bob))?;
-        must(
-            limited.status == 429 && limited.field("retry-after").is_some(),
-            "limited",
-            &limited,
-        )?;
-        Ok(vec![
-            told("allowed", &allowed),
-            told("refused", &refused),
-            told("limited", &limited),
-        ])
+        must(limited.status == 429 && limited.field("retry-after").is_some(), "limited", &limited)?;
+        Ok(vec![told("allowed", &allowed), told("refused", &refused), told("limited", &limited)])
     }
 
     fn ask(&self, token: Option<&str>) -> Result<Response, String> {
@@ -178,27 +142,17 @@ impl Demo {
 }
 
 fn must(holds: bool, what: &str, response: &Response) -> Result<(), String> {
-    if holds {
-        Ok(())
-    } else {
-        Err(format!("not as it should be: {}", told(what, response)))
-    }
+    if holds { Ok(()) } else { Err(format!("not as it should be: {}", told(what, response))) }
 }
 
 fn told(what: &str, response: &Response) -> String {
-    format!(
-        "{what}: {} {}",
-        response.status,
-        String::from_utf8_lossy(&response.body)
-    )
+    format!("{what}: {} {}", response.status, String::from_utf8_lossy(&response.body))
 }
 
 fn free(port: u16) -> Result<(), String> {
     let taken =
         |error| format!("port {port} of 127.0.0.1 is taken ({error}); end what listens there and try again");
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .map(drop)
-        .map_err(taken)
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(taken)
 }
 
 fn port_line(port: u16) -> String {

@@ -3,14 +3,7 @@
 use crate::exchange::{Fields, Request, Response, field};
 
 /// Fields of which Envoy keeps one entry: a second one is joined to the first by a comma.
-const SINGLE: [&str; 6] = [
-    "authorization",
-    ":authority",
-    "content-type",
-    "user-agent",
-    "referer",
-    "expect",
-];
+const SINGLE: [&str; 6] = ["authorization", ":authority", "content-type", "user-agent", "referer", "expect"];
 
 /// A header map in the making, with Envoy's rules: names in lower case, pseudo headers first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,21 +15,13 @@ impl HeaderMap {
     /// The map that the filter finds for a request.
     pub fn of(request: &Request) -> Self {
         let mut map = Self::default();
-        for (_, host) in request
-            .fields
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
-        {
+        for (_, host) in request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")) {
             map.add(":authority", host);
         }
         map.add(":path", &request.target);
         map.add(":method", request.method.as_bytes());
         map.add(":scheme", b"http");
-        for (name, value) in request
-            .fields
-            .iter()
-            .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
-        {
+        for (name, value) in request.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
             map.add(name, value.trim_ascii());
         }
         match &request.body {
@@ -84,10 +69,7 @@ impl HeaderMap {
     /// The first value.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         let name = alias(name);
-        self.entries
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.as_slice())
+        self.entries.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_slice())
     }
 
     /// The ABI's form: a count, that many pairs of lengths, then each name and value with a NUL behind it.
@@ -110,12 +92,8 @@ impl HeaderMap {
     /// What an upstream would read, as an HTTP/1.1 head: method, target, fields.
     pub fn to_upstream(&self) -> (String, String, Fields) {
         let text = |name: &str| field(&self.entries, name).unwrap_or_default();
-        let mut fields: Fields = self
-            .entries
-            .iter()
-            .filter(|(name, _)| !name.starts_with(':'))
-            .cloned()
-            .collect();
+        let mut fields: Fields =
+            self.entries.iter().filter(|(name, _)| !name.starts_with(':')).cloned().collect();
         if let Some(authority) = self.first(":authority") {
             fields.push(("host".to_owned(), authority.to_vec()));
         }
@@ -126,20 +104,13 @@ impl HeaderMap {
 /// Envoy knows `host` and `:authority` as one.
 fn alias(name: &str) -> String {
     let name = name.to_ascii_lowercase();
-    if name == "host" {
-        ":authority".to_owned()
-    } else {
-        name
-    }
+    if name == "host" { ":authority".to_owned() } else { name }
 }
 
 /// The address from which the request comes, as `source.address` tells it: the last of `x-forwarded-for`, else the loopback.
 pub fn source_address(request: &Request) -> String {
     let forwarded = field(&request.fields, "x-forwarded-for");
-    let last = forwarded
-        .as_deref()
-        .and_then(|list| list.rsplit(',').next())
-        .map(str::trim);
+    let last = forwarded.as_deref().and_then(|list| list.rsplit(',').next()).map(str::trim);
     match last {
         Some(address) if address.contains(':') => format!("[{address}]:0"),
         Some(address) => format!("{address}:0"),
@@ -156,11 +127,7 @@ pub fn local_response(
     body: &[u8],
 ) -> Response {
     if !is_grpc(request) {
-        let body = if request.method == "HEAD" {
-            Vec::new()
-        } else {
-            body.to_vec()
-        };
+        let body = if request.method == "HEAD" { Vec::new() } else { body.to_vec() };
         return Response { status, fields, body };
     }
     let own = fields.into_iter().filter(|(name, _)| name != "content-type");
@@ -168,11 +135,7 @@ pub fn local_response(
     fields.push(("content-type".to_owned(), b"application/grpc".to_vec()));
     let status = grpc_status.unwrap_or_else(|| grpc_status_of(status)).to_string();
     fields.push(("grpc-status".to_owned(), status.into_bytes()));
-    Response {
-        status: 200,
-        fields,
-        body: Vec::new(),
-    }
+    Response { status: 200, fields, body: Vec::new() }
 }
 
 /// The status that a client reads of a local response.
@@ -206,20 +169,12 @@ mod tests {
 
     #[test]
     fn the_filter_reads_the_map_that_we_write() {
-        let request = Request::get("api", "/x")
-            .with("Authorization", "a")
-            .with("authorization", "b")
-            .with("x", [0xff]);
+        let request =
+            Request::get("api", "/x").with("Authorization", "a").with("authorization", "b").with("x", [0xff]);
         let head = Head::parse(HeaderMap::of(&request).to_abi()).unwrap();
-        assert_eq!(
-            (head.method(), head.authority(), head.target()),
-            (&b"GET"[..], &b"api"[..], &b"/x"[..])
-        );
+        assert_eq!((head.method(), head.authority(), head.target()), (&b"GET"[..], &b"api"[..], &b"/x"[..]));
         let fields: Vec<_> = head.fields().collect();
-        assert_eq!(
-            fields[..2],
-            [(&b"authorization"[..], &b"a,b"[..]), (&b"x"[..], &[0xff][..])]
-        );
+        assert_eq!(fields[..2], [(&b"authorization"[..], &b"a,b"[..]), (&b"x"[..], &[0xff][..])]);
     }
 
     #[test]
@@ -227,23 +182,15 @@ mod tests {
         let mut map = HeaderMap::of(&Request::get("a", "/").with("host", "b"));
         assert_eq!(map.first("host"), Some(&b"a,b"[..]));
         map.set("host", b"c");
-        assert_eq!(
-            map.to_upstream().2.last().unwrap(),
-            &("host".to_owned(), b"c".to_vec())
-        );
+        assert_eq!(map.to_upstream().2.last().unwrap(), &("host".to_owned(), b"c".to_vec()));
     }
 
     #[test]
     fn the_client_is_the_last_one_that_forwarded() {
-        for (forwarded, expected) in [
-            ("10.0.0.1", "10.0.0.1:0"),
-            ("1.1.1.1, 10.0.0.2", "10.0.0.2:0"),
-            ("::1", "[::1]:0"),
-        ] {
-            assert_eq!(
-                source_address(&Request::get("a", "/").with("x-forwarded-for", forwarded)),
-                expected
-            );
+        for (forwarded, expected) in
+            [("10.0.0.1", "10.0.0.1:0"), ("1.1.1.1, 10.0.0.2", "10.0.0.2:0"), ("::1", "[::1]:0")]
+        {
+            assert_eq!(source_address(&Request::get("a", "/").with("x-forwarded-for", forwarded)), expected);
         }
     }
 
@@ -251,13 +198,7 @@ mod tests {
     fn a_refused_grpc_request_gets_a_200_that_tells_the_status() {
         let request = Request::get("a", "/").with("content-type", "application/grpc");
         let response = local_response(&request, 403, Some(7), Vec::new(), b"no");
-        assert_eq!(
-            (response.status, response.field("grpc-status")),
-            (200, Some("7".to_owned()))
-        );
-        assert_eq!(
-            local_response(&Request::get("a", "/"), 403, Some(7), Vec::new(), b"no").status,
-            403
-        );
+        assert_eq!((response.status, response.field("grpc-status")), (200, Some("7".to_owned())));
+        assert_eq!(local_response(&Request::get("a", "/"), 403, Some(7), Vec::new(), b"no").status, 403);
     }
 }

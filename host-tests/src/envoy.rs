@@ -59,11 +59,7 @@ impl std::fmt::Display for StartFailure {
 
 impl From<String> for StartFailure {
     fn from(what: String) -> Self {
-        Self {
-            what,
-            status: None,
-            log: String::new(),
-        }
+        Self { what, status: None, log: String::new() }
     }
 }
 
@@ -87,9 +83,7 @@ impl Envoy {
         let mut envoy = Self::start_with(&config, directory, &arguments, &[], artifacts::repository())?;
         for listener in &launch.listeners {
             let name = &listener.name;
-            envoy.wait(READY, &format!("listener `{name}`"), |envoy| {
-                envoy.listener(name).is_some()
-            })?;
+            envoy.wait(READY, &format!("listener `{name}`"), |envoy| envoy.listener(name).is_some())?;
         }
         Ok(envoy)
     }
@@ -111,12 +105,7 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(&admin_file)
             // Two workers: what is shared between them is half of what these tests are about.
-            .args([
-                "--concurrency",
-                "2",
-                "--disable-hot-restart",
-                "--use-dynamic-base-id",
-            ])
+            .args(["--concurrency", "2", "--disable-hot-restart", "--use-dynamic-base-id"])
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(seen_from)
@@ -125,20 +114,13 @@ impl Envoy {
             .stderr(log)
             .spawn()?;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self {
-            child,
-            directory,
-            admin: nowhere,
-            version: 1,
-        };
-        envoy.wait(READY, "the admin interface", |envoy| {
-            match address_in(&admin_file) {
-                Some(address) => {
-                    envoy.admin = address;
-                    true
-                }
-                None => false,
+        let mut envoy = Self { child, directory, admin: nowhere, version: 1 };
+        envoy.wait(READY, "the admin interface", |envoy| match address_in(&admin_file) {
+            Some(address) => {
+                envoy.admin = address;
+                true
             }
+            None => false,
         })?;
         envoy.wait(READY, "`/ready`", |envoy| {
             envoy.admin_text("/ready").is_ok_and(|text| text.trim() == "LIVE")
@@ -159,14 +141,9 @@ impl Envoy {
             }
             let status = self.child.try_wait()?;
             if status.is_some() || start.elapsed() > limit {
-                let how = status.map_or("is not there in time".to_owned(), |status| {
-                    format!("never came: {status}")
-                });
-                return Err(StartFailure {
-                    what: format!("Envoy: {what} {how}"),
-                    status,
-                    log: self.log(),
-                });
+                let how = status
+                    .map_or("is not there in time".to_owned(), |status| format!("never came: {status}"));
+                return Err(StartFailure { what: format!("Envoy: {what} {how}"), status, log: self.log() });
             }
             std::thread::sleep(PAUSE);
         }
@@ -189,12 +166,8 @@ impl Envoy {
 
     /// The value of a counter or gauge; zero if there is none yet.
     pub fn stat(&self, name: &str) -> u64 {
-        let text = self
-            .admin_text(&format!("/stats?filter=^{name}$"))
-            .unwrap_or_default();
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let text = self.admin_text(&format!("/stats?filter=^{name}$")).unwrap_or_default();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
 
@@ -223,12 +196,7 @@ impl Envoy {
 
     /// Waits for a line that holds all of `parts`.
     pub fn wait_for_log(&self, parts: &[&str]) -> Option<String> {
-        self.find_in_log(SOON, |line| {
-            parts
-                .iter()
-                .all(|part| line.contains(part))
-                .then(|| line.to_owned())
-        })
+        self.find_in_log(SOON, |line| parts.iter().all(|part| line.contains(part)).then(|| line.to_owned()))
     }
 
     /// Waits at most `limit` for a line of which `find` makes something.
@@ -274,11 +242,7 @@ pub enum Verdict {
 }
 
 fn bootstrap(directory: &Path, launch: &Launch) -> Value {
-    let mut ports: Vec<u16> = launch
-        .listeners
-        .iter()
-        .map(|listener| listener.upstream)
-        .collect();
+    let mut ports: Vec<u16> = launch.listeners.iter().map(|listener| listener.upstream).collect();
     ports.sort_unstable();
     ports.dedup();
     let mut bootstrap = json!({
@@ -289,9 +253,7 @@ fn bootstrap(directory: &Path, launch: &Launch) -> Value {
     if launch.fixed {
         let listeners = launch.listeners.iter().map(|listener| {
             let mut listener = listener.to_json();
-            listener
-                .as_object_mut()
-                .and_then(|members| members.remove("@type"));
+            listener.as_object_mut().and_then(|members| members.remove("@type"));
             listener
         });
         bootstrap["static_resources"]["listeners"] = listeners.collect();

@@ -132,36 +132,19 @@ mod tests {
     #[test]
     fn the_wire_form_is_what_was_asked_for() {
         let get = Request::get("a", "/x?y").with("x-bytes", [0xff, b'"']);
-        assert_eq!(
-            get.to_wire(),
-            b"GET /x?y HTTP/1.1\r\nhost: a\r\nx-bytes: \xff\"\r\n\r\n"
-        );
-        let whole = Request {
-            body: Body::Whole(b"ab".to_vec()),
-            ..Request::get("a", "/")
-        };
-        assert_eq!(
-            whole.to_wire(),
-            b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab"
-        );
-        let chunks = Request {
-            body: Body::Chunks(vec![b"ab".to_vec(), b"c".to_vec()]),
-            ..Request::get("a", "/")
-        };
+        assert_eq!(get.to_wire(), b"GET /x?y HTTP/1.1\r\nhost: a\r\nx-bytes: \xff\"\r\n\r\n");
+        let whole = Request { body: Body::Whole(b"ab".to_vec()), ..Request::get("a", "/") };
+        assert_eq!(whole.to_wire(), b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab");
+        let chunks =
+            Request { body: Body::Chunks(vec![b"ab".to_vec(), b"c".to_vec()]), ..Request::get("a", "/") };
         let wire = latin1(&chunks.to_wire());
-        assert!(
-            wire.ends_with("transfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"),
-            "{wire}"
-        );
+        assert!(wire.ends_with("transfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"), "{wire}");
     }
 
     #[test]
     fn latin1_keeps_every_byte() {
         let all: Vec<u8> = (0..=255).collect();
-        let back: Vec<u8> = latin1(&all)
-            .chars()
-            .map(|c| u8::try_from(u32::from(c)).unwrap())
-            .collect();
+        let back: Vec<u8> = latin1(&all).chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
         assert_eq!(back, all);
     }
 }

@@ -32,12 +32,7 @@ pub struct World {
 impl World {
     /// A world that begins at `now` (nanoseconds since the epoch).
     pub fn new(now: u64, env: BTreeMap<String, String>, verifies: bool) -> Rc<Self> {
-        Rc::new(Self {
-            now: Cell::new(now),
-            env,
-            verifies,
-            ..Self::default()
-        })
+        Rc::new(Self { now: Cell::new(now), env, verifies, ..Self::default() })
     }
 
     /// Moves the clock.
@@ -99,84 +94,41 @@ impl FakeHost {
             .map_or(200, |response| edge::local_status(&self.request, response.status));
         // The proxy shows the head once more to whoever writes a log.
         self.over.set(true);
-        self.properties.borrow_mut().insert(
-            "response.code".to_owned(),
-            i64::from(status).to_le_bytes().to_vec(),
-        );
+        self.properties
+            .borrow_mut()
+            .insert("response.code".to_owned(), i64::from(status).to_le_bytes().to_vec());
     }
 
     /// What all sides saw. `logged` is the length of the world's log before the request.
     pub fn observe(&self, logged: usize) -> Observed {
         let id = crate::exchange::field(&self.request.fields, "x-request-id").unwrap_or_default();
-        let audit = self
-            .world
-            .log
-            .borrow()
-            .iter()
-            .skip(logged)
-            .rev()
-            .find_map(|line| audit_event(line, &id));
+        let audit = self.world.log.borrow().iter().skip(logged).rev().find_map(|line| audit_event(line, &id));
         let (response, upstream) = match &*self.response.borrow() {
             Some(answer) => (self.answered(answer), None),
-            None if self
-                .filter_state
-                .borrow()
-                .get("portcullis_admitted")
-                .map(Vec::as_slice)
+            None if self.filter_state.borrow().get("portcullis_admitted").map(Vec::as_slice)
                 == Some(b"1") =>
             {
                 let (method, target, fields) = self.headers.borrow().to_upstream();
                 let body = self.request.body.pieces().iter().map(Vec::len).sum();
                 let upstream = Upstream::new(&method, &target, &fields, body);
-                (
-                    Response {
-                        status: 200,
-                        ..Response::default()
-                    },
-                    Some(upstream),
-                )
+                (Response { status: 200, ..Response::default() }, Some(upstream))
             }
             // The guard behind the filter.
-            None => (
-                Response {
-                    status: 403,
-                    ..Response::default()
-                },
-                None,
-            ),
+            None => (Response { status: 403, ..Response::default() }, None),
         };
-        Observed {
-            response,
-            upstream,
-            audit,
-        }
+        Observed { response, upstream, audit }
     }
 
     fn answered(&self, answer: &LocalResponse) -> Response {
-        let fields = answer
-            .headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+        let fields =
+            answer.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
         let body = answer.body.as_bytes();
-        edge::local_response(
-            &self.request,
-            answer.status,
-            Some(answer.grpc_status),
-            fields.collect(),
-            body,
-        )
+        edge::local_response(&self.request, answer.status, Some(answer.grpc_status), fields.collect(), body)
     }
 
     fn writable(&self, call: &'static str) -> Result<(), HostError> {
         const BAD_ARGUMENT: u32 = 2;
-        if self.sent.get() {
-            Err(HostError {
-                call,
-                status: BAD_ARGUMENT,
-            })
-        } else {
-            Ok(())
-        }
+        if self.sent.get() { Err(HostError { call, status: BAD_ARGUMENT }) } else { Ok(()) }
     }
 }
 
@@ -203,11 +155,7 @@ impl SharedData for FakeHost {
 
 impl Verifier for FakeHost {
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict {
-        if self.world.verifies {
-            verify::verify(hash, spki, signature, text)
-        } else {
-            Verdict::Unavailable
-        }
+        if self.world.verifies { verify::verify(hash, spki, signature, text) } else { Verdict::Unavailable }
     }
 }
 
@@ -219,11 +167,7 @@ impl Host for FakeHost {
     fn request_headers(&self) -> Result<Vec<u8>, HostError> {
         // Envoy takes the head away with `Continue`, and what is left reads as empty.
         let gone = self.sent.get() && !self.over.get();
-        Ok(if gone {
-            HeaderMap::default().to_abi()
-        } else {
-            self.headers.borrow().to_abi()
-        })
+        Ok(if gone { HeaderMap::default().to_abi() } else { self.headers.borrow().to_abi() })
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
@@ -243,9 +187,7 @@ impl Host for FakeHost {
     }
 
     fn set_property(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
-        self.filter_state
-            .borrow_mut()
-            .insert(name.to_owned(), value.to_vec());
+        self.filter_state.borrow_mut().insert(name.to_owned(), value.to_vec());
         Ok(())
     }
 
@@ -294,12 +236,6 @@ mod tests {
         assert_eq!(host.observe(0).response.status, 403);
         host.set_property("portcullis_admitted", b"1").unwrap();
         let upstream = host.observe(0).upstream.unwrap();
-        assert_eq!(
-            upstream.fields,
-            [
-                ("host".to_owned(), b"a".to_vec()),
-                ("x".to_owned(), b"1".to_vec())
-            ]
-        );
+        assert_eq!(upstream.fields, [("host".to_owned(), b"a".to_vec()), ("x".to_owned(), b"1".to_vec())]);
     }
 }

@@ -39,12 +39,7 @@ impl Runner for Native {
         let worker = || Gateway::start(&document, SEED, &host).map(Rc::new);
         let workers = (0..2).map(|_| worker()).collect::<Result<Vec<_>, _>>();
         let workers = workers.map_err(|problems| format!("the policy is refused: {problems:#?}"))?;
-        self.begun = Some(Begun {
-            world,
-            workers,
-            start: plan.start,
-            next: 0,
-        });
+        self.begun = Some(Begun { world, workers, start: plan.start, next: 0 });
         Ok(())
     }
 

@@ -15,13 +15,8 @@ const OF_THE_PROXY: [&str; 7] = [
     "x-request-id",
 ];
 /// Fields of a refusal that all runners must give alike. `retry-after` and the like tell the time, which differs.
-const OF_A_REFUSAL: [&str; 5] = [
-    "allow",
-    "content-type",
-    "grpc-status",
-    "ratelimit-policy",
-    "www-authenticate",
-];
+const OF_A_REFUSAL: [&str; 5] =
+    ["allow", "content-type", "grpc-status", "ratelimit-policy", "www-authenticate"];
 /// Members of an audit event that differ from run to run.
 const OF_THE_RUN: [&str; 2] = ["time", "durationMs"];
 
@@ -52,18 +47,9 @@ pub struct Upstream {
 impl Upstream {
     /// Takes away what is the proxy's.
     pub fn new(method: &str, target: &str, fields: &Fields, body: usize) -> Self {
-        let mut fields: Fields = fields
-            .iter()
-            .filter(|(name, _)| !of_the_proxy(name))
-            .cloned()
-            .collect();
+        let mut fields: Fields = fields.iter().filter(|(name, _)| !of_the_proxy(name)).cloned().collect();
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            fields,
-            body,
-        }
+        Self { method: method.to_owned(), target: target.to_owned(), fields, body }
     }
 }
 
@@ -86,40 +72,25 @@ impl Observed {
 
     /// What must be the same in every runner, as lines that can be compared by a person.
     pub fn essence(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!("status {}", self.response.status),
-            format!("code {}", self.code()),
-        ];
+        let mut lines = vec![format!("status {}", self.response.status), format!("code {}", self.code())];
         match &self.upstream {
             Some(upstream) => {
-                lines.push(format!(
-                    "upstream {} {} +{}",
-                    upstream.method, upstream.target, upstream.body
-                ));
+                lines.push(format!("upstream {} {} +{}", upstream.method, upstream.target, upstream.body));
                 lines.extend(
-                    upstream
-                        .fields
-                        .iter()
-                        .map(|(name, value)| format!("upstream {name}: {}", latin1(value))),
+                    upstream.fields.iter().map(|(name, value)| format!("upstream {name}: {}", latin1(value))),
                 );
             }
             None => lines.extend(self.refusal_fields()),
         }
         if let Some(Value::Object(event)) = &self.audit {
-            let told = event
-                .iter()
-                .filter(|(name, _)| !OF_THE_RUN.contains(&name.as_str()));
+            let told = event.iter().filter(|(name, _)| !OF_THE_RUN.contains(&name.as_str()));
             lines.extend(told.map(|(name, value)| format!("audit {name}: {value}")));
         }
         lines
     }
 
     fn refusal_fields(&self) -> impl Iterator<Item = String> + '_ {
-        let told = self
-            .response
-            .fields
-            .iter()
-            .filter(|(name, _)| OF_A_REFUSAL.contains(&name.as_str()));
+        let told = self.response.fields.iter().filter(|(name, _)| OF_A_REFUSAL.contains(&name.as_str()));
         told.map(|(name, value)| format!("response {name}: {}", latin1(value)))
     }
 }
@@ -128,10 +99,7 @@ impl Observed {
 pub fn differences(one: &Observed, other: &Observed) -> Vec<String> {
     let (one, other) = (one.essence(), other.essence());
     let only = |left: &[String], right: &[String], sign: char| -> Vec<String> {
-        left.iter()
-            .filter(|line| !right.contains(line))
-            .map(|line| format!("{sign} {line}"))
-            .collect()
+        left.iter().filter(|line| !right.contains(line)).map(|line| format!("{sign} {line}")).collect()
     };
     let mut lines = only(&one, &other, '<');
     lines.extend(only(&other, &one, '>'));
@@ -166,24 +134,13 @@ mod tests {
 
     fn refused(code: &str) -> Observed {
         let body = format!(r#"{{"code":"{code}"}}"#).into_bytes();
-        Observed {
-            response: Response {
-                status: 401,
-                fields: Vec::new(),
-                body,
-            },
-            upstream: None,
-            audit: None,
-        }
+        Observed { response: Response { status: 401, fields: Vec::new(), body }, upstream: None, audit: None }
     }
 
     #[test]
     fn two_that_differ_say_in_what() {
         assert_eq!(differences(&refused("a"), &refused("a")), Vec::<String>::new());
-        assert_eq!(
-            differences(&refused("a"), &refused("b")),
-            ["< code a", "> code b"]
-        );
+        assert_eq!(differences(&refused("a"), &refused("b")), ["< code a", "> code b"]);
     }
 
     #[test]
@@ -193,11 +150,8 @@ mod tests {
             ("b".to_owned(), Vec::new()),
             ("a".to_owned(), Vec::new()),
         ];
-        let names: Vec<_> = Upstream::new("GET", "/", &own, 0)
-            .fields
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names: Vec<_> =
+            Upstream::new("GET", "/", &own, 0).fields.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b"]);
     }
 

@@ -147,10 +147,8 @@ pub fn fill(text: &str, token: Option<&str>) -> String {
 fn unhex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).ok();
-    let bytes: Option<Vec<u8>> = digits
-        .chunks(2)
-        .map(|pair| if pair.len() == 2 { byte(pair) } else { None })
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        digits.chunks(2).map(|pair| if pair.len() == 2 { byte(pair) } else { None }).collect();
     bytes.ok_or_else(|| format!("`{text}` is not hexadecimal"))
 }
 
@@ -276,9 +274,7 @@ pub fn directory() -> PathBuf {
 
 /// Every scenario of the corpus, in the order of the file names.
 pub fn load_all() -> Result<Vec<Scenario>, String> {
-    let listing = directory()
-        .read_dir()
-        .map_err(|error| format!("scenarios: {error}"))?;
+    let listing = directory().read_dir().map_err(|error| format!("scenarios: {error}"))?;
     let mut files: Vec<PathBuf> = listing.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
@@ -350,11 +346,8 @@ requests:
     fn the_format_reads() {
         let scenario: Scenario = parse(GOOD).unwrap();
         check(&scenario).unwrap();
-        let values: Vec<_> = scenario.requests[0]
-            .headers
-            .iter()
-            .map(|(_, value)| value.bytes(None).unwrap())
-            .collect();
+        let values: Vec<_> =
+            scenario.requests[0].headers.iter().map(|(_, value)| value.bytes(None).unwrap()).collect();
         assert_eq!(values, [b"plain".to_vec(), vec![0xff, 0], b"abab".to_vec()]);
         assert_eq!(scenario.requests[1].offset().unwrap().as_millis(), 1500);
         assert_eq!(scenario.requests[1].expect_counts.as_ref().unwrap()["429"], 1);

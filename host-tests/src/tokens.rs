@@ -20,16 +20,8 @@ pub const ISSUER: &str = "https://id.example.com";
 /// Whom it is for.
 pub const AUDIENCE: &str = "orders-api";
 /// The names by which a scenario calls the keys. An attacker's key is like the other in all but its bytes.
-pub const NAMES: [&str; 8] = [
-    "rs256",
-    "ps256",
-    "es256",
-    "es384",
-    "eddsa",
-    "hs256",
-    "attacker",
-    "attacker-es256",
-];
+pub const NAMES: [&str; 8] =
+    ["rs256", "ps256", "es256", "es384", "eddsa", "hs256", "attacker", "attacker-es256"];
 
 /// The keys of a test run.
 #[derive(Debug)]
@@ -71,25 +63,16 @@ impl Keys {
             ("es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
             ("es384", key("ES384", ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING))),
             ("eddsa", key("EdDSA", ed25519())),
-            (
-                "hs256",
-                key("HS256", Secret::Hmac(URL_SAFE_NO_PAD.encode(random()))),
-            ),
+            ("hs256", key("HS256", Secret::Hmac(URL_SAFE_NO_PAD.encode(random())))),
             ("attacker", key("RS256", Secret::Rsa(Box::new(load(&attackers))))),
-            (
-                "attacker-es256",
-                key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING)),
-            ),
+            ("attacker-es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
         ]);
         Self { keys }
     }
 
     /// The JWKS of these keys, as one line of JSON.
     pub fn jwks(&self, names: &[&str]) -> Result<String, String> {
-        let keys = names
-            .iter()
-            .map(|name| self.jwk(name))
-            .collect::<Result<Vec<_>, _>>()?;
+        let keys = names.iter().map(|name| self.jwk(name)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({"keys": keys}).to_string())
     }
 
@@ -130,11 +113,7 @@ impl Keys {
             Some(text) => text.clone(),
             None => payload(&spec.claims, now)?,
         };
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header),
-            URL_SAFE_NO_PAD.encode(payload)
-        );
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = match &spec.signature {
             Signature::Good => key.sign(signed.as_bytes()),
             Signature::Empty => Vec::new(),
@@ -148,9 +127,7 @@ impl Keys {
     fn confused(&self, name: &str, text: &[u8]) -> Result<Vec<u8>, String> {
         let jwk = self.jwk(name)?;
         let public = jwk["n"].as_str().or(jwk["x"].as_str()).unwrap_or_default();
-        let secret = URL_SAFE_NO_PAD
-            .decode(public)
-            .map_err(|error| error.to_string())?;
+        let secret = URL_SAFE_NO_PAD.decode(public).map_err(|error| error.to_string())?;
         Ok(hmac(&secret, text))
     }
 }
@@ -181,20 +158,12 @@ impl Key {
         match &self.secret {
             Secret::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                let padding: &dyn ring::signature::RsaEncoding = if self.algorithm == "PS256" {
-                    &RSA_PSS_SHA256
-                } else {
-                    &RSA_PKCS1_SHA256
-                };
-                pair.sign(padding, &random, text, &mut signature)
-                    .expect("a good key signs");
+                let padding: &dyn ring::signature::RsaEncoding =
+                    if self.algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+                pair.sign(padding, &random, text, &mut signature).expect("a good key signs");
                 signature
             }
-            Secret::Ecdsa(pair) => pair
-                .sign(&random, text)
-                .expect("a good key signs")
-                .as_ref()
-                .to_vec(),
+            Secret::Ecdsa(pair) => pair.sign(&random, text).expect("a good key signs").as_ref().to_vec(),
             Secret::Ed25519(pair) => pair.sign(text).as_ref().to_vec(),
             Secret::Hmac(secret) => hmac(secret.as_bytes(), text),
         }
@@ -225,9 +194,7 @@ fn ed25519() -> Secret {
 }
 
 fn random() -> [u8; 32] {
-    ring::rand::generate(&SystemRandom::new())
-        .expect("there is randomness")
-        .expose()
+    ring::rand::generate(&SystemRandom::new()).expect("there is randomness").expose()
 }
 
 fn hmac(secret: &[u8], text: &[u8]) -> Vec<u8> {
@@ -278,8 +245,7 @@ fn settle(value: &mut Value, now: u64) -> Result<(), String> {
     let offset: i64 = if rest.is_empty() {
         0
     } else {
-        rest.parse()
-            .map_err(|_| format!("`now{rest}` is no time; write `now+300` or `now-5`"))?
+        rest.parse().map_err(|_| format!("`now{rest}` is no time; write `now+300` or `now-5`"))?
     };
     *value = json!(now.saturating_add_signed(offset));
     Ok(())
@@ -320,11 +286,7 @@ mod tests {
         macro_rules! takes {
             ($name:literal, $key:ident) => {
                 let key = $key::from_jwk(&jwk($name)).unwrap();
-                assert!(
-                    key.verify_token::<NoCustomClaims>(&mint($name), options())
-                        .is_ok(),
-                    $name
-                );
+                assert!(key.verify_token::<NoCustomClaims>(&mint($name), options()).is_ok(), $name);
             };
         }
         takes!("rs256", RS256PublicKey);
@@ -334,17 +296,9 @@ mod tests {
         takes!("eddsa", Ed25519PublicKey);
         let jwk: Value = serde_json::from_str(&jwk("hs256")).unwrap();
         let secret = HS256Key::from_bytes(&URL_SAFE_NO_PAD.decode(jwk["k"].as_str().unwrap()).unwrap());
-        assert!(
-            secret
-                .verify_token::<NoCustomClaims>(&mint("hs256"), options())
-                .is_ok()
-        );
+        assert!(secret.verify_token::<NoCustomClaims>(&mint("hs256"), options()).is_ok());
         let wrong = RS256PublicKey::from_jwk(&keys.jwk("attacker").unwrap().to_string()).unwrap();
-        assert!(
-            wrong
-                .verify_token::<NoCustomClaims>(&mint("rs256"), None)
-                .is_err()
-        );
+        assert!(wrong.verify_token::<NoCustomClaims>(&mint("rs256"), None).is_err());
     }
 
     #[test]

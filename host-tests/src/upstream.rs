@@ -38,11 +38,7 @@ impl Seen {
 
     /// What the client gets to read: every byte as one character, so that nothing is lost.
     pub fn to_json(&self) -> serde_json::Value {
-        let headers: Vec<_> = self
-            .fields
-            .iter()
-            .map(|(name, value)| json!([name, latin1(value)]))
-            .collect();
+        let headers: Vec<_> = self.fields.iter().map(|(name, value)| json!([name, latin1(value)])).collect();
         let start = &self.body[..self.body.len().min(BODY_START)];
         json!({
             "method": self.method,
@@ -76,12 +72,7 @@ impl Upstream {
         let stopping = Arc::new(AtomicBool::new(false));
         let (to_record, to_stop) = (Arc::clone(&seen), Arc::clone(&stopping));
         let accepting = std::thread::spawn(move || accept(&listener, &to_record, &to_stop));
-        Ok(Self {
-            address,
-            seen,
-            stopping,
-            accepting: Some(accepting),
-        })
+        Ok(Self { address, seen, stopping, accepting: Some(accepting) })
     }
 
     /// Where it listens.
@@ -96,9 +87,7 @@ impl Upstream {
 
     /// The request that carried this `x-request-id`.
     pub fn seen_with_id(&self, id: &str) -> Option<Seen> {
-        self.seen()
-            .into_iter()
-            .find(|seen| seen.field("x-request-id").as_deref() == Some(id))
+        self.seen().into_iter().find(|seen| seen.field("x-request-id").as_deref() == Some(id))
     }
 }
 
@@ -163,9 +152,7 @@ fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option
 fn parse_request(bytes: &[u8]) -> io::Result<Option<(usize, Seen)>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
-    let status = request
-        .parse(bytes)
-        .map_err(|error| broken(&format!("not a request: {error}")))?;
+    let status = request.parse(bytes).map_err(|error| broken(&format!("not a request: {error}")))?;
     let httparse::Status::Complete(used) = status else {
         return Ok(None);
     };
@@ -207,11 +194,7 @@ fn more(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 fn must(more: bool) -> io::Result<()> {
-    if more {
-        Ok(())
-    } else {
-        Err(broken("the body ended early"))
-    }
+    if more { Ok(()) } else { Err(broken("the body ended early")) }
 }
 
 #[cfg(test)]
@@ -223,9 +206,8 @@ mod tests {
     #[test]
     fn it_echoes_what_it_saw_and_remembers_it() {
         let upstream = Upstream::start().unwrap();
-        let request = Request::get("api", "/a?b=%2F")
-            .with("x-request-id", "one")
-            .with("x-bytes", [0xfe, 0x22]);
+        let request =
+            Request::get("api", "/a?b=%2F").with("x-request-id", "one").with("x-bytes", [0xfe, 0x22]);
         let response = send(upstream.address(), &request).unwrap();
         assert_eq!(response.status, 200);
         let echo: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
@@ -239,21 +221,10 @@ mod tests {
     fn bodies_of_both_framings_arrive_on_one_connection() {
         let upstream = Upstream::start().unwrap();
         let mut client = Client::connect(upstream.address()).unwrap();
-        for body in [
-            Body::Whole(b"abc".to_vec()),
-            Body::Chunks(vec![b"a".to_vec(), b"bc".to_vec()]),
-        ] {
-            let request = Request {
-                method: "POST".to_owned(),
-                body,
-                ..Request::get("api", "/")
-            };
+        for body in [Body::Whole(b"abc".to_vec()), Body::Chunks(vec![b"a".to_vec(), b"bc".to_vec()])] {
+            let request = Request { method: "POST".to_owned(), body, ..Request::get("api", "/") };
             let response = client.exchange(&request).unwrap();
-            assert!(
-                String::from_utf8(response.body)
-                    .unwrap()
-                    .contains(r#""bytes":3,"start":"abc""#)
-            );
+            assert!(String::from_utf8(response.body).unwrap().contains(r#""bytes":3,"start":"abc""#));
         }
         assert_eq!(upstream.seen().len(), 2);
     }

@@ -90,9 +90,9 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         return rest.split_at_checked(usize::from(*length));
     }
     let (digits, rest) = rest.split_at_checked(usize::from(*length & 0x7f))?;
-    let length = digits.iter().try_fold(0_usize, |sum, digit| {
-        sum.checked_mul(256)?.checked_add(usize::from(*digit))
-    })?;
+    let length = digits
+        .iter()
+        .try_fold(0_usize, |sum, digit| sum.checked_mul(256)?.checked_add(usize::from(*digit)))?;
     rest.split_at_checked(length)
 }
 
@@ -120,31 +120,15 @@ mod tests {
         let pair = RS256KeyPair::generate(2048).unwrap();
         let token = pair.sign(Claims::create(Duration::from_secs(5))).unwrap();
         let (text, signature) = token.rsplit_once('.').unwrap();
-        let signature = base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(signature)
-            .unwrap();
+        let signature = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(signature).unwrap();
         let spki = pair.public_key().to_der().unwrap();
-        assert_eq!(
-            verify("sha256", &spki, &signature, text.as_bytes()),
-            Verdict::Valid
-        );
-        assert_eq!(
-            verify("sha512", &spki, &signature, text.as_bytes()),
-            Verdict::Invalid
-        );
+        assert_eq!(verify("sha256", &spki, &signature, text.as_bytes()), Verdict::Valid);
+        assert_eq!(verify("sha512", &spki, &signature, text.as_bytes()), Verdict::Invalid);
         assert_eq!(verify("sha256", &spki, &signature, b"other"), Verdict::Invalid);
-        assert_eq!(
-            verify("sha256", b"no key", &signature, text.as_bytes()),
-            Verdict::Invalid
-        );
+        assert_eq!(verify("sha256", b"no key", &signature, text.as_bytes()), Verdict::Invalid);
 
         let mut message = Vec::new();
-        for (number, value) in [
-            (1, &b"sha256"[..]),
-            (2, &spki),
-            (3, &signature),
-            (4, text.as_bytes()),
-        ] {
+        for (number, value) in [(1, &b"sha256"[..]), (2, &spki), (3, &signature), (4, text.as_bytes())] {
             field(number, value, &mut message);
         }
         assert_eq!(verify_message(&message), Some(vec![8, 1]));

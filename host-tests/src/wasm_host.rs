@@ -71,10 +71,7 @@ struct Lines {
 impl LogSink for Lines {
     fn log(&self, _: LogContext<'_>, _: LogLevel, message: &[u8]) {
         let line = String::from_utf8_lossy(message).into_owned();
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 }
 
@@ -90,49 +87,27 @@ impl Compiled {
         let bytes = std::fs::read(plugin).map_err(|error| format!("{}: {error}", plugin.display()))?;
         let engine = Engine::new().map_err(told)?;
         let module = Module::new(&engine, &bytes).map_err(told)?;
-        Ok(Self {
-            host: Host::new(&engine).map_err(told)?,
-            module,
-        })
+        Ok(Self { host: Host::new(&engine).map_err(told)?, module })
     }
 
     /// Starts two workers. The log is handed over with the error, since it says what the plugin did not like.
     pub fn start(&self, offer: Offer) -> Result<WasmHost, (String, Vec<String>)> {
-        let clock = Arc::new(VirtualClock {
-            nanos: AtomicU64::new(offer.start),
-        });
+        let clock = Arc::new(VirtualClock { nanos: AtomicU64::new(offer.start) });
         let log = Arc::new(Lines::default());
         let bytes = |text: &String| text.clone().into_bytes();
         // As roomy as Envoy's, which has no bound.
-        let store = InMemoryStore::new().with_limits(
-            InMemoryStoreLimits::new()
-                .with_keys(1 << 20)
-                .with_value_bytes(16 << 20),
-        );
+        let store = InMemoryStore::new()
+            .with_limits(InMemoryStoreLimits::new().with_keys(1 << 20).with_value_bytes(16 << 20));
         let sink: Arc<dyn LogSink> = Arc::clone(&log) as Arc<dyn LogSink>;
         let services = VmServices::new(sink)
             .with_clock(Arc::clone(&clock) as Arc<dyn Clock>)
-            .with_environment(
-                offer
-                    .env
-                    .iter()
-                    .map(|(name, value)| (bytes(name), bytes(value)))
-                    .collect(),
-            )
+            .with_environment(offer.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect())
             .with_log_level(LogLevel::Trace)
             .with_vm_id("portcullis-test")
             .with_shared(Arc::new(store));
-        let started = (0..2)
-            .map(|_| self.worker(&services, &offer))
-            .collect::<Result<Vec<_>, _>>();
+        let started = (0..2).map(|_| self.worker(&services, &offer)).collect::<Result<Vec<_>, _>>();
         match started {
-            Ok(workers) => Ok(WasmHost {
-                workers,
-                next: 0,
-                clock,
-                log,
-                offer,
-            }),
+            Ok(workers) => Ok(WasmHost { workers, next: 0, clock, log, offer }),
             Err(error) => Err((error, log.all())),
         }
     }
@@ -156,9 +131,7 @@ impl WasmHost {
     /// Moves the clock to this long after the start.
     pub fn set_time(&self, since_start: Duration) {
         let nanos = u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX);
-        self.clock
-            .nanos
-            .store(self.offer.start.saturating_add(nanos), Ordering::SeqCst);
+        self.clock.nanos.store(self.offer.start.saturating_add(nanos), Ordering::SeqCst);
     }
 
     /// Everything logged so far.
@@ -182,14 +155,8 @@ impl WasmHost {
     fn stream(&self, request: &Request) -> Stream {
         let source = edge::source_address(request).into_bytes();
         Stream {
-            headers: Map {
-                map: HeaderMap::of(request),
-                sent: false,
-            },
-            gone: Map {
-                sent: true,
-                ..Map::default()
-            },
+            headers: Map { map: HeaderMap::of(request), sent: false },
+            gone: Map { sent: true, ..Map::default() },
             properties: BTreeMap::from([("source.address".to_owned(), source)]),
             verifies: self.offer.verifies,
             ..Stream::default()
@@ -205,10 +172,7 @@ fn drive(scope: &mut CallScope<'_, Stream>, root: ContextId, request: &Request) 
         edge::local_status(request, u16::try_from(response.status_code).unwrap_or(0))
     });
     let status = i64::from(status).to_le_bytes().to_vec();
-    scope
-        .stream_mut()
-        .properties
-        .insert("response.code".to_owned(), status);
+    scope.stream_mut().properties.insert("response.code".to_owned(), status);
     scope.on_done(stream)?;
     scope.on_log(stream)?;
     scope.on_delete(stream)?;
@@ -255,36 +219,20 @@ fn observe(request: &Request, stream: Stream, log: &[String]) -> Observed {
                 .map(|(name, value)| (latin1(name).to_ascii_lowercase(), value.to_vec()));
             let status = u16::try_from(answer.status_code).unwrap_or(0);
             let fields = fields.collect();
-            (
-                edge::local_response(request, status, answer.grpc_status, fields, &answer.body),
-                None,
-            )
+            (edge::local_response(request, status, answer.grpc_status, fields, &answer.body), None)
         }
         None if stream.filter_state.get("portcullis_admitted").map(Vec::as_slice) == Some(b"1") => {
             let (method, target, fields) = stream.headers.map.to_upstream();
             let body = request.body.pieces().iter().map(Vec::len).sum();
             (
-                Response {
-                    status: 200,
-                    ..Response::default()
-                },
+                Response { status: 200, ..Response::default() },
                 Some(Upstream::new(&method, &target, &fields, body)),
             )
         }
         // The guard behind the plugin.
-        None => (
-            Response {
-                status: 403,
-                ..Response::default()
-            },
-            None,
-        ),
+        None => (Response { status: 403, ..Response::default() }, None),
     };
-    Observed {
-        response,
-        upstream,
-        audit,
-    }
+    Observed { response, upstream, audit }
 }
 
 fn told(error: impl std::fmt::Display) -> String {

@@ -41,11 +41,7 @@ pub struct Map {
 
 impl Map {
     fn writable(&mut self) -> Result<&mut HeaderMap, NotAllowed> {
-        if self.sent {
-            Err(NotAllowed)
-        } else {
-            Ok(&mut self.map)
-        }
+        if self.sent { Err(NotAllowed) } else { Ok(&mut self.map) }
     }
 }
 
@@ -59,10 +55,7 @@ impl AbiHeaderMap for Map {
     }
 
     fn for_each_pair(&self, f: &mut PairVisitor<'_>) -> ControlFlow<()> {
-        self.map
-            .entries()
-            .iter()
-            .try_for_each(|(name, value)| f(name.as_bytes(), value))
+        self.map.entries().iter().try_for_each(|(name, value)| f(name.as_bytes(), value))
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), NotAllowed> {
@@ -125,9 +118,7 @@ impl StreamState for Stream {
 
     fn property(&mut self, _: Invocation, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
         let path = joined(path)?;
-        let set = self
-            .filter_state
-            .get(path.strip_prefix("filter_state.wasm.").unwrap_or(&path));
+        let set = self.filter_state.get(path.strip_prefix("filter_state.wasm.").unwrap_or(&path));
         let value = self.properties.get(&path).or(set).ok_or(Status::NotFound)?;
         out.extend_from_slice(value);
         Ok(())

@@ -9,10 +9,7 @@ use host_tests::scenario;
 #[test]
 fn every_scenario_ends_as_it_says_in_every_host() {
     let scenarios = scenario::load_all().unwrap();
-    let cases: Vec<Case> = scenarios
-        .into_iter()
-        .map(|scenario| Case::new(scenario).unwrap())
-        .collect();
+    let cases: Vec<Case> = scenarios.into_iter().map(|scenario| Case::new(scenario).unwrap()).collect();
     assert_distinct(&cases);
     let plugin = artifacts::plugin().unwrap();
     let mut runners: Vec<Box<dyn Runner>> = vec![
@@ -23,21 +20,13 @@ fn every_scenario_ends_as_it_says_in_every_host() {
         Box::new(InWasmtime::new(&plugin, false).unwrap()),
     ];
     let faults: Vec<String> = cases.iter().flat_map(|case| faults(case, &mut runners)).collect();
-    assert!(
-        faults.is_empty(),
-        "{} faults\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
 fn assert_distinct(cases: &[Case]) {
     let mut names: Vec<&str> = cases.iter().map(|case| case.scenario.name.as_str()).collect();
     names.sort_unstable();
-    assert!(
-        names.windows(2).all(|pair| pair[0] != pair[1]),
-        "two scenarios of one name: {names:?}"
-    );
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two scenarios of one name: {names:?}");
 }
 
 /// What is not as the scenario says, in any runner, and in what the runners differ.

@@ -22,20 +22,12 @@ fn policy(overlay: &str) -> Value {
 }
 
 fn listener(policy: Value, upstream: &Upstream) -> Listener {
-    Listener::new(
-        "journey",
-        policy,
-        artifacts::plugin().unwrap(),
-        upstream.address().port(),
-    )
+    Listener::new("journey", policy, artifacts::plugin().unwrap(), upstream.address().port())
 }
 
 fn start(listener: Listener) -> Envoy {
-    Envoy::start(&Launch {
-        listeners: vec![listener],
-        ..Launch::default()
-    })
-    .unwrap_or_else(|failure| panic!("{failure}"))
+    Envoy::start(&Launch { listeners: vec![listener], ..Launch::default() })
+        .unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 fn address(envoy: &Envoy) -> SocketAddr {
@@ -86,26 +78,16 @@ fn a_policy_with_five_mistakes_is_refused_with_five_messages_and_the_old_one_kee
     assert_eq!(get(&envoy, "/healthz", None).status, 200);
 
     let (bad, told) = five_mistakes();
-    assert_eq!(
-        envoy.update(&[listener(bad, &upstream)]).unwrap(),
-        Verdict::Refused
-    );
+    assert_eq!(envoy.update(&[listener(bad, &upstream)]).unwrap(), Verdict::Refused);
     for parts in told {
-        assert!(
-            envoy.wait_for_log(&parts).is_some(),
-            "{parts:?} is not in\n{}",
-            envoy.log()
-        );
+        assert!(envoy.wait_for_log(&parts).is_some(), "{parts:?} is not in\n{}", envoy.log());
     }
     assert_eq!(get(&envoy, "/healthz", None).status, 200);
     assert_eq!(get(&envoy, "/orders", None).status, 401);
 
     // A good one after it is taken: what was refused has left nothing behind.
     let health = "{routes: [{name: health, match: {path: {type: Exact, value: /alive}}, authentication: {open: {because: probe}}}]}";
-    assert_eq!(
-        envoy.update(&[listener(policy(health), &upstream)]).unwrap(),
-        Verdict::Taken
-    );
+    assert_eq!(envoy.update(&[listener(policy(health), &upstream)]).unwrap(), Verdict::Taken);
     let served = (0..500).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         get(&envoy, "/alive", None).status == 200
@@ -117,21 +99,11 @@ fn a_policy_with_five_mistakes_is_refused_with_five_messages_and_the_old_one_kee
 fn a_first_policy_with_mistakes_keeps_envoy_from_starting_and_says_why() {
     let upstream = Upstream::start().unwrap();
     let (bad, told) = five_mistakes();
-    let launch = Launch {
-        listeners: vec![listener(bad, &upstream)],
-        fixed: true,
-        ..Launch::default()
-    };
+    let launch = Launch { listeners: vec![listener(bad, &upstream)], fixed: true, ..Launch::default() };
     let failure = Envoy::start(&launch).unwrap_err();
-    assert!(
-        failure.status.is_some_and(|status| !status.success()),
-        "{failure}"
-    );
+    assert!(failure.status.is_some_and(|status| !status.success()), "{failure}");
     for parts in told {
-        let line = failure
-            .log
-            .lines()
-            .find(|line| parts.iter().all(|part| line.contains(part)));
+        let line = failure.log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
         assert!(line.is_some(), "{parts:?} is not in\n{}", failure.log);
     }
 }
@@ -139,17 +111,11 @@ fn a_first_policy_with_mistakes_keeps_envoy_from_starting_and_says_why() {
 #[test]
 fn a_plugin_that_is_switched_off_means_closed_doors() {
     let upstream = Upstream::start().unwrap();
-    let off = Listener {
-        plugin_disabled: true,
-        ..listener(policy("{}"), &upstream)
-    };
+    let off = Listener { plugin_disabled: true, ..listener(policy("{}"), &upstream) };
     let envoy = start(off);
     let good = token(&TokenSpec::of("rs256"));
     for response in [get(&envoy, "/healthz", None), get(&envoy, "/orders", Some(&good))] {
-        assert_eq!(
-            (response.status, response.body),
-            (403, b"RBAC: access denied".to_vec())
-        );
+        assert_eq!((response.status, response.body), (403, b"RBAC: access denied".to_vec()));
     }
     assert_eq!(upstream.seen(), []);
 }
@@ -180,67 +146,33 @@ fn two_workers_let_no_more_through_than_the_limit() {
     });
     let through = admitted.into_inner();
     // An hour's limit of 20 refills one every three minutes.
-    assert!(
-        (LIMIT..=LIMIT + 1).contains(&through),
-        "{through} of a limit of {LIMIT}"
-    );
+    assert!((LIMIT..=LIMIT + 1).contains(&through), "{through} of a limit of {LIMIT}");
     assert_eq!(upstream.seen().len(), usize::try_from(through).unwrap());
-    let text = envoy
-        .admin_text("/stats?filter=worker_.*downstream_cx_total")
-        .unwrap();
-    let busy = text
-        .lines()
-        .filter(|line| line.contains("listener.127.0.0.1") && !line.ends_with(": 0"))
-        .count();
-    assert_eq!(
-        busy, 2,
-        "both workers must have served, or this shows nothing:\n{text}"
-    );
+    let text = envoy.admin_text("/stats?filter=worker_.*downstream_cx_total").unwrap();
+    let busy =
+        text.lines().filter(|line| line.contains("listener.127.0.0.1") && !line.ends_with(": 0")).count();
+    assert_eq!(busy, 2, "both workers must have served, or this shows nothing:\n{text}");
 }
 
 /// Requests that carry the mark in every place where a secret travels, and what must come of them.
 fn marked(mark: &str) -> Vec<(Request, u16)> {
     let good = format!("Bearer {}", token(&TokenSpec::of("rs256")));
     let with_jti = |signature| {
-        let claims = json!({"jti": mark, "org": {"dept": "eu"}})
-            .as_object()
-            .cloned()
-            .unwrap();
-        format!(
-            "Bearer {}",
-            token(&TokenSpec {
-                claims,
-                signature,
-                ..TokenSpec::of("rs256")
-            })
-        )
+        let claims = json!({"jti": mark, "org": {"dept": "eu"}}).as_object().cloned().unwrap();
+        format!("Bearer {}", token(&TokenSpec { claims, signature, ..TokenSpec::of("rs256") }))
     };
     let get = |path: &str| Request::get("api.example.com", path);
     let query = format!("/orders?access_token={mark}&page=1");
     let json_body = Request {
         method: "POST".to_owned(),
         body: Body::Whole(format!("{{\"password\":\"{mark}\"}}{}", " ".repeat(2000)).into_bytes()),
-        ..get("/orders")
-            .with("authorization", good.as_str())
-            .with("content-type", "application/json")
+        ..get("/orders").with("authorization", good.as_str()).with("content-type", "application/json")
     };
     vec![
-        (
-            get("/orders").with("authorization", with_jti(Signature::Good)),
-            200,
-        ),
-        (
-            get("/orders").with("authorization", with_jti(Signature::Tampered)),
-            401,
-        ),
-        (
-            get("/orders").with("authorization", format!("Bearer {mark}")),
-            401,
-        ),
-        (
-            get("/orders").with("authorization", format!("Bearer {mark}.{mark}.{mark}")),
-            401,
-        ),
+        (get("/orders").with("authorization", with_jti(Signature::Good)), 200),
+        (get("/orders").with("authorization", with_jti(Signature::Tampered)), 401),
+        (get("/orders").with("authorization", format!("Bearer {mark}")), 401),
+        (get("/orders").with("authorization", format!("Bearer {mark}.{mark}.{mark}")), 401),
         (get("/orders").with("authorization", format!("Basic {mark}")), 401),
         (
             get("/orders")
@@ -261,40 +193,24 @@ fn marked(mark: &str) -> Vec<(Request, u16)> {
 fn a_marked_secret_is_in_no_log_line_header_or_answer() {
     let upstream = Upstream::start().unwrap();
     let listeners = vec![listener(policy("{}"), &upstream)];
-    let launch = Launch {
-        listeners,
-        component_log_level: Some("wasm:trace".to_owned()),
-        ..Launch::default()
-    };
+    let launch =
+        Launch { listeners, component_log_level: Some("wasm:trace".to_owned()), ..Launch::default() };
     let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
     let mark = "canary7f3a9c51e8d2b640canary";
     // A claim travels in base64: three alignments, of which the middle is always the same.
-    let hidden = [
-        mark.to_owned(),
-        encoded(mark, 0),
-        encoded(mark, 1),
-        encoded(mark, 2),
-    ];
+    let hidden = [mark.to_owned(), encoded(mark, 0), encoded(mark, 1), encoded(mark, 2)];
     let mut last = String::new();
     for (index, (request, status)) in marked(mark).into_iter().enumerate() {
         last = format!("canary-{index}");
         let response = client::send(address(&envoy), &request.with("x-request-id", last.as_str())).unwrap();
-        assert_eq!(
-            response.status,
-            status,
-            "request {index}: {}",
-            latin1(&response.body)
-        );
+        assert_eq!(response.status, status, "request {index}: {}", latin1(&response.body));
         assert_clean(
             &format!("response {index}"),
             &format!("{response:?} {}", latin1(&response.body)),
             &hidden,
         );
     }
-    assert!(
-        envoy.wait_for_log(&[&last, "\"decision\""]).is_some(),
-        "no audit event of {last}"
-    );
+    assert!(envoy.wait_for_log(&[&last, "\"decision\""]).is_some(), "no audit event of {last}");
     let seen = upstream.seen();
     assert_eq!(seen.len(), 1);
     assert_clean("upstream", &seen[0].to_json().to_string(), &hidden);
@@ -331,16 +247,8 @@ fn after_bytes_that_are_no_request_the_next_one_is_served() {
         b"GET /healthz/%2e%2e/orders HTTP/1.1\r\nhost: a\r\n\r\n",
     ];
     for head in heads {
-        let response = Client::connect(address(&envoy))
-            .unwrap()
-            .exchange_raw(head, false)
-            .unwrap();
+        let response = Client::connect(address(&envoy)).unwrap().exchange_raw(head, false).unwrap();
         assert_eq!(response.status, 400, "{}", latin1(head));
-        assert_eq!(
-            get(&envoy, "/healthz", None).status,
-            200,
-            "after {}",
-            latin1(head)
-        );
+        assert_eq!(get(&envoy, "/healthz", None).status, 200, "after {}", latin1(head));
     }
 }

@@ -64,10 +64,7 @@ fn it_speaks_the_abi_and_exports_the_callbacks_that_guard() {
         "proxy_on_request_body",
         "proxy_on_log",
     ] {
-        assert!(
-            names.iter().any(|known| known == name),
-            "`{name}` is not exported"
-        );
+        assert!(names.iter().any(|known| known == name), "`{name}` is not exported");
     }
 }
 

@@ -100,12 +100,8 @@ impl Signer {
         let kid = jwk.get("kid").and_then(Value::as_str).unwrap_or("dev").to_owned();
         let fault = |error: jwt_simple::Error| error.to_string();
         match jwk.get("kty").and_then(Value::as_str) {
-            Some("EC") => Ok(Self::Es256(
-                ES256KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid),
-            )),
-            Some("OKP") => Ok(Self::EdDsa(
-                Ed25519KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid),
-            )),
+            Some("EC") => Ok(Self::Es256(ES256KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid))),
+            Some("OKP") => Ok(Self::EdDsa(Ed25519KeyPair::from_jwk(text).map_err(fault)?.with_key_id(&kid))),
             Some("RSA") => {
                 let pair = RS256KeyPair::from_der(&rsa::der(&jwk)?).map_err(fault)?;
                 Ok(Self::Rs256(Box::new(pair.with_key_id(&kid))))
@@ -127,10 +123,7 @@ impl Signer {
             nonce: None,
             custom: claims,
         };
-        let options = HeaderOptions {
-            signature_type: typ.map(str::to_owned),
-            ..HeaderOptions::default()
-        };
+        let options = HeaderOptions { signature_type: typ.map(str::to_owned), ..HeaderOptions::default() };
         match self {
             Self::Es256(pair) => pair.sign_with_options(claims, &options),
             Self::EdDsa(pair) => pair.sign_with_options(claims, &options),

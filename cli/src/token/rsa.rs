@@ -30,13 +30,8 @@ pub(super) fn jwks(der: &[u8]) -> Result<(Map<String, Value>, Map<String, Value>
 pub(super) fn der(jwk: &Map<String, Value>) -> Result<Vec<u8>, String> {
     let mut content = vec![INTEGER, 1, 0];
     for name in MEMBERS {
-        let text = jwk
-            .get(name)
-            .and_then(Value::as_str)
-            .ok_or_else(|| format!("`{name}` is missing"))?;
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|error| format!("`{name}`: {error}"))?;
+        let text = jwk.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing"))?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| format!("`{name}`: {error}"))?;
         let mut integer = bytes;
         // A first bit of one would make it negative.
         if integer.first().is_none_or(|first| *first >= 0x80) {
@@ -50,10 +45,7 @@ pub(super) fn der(jwk: &Map<String, Value>) -> Result<Vec<u8>, String> {
 fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
     let length = content.len().to_be_bytes();
-    let significant = length
-        .iter()
-        .position(|byte| *byte != 0)
-        .unwrap_or(length.len() - 1);
+    let significant = length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1);
     let digits = &length[significant..];
     if content.len() >= 0x80 {
         out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
@@ -96,9 +88,9 @@ fn split(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         (usize::from(first), rest)
     } else {
         let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        let length = digits.iter().try_fold(0_usize, |length, digit| {
-            length.checked_mul(256)?.checked_add(usize::from(*digit))
-        })?;
+        let length = digits
+            .iter()
+            .try_fold(0_usize, |length, digit| length.checked_mul(256)?.checked_add(usize::from(*digit)))?;
         (length, rest)
     };
     let (content, rest) = rest.split_at_checked(length)?;

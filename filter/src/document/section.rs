@@ -12,12 +12,7 @@ impl<'d> Section<'d> {
             field.expected("a map");
             return None;
         };
-        let section = Self {
-            place: field.place.clone(),
-            shape,
-            fields,
-            problems: field.problems,
-        };
+        let section = Self { place: field.place.clone(), shape, fields, problems: field.problems };
         let mut seen: Vec<&str> = Vec::with_capacity(fields.len().min(shape.keys.len()));
         for (name, _) in fields {
             section.admit(name, &seen);
@@ -27,10 +22,7 @@ impl<'d> Section<'d> {
         }
         for key in shape.keys.iter().filter(|key| key.default == Default::Required) {
             if !seen.contains(&key.name) {
-                section.error(
-                    format!("`{}` is missing", key.name),
-                    format!("{}: {}", key.kind, key.about),
-                );
+                section.error(format!("`{}` is missing", key.name), format!("{}: {}", key.kind, key.about));
             }
         }
         Some(section)
@@ -39,8 +31,7 @@ impl<'d> Section<'d> {
     fn admit(&self, name: &str, seen: &[&str]) {
         let place = join(&self.place, name);
         if seen.contains(&name) {
-            self.problems
-                .error(&place, "the key stands twice", "keep one of them");
+            self.problems.error(&place, "the key stands twice", "keep one of them");
             return;
         }
         match self.shape.keys.iter().find(|key| key.name == name) {
@@ -48,13 +39,9 @@ impl<'d> Section<'d> {
                 let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
                 let help =
                     suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
-                self.problems
-                    .error(&self.place, format!("unknown field {}", quoted(name)), help);
+                self.problems.error(&self.place, format!("unknown field {}", quoted(name)), help);
             }
-            Some(Key {
-                default: Default::NotBuilt(why),
-                ..
-            }) => {
+            Some(Key { default: Default::NotBuilt(why), .. }) => {
                 self.problems.error(&place, "not built yet in this version", *why);
             }
             Some(_) => {}
@@ -63,17 +50,9 @@ impl<'d> Section<'d> {
 
     /// The value under `key`, if it is there. `key` must be one of the shape's.
     pub fn get(&self, key: &'static str) -> Option<Field<'d>> {
-        debug_assert!(
-            self.shape.keys.iter().any(|k| k.name == key),
-            "{} has no key {key}",
-            self.shape.name
-        );
+        debug_assert!(self.shape.keys.iter().any(|k| k.name == key), "{} has no key {key}", self.shape.name);
         let (_, value) = self.fields.iter().find(|(name, _)| name == key)?;
-        Some(Field {
-            place: join(&self.place, key),
-            value,
-            problems: self.problems,
-        })
+        Some(Field { place: join(&self.place, key), value, problems: self.problems })
     }
 
     /// Whether the key is there.

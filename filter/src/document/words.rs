@@ -3,11 +3,7 @@
 use core::fmt::Write as _;
 
 pub(super) fn join(place: &str, key: &str) -> String {
-    if place.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{place}.{}", plain(key))
-    }
+    if place.is_empty() { key.to_owned() } else { format!("{place}.{}", plain(key)) }
 }
 
 /// A word of the document for a message: control characters escaped, cut at 64 characters, in backticks.
@@ -31,20 +27,13 @@ fn plain(word: &str) -> String {
 }
 
 pub(super) fn listed(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// `did you mean …?`, if one of `known` is near.
 pub fn suggestion(word: &str, known: &[&str]) -> Option<String> {
     let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
-    let (distance, best) = known
-        .iter()
-        .map(|candidate| (distance_to(&word, candidate), candidate))
-        .min()?;
+    let (distance, best) = known.iter().map(|candidate| (distance_to(&word, candidate), candidate)).min()?;
     let near = distance <= 2.max(best.len() / 4) && distance < best.len();
     near.then(|| format!("did you mean `{best}`?"))
 }
@@ -52,11 +41,7 @@ pub fn suggestion(word: &str, known: &[&str]) -> Option<String> {
 /// How far `word` (lower case) is from `candidate`; its beginning is as near as a typing mistake.
 fn distance_to(word: &[char], candidate: &str) -> usize {
     let candidate: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
-    if word.len() > 3 && candidate.starts_with(word) {
-        1
-    } else {
-        distance(word, &candidate)
-    }
+    if word.len() > 3 && candidate.starts_with(word) { 1 } else { distance(word, &candidate) }
 }
 
 /// Levenshtein's distance, one row at a time.
@@ -82,12 +67,9 @@ fn distance(a: &[char], b: &[char]) -> usize {
 }
 
 pub(super) fn show_duration(nanos: u64) -> String {
-    for (unit, scale) in [
-        ("d", 86_400_000_000_000_u64),
-        ("h", 3_600_000_000_000),
-        ("m", 60_000_000_000),
-        ("s", 1_000_000_000),
-    ] {
+    for (unit, scale) in
+        [("d", 86_400_000_000_000_u64), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)]
+    {
         if nanos >= scale && nanos.is_multiple_of(scale) {
             return format!("{}{unit}", nanos.checked_div(scale).unwrap_or(0));
         }

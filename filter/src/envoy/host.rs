@@ -67,9 +67,7 @@ fn push_field(number: u8, value: &[u8], out: &mut Vec<u8>) {
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {
-        raw::time()
-            .map(Timestamp::from_nanos)
-            .map_err(failed("get_current_time_nanoseconds"))
+        raw::time().map(Timestamp::from_nanos).map_err(failed("get_current_time_nanoseconds"))
     }
 
     fn request_headers(&self) -> Result<Vec<u8>, HostError> {
@@ -97,21 +95,11 @@ impl Host for Proxy {
     }
 
     fn respond(&self, response: &LocalResponse) -> Result<(), HostError> {
-        let headers = serialize(
-            response
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
-        );
+        let headers =
+            serialize(response.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let grpc_status = i32::try_from(response.grpc_status).unwrap_or(2);
-        raw::respond(
-            u32::from(response.status),
-            response.details,
-            &headers,
-            &response.body,
-            grpc_status,
-        )
-        .map_err(failed("send_local_response"))
+        raw::respond(u32::from(response.status), response.details, &headers, &response.body, grpc_status)
+            .map_err(failed("send_local_response"))
     }
 
     fn log(&self, level: Level, line: &str) {
@@ -125,10 +113,7 @@ impl Host for Proxy {
     }
 
     fn env(&self, name: &str) -> Option<Vec<u8>> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads the environment"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
     }
 }

@@ -13,10 +13,7 @@ use crate::host::{Host, Level};
 
 /// Called by the host once a VM, before anything else.
 #[unsafe(no_mangle)]
-#[expect(
-    unsafe_code,
-    reason = "the ABI calls it by this name, and a reactor runs its constructors itself"
-)]
+#[expect(unsafe_code, reason = "the ABI calls it by this name, and a reactor runs its constructors itself")]
 pub extern "C" fn _initialize() {
     unsafe extern "C" {
         fn __wasm_call_ctors();
@@ -26,10 +23,7 @@ pub extern "C" fn _initialize() {
     // A panic's text can hold what the panicking code looked at. Only the place is written down.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        Proxy.log(
-            Level::Error,
-            &format!("portcullis: panic at {place}; the host drops this VM"),
-        );
+        Proxy.log(Level::Error, &format!("portcullis: panic at {place}; the host drops this VM"));
     }));
     proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
 }

@@ -17,9 +17,7 @@ impl HttpStream {
     /// Without a gateway every request is refused; the host makes no stream before it has configured us, and if it does, that is
     /// the answer.
     pub(super) fn new(gateway: Option<Rc<Gateway>>) -> Self {
-        Self {
-            stream: Stream::new(gateway.unwrap_or_else(|| Rc::new(Gateway::closed()))),
-        }
+        Self { stream: Stream::new(gateway.unwrap_or_else(|| Rc::new(Gateway::closed()))) }
     }
 }
 

@@ -44,68 +44,35 @@ impl<'p> Journey<'p> {
         has_body: bool,
     ) -> Self {
         let (route, caller, rule) = (None, None, None);
-        Self {
-            policy,
-            table,
-            head,
-            now,
-            has_body,
-            route,
-            caller,
-            rule,
-            shadow_rules: Vec::new(),
-        }
+        Self { policy, table, head, now, has_body, route, caller, rule, shadow_rules: Vec::new() }
     }
 
     /// Takes up a journey whose head was admitted before.
     pub(super) fn resume(self, route: Option<usize>, caller: Caller) -> Self {
         let caller = Some(caller);
-        Self {
-            route,
-            caller,
-            ..self
-        }
+        Self { route, caller, ..self }
     }
 
     /// Walks down the guards.
     pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Refusal> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
-        self.route = policy.table.choose(
-            request.host(),
-            request.path().as_str(),
-            request.method(),
-            self.head,
-        );
+        self.route =
+            policy.table.choose(request.host(), request.path().as_str(), request.method(), self.head);
         let route = self.route().ok_or(Reason::NoRoute)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
         let query = request.path().query();
-        let identified = identity::identify(
-            &route.authentication,
-            &policy.providers,
-            self.head,
-            query,
-            self.now,
-            host,
-        )?;
+        let identified =
+            identity::identify(&route.authentication, &policy.providers, self.head, query, self.now, host)?;
         self.caller = Some(identified.caller.clone());
-        let address = if route.needs_address {
-            client_address(host)?
-        } else {
-            None
-        };
+        let address = if route.needs_address { client_address(host)? } else { None };
         let caller = &identified.caller;
-        self.rule = access::check(&route.authorization, caller, address, &mut self.shadow_rules)?
-            .rule()
-            .cloned();
+        self.rule =
+            access::check(&route.authorization, caller, address, &mut self.shadow_rules)?.rule().cloned();
         if !route.rate_limit.is_empty() {
-            let facts = rate_limit::Facts {
-                client_address: address,
-                route: &route.name,
-                head: self.head,
-                caller,
-            };
+            let facts =
+                rate_limit::Facts { client_address: address, route: &route.name, head: self.head, caller };
             let table = self.table.as_ref().map_err(|error| Refusal::from(*error))?;
             let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, table)?;
             self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
@@ -144,11 +111,7 @@ impl<'p> Journey<'p> {
     /// The outermost Shadow wins.
     pub(super) fn mode(&self) -> Mode {
         let modes = [Some(self.policy.mode), self.route().map(|route| route.mode)];
-        if modes.contains(&Some(Mode::Shadow)) {
-            Mode::Shadow
-        } else {
-            Mode::Enforce
-        }
+        if modes.contains(&Some(Mode::Shadow)) { Mode::Shadow } else { Mode::Enforce }
     }
 }
 
@@ -168,8 +131,5 @@ pub(super) fn client_address(host: &impl Host) -> Result<Option<IpAddr>, HostErr
     };
     let text = core::str::from_utf8(&text).unwrap_or_default();
     let with_port = text.parse::<std::net::SocketAddr>().map(|address| address.ip());
-    Ok(with_port
-        .or_else(|_| text.parse())
-        .ok()
-        .map(|address: IpAddr| address.to_canonical()))
+    Ok(with_port.or_else(|_| text.parse()).ok().map(|address: IpAddr| address.to_canonical()))
 }

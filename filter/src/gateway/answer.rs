@@ -34,10 +34,7 @@ pub(super) fn refuse(
     let head = journey.map(Journey::head);
     let response = response(policy, head, refusal);
     if let Err(error) = host.respond(&response) {
-        host.log(
-            Level::Error,
-            &format!("portcullis: a refused request got no answer: {error}"),
-        );
+        host.log(Level::Error, &format!("portcullis: a refused request got no answer: {error}"));
     }
     Flow::Stop
 }
@@ -50,11 +47,7 @@ fn response(policy: Option<&Policy>, head: Option<&Head>, refusal: &Refusal) -> 
     advise(&refusal.advice, &mut headers);
     headers.push(("cache-control", "no-store".to_owned()));
     let grpc = head.is_some_and(is_grpc);
-    let body = if grpc {
-        format!("{}: {}", row.code, row.sentence)
-    } else {
-        problem(head, refusal)
-    };
+    let body = if grpc { format!("{}: {}", row.code, row.sentence) } else { problem(head, refusal) };
     // Envoy writes a gRPC answer's own headers.
     if !grpc {
         headers.push(("content-type", "application/problem+json".to_owned()));
@@ -70,17 +63,10 @@ fn response(policy: Option<&Policy>, head: Option<&Head>, refusal: &Refusal) -> 
 
 fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
     let row = refusal.reason.row();
-    let request_id = head
-        .and_then(|head| head.only("x-request-id").ok().flatten())
-        .and_then(redaction::request_id);
+    let request_id =
+        head.and_then(|head| head.only("x-request-id").ok().flatten()).and_then(redaction::request_id);
     let (title, status) = (phrase(row.status), row.status);
-    let problem = Problem {
-        title,
-        status,
-        detail: row.sentence,
-        code: row.code,
-        request_id,
-    };
+    let problem = Problem { title, status, detail: row.sentence, code: row.code, request_id };
     serde_json::to_string(&problem).unwrap_or_default()
 }
 
@@ -97,21 +83,15 @@ fn advise(advice: &Advice, headers: &mut Vec<(&'static str, String)>) {
                 "ratelimit-policy",
                 format!("\"{}\";q={};w={}", limit.rule, limit.quota, limit.window),
             ));
-            headers.push((
-                "ratelimit",
-                format!("\"{}\";r=0;t={}", limit.rule, limit.retry_after),
-            ));
+            headers.push(("ratelimit", format!("\"{}\";r=0;t={}", limit.rule, limit.retry_after)));
         }
     }
 }
 
 /// gRPC over HTTP/2: `application/grpc`, `application/grpc+proto`, …; not `application/grpc-web`, which is HTTP to its client.
 fn is_grpc(head: &Head) -> bool {
-    let Some(rest) = head
-        .only("content-type")
-        .ok()
-        .flatten()
-        .and_then(|value| value.strip_prefix(b"application/grpc"))
+    let Some(rest) =
+        head.only("content-type").ok().flatten().and_then(|value| value.strip_prefix(b"application/grpc"))
     else {
         return false;
     };

@@ -54,12 +54,8 @@ pub(super) fn pass(
 fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) -> Result<(), HostError> {
     let stripped = route.map_or(&[][..], |route| route.request.stripped.as_slice());
     for (sent, _) in head.fields() {
-        let ours = policy
-            .providers
-            .identity_headers()
-            .iter()
-            .chain(stripped)
-            .any(|name| passes_for(sent, name));
+        let ours =
+            policy.providers.identity_headers().iter().chain(stripped).any(|name| passes_for(sent, name));
         if ours {
             // A header name that is not ASCII cannot be ours; Envoy lets none in.
             host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
@@ -71,22 +67,13 @@ fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) 
 /// A refused request: the proxy's access log reads the same header map, so what may not be written down is overwritten before the
 /// answer. Nothing goes upstream any more; a call that fails leaves the log to its own format, and the answer stands.
 pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
-    for (name, _) in head
-        .fields()
-        .filter(|(name, _)| policy.redaction.hides_header(name))
-    {
-        let _ = host.set_request_header(
-            core::str::from_utf8(name).unwrap_or_default(),
-            REDACTED.as_bytes(),
-        );
+    for (name, _) in head.fields().filter(|(name, _)| policy.redaction.hides_header(name)) {
+        let _ = host.set_request_header(core::str::from_utf8(name).unwrap_or_default(), REDACTED.as_bytes());
     }
     let target = policy.redaction.target(head.target());
     if target.as_str().as_bytes() != head.target() {
-        let ascii: Vec<u8> = target
-            .as_str()
-            .bytes()
-            .map(|b| if b.is_ascii_graphic() { b } else { b'?' })
-            .collect();
+        let ascii: Vec<u8> =
+            target.as_str().bytes().map(|b| if b.is_ascii_graphic() { b } else { b'?' }).collect();
         let _ = host.set_request_header(":path", &ascii);
     }
 }

@@ -46,30 +46,18 @@ impl Gateway {
         }
         let table = Table::prepare(host, seed);
         if let Err(error) = &table {
-            host.log(
-                Level::Error,
-                &format!("portcullis: every limited request will be refused: {error}"),
-            );
+            host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));
         }
         let (name, digest, routes) = (&policy.name, &policy.digest, policy.routes.len());
         host.log(
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        Ok(Self {
-            policy: Some(policy),
-            table,
-        })
+        Ok(Self { policy: Some(policy), table })
     }
 
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
-        Self {
-            policy: None,
-            table: Err(HostError {
-                call: "on_configure",
-                status: 0,
-            }),
-        }
+        Self { policy: None, table: Err(HostError { call: "on_configure", status: 0 }) }
     }
 }

@@ -26,11 +26,7 @@ pub(super) fn of(
     policy.audit.wants(decision, journey.now()).then_some(())?;
     let (head, redaction) = (journey.head(), &policy.redaction);
     let event = Event {
-        request_id: head
-            .only("x-request-id")
-            .ok()
-            .flatten()
-            .and_then(redaction::request_id),
+        request_id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
         route: journey.route().map(|route| route.name.clone()),
         rule: journey.rule().cloned(),
         shadow_rules: journey.shadow_rules().to_vec(),
@@ -47,9 +43,7 @@ pub(super) fn of(
 /// The record of a head that could not be read.
 pub(super) fn unread(policy: &Policy, refusal: &Refusal, now: Timestamp) -> Option<Box<Record>> {
     policy.audit.wants(Decision::Refused, now).then_some(())?;
-    Some(Box::new(Record {
-        event: blank(policy, Decision::Refused, Some(refusal), now),
-    }))
+    Some(Box::new(Record { event: blank(policy, Decision::Refused, Some(refusal), now) }))
 }
 
 fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>, time: Timestamp) -> Event {
@@ -93,21 +87,13 @@ impl Record {
         let status = host.property(&["response", "code"]).ok().flatten();
         // An i64, little-endian (host-facts §5). A stream that ended without an answer has zero or none.
         let status = status.and_then(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?)));
-        self.event.status = status
-            .and_then(|status| u16::try_from(status).ok())
-            .filter(|status| *status != 0);
+        self.event.status =
+            status.and_then(|status| u16::try_from(status).ok()).filter(|status| *status != 0);
         let nanos = host.now().map_or(0, |now| now.since(self.event.time));
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a duration of milliseconds with three digits"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a duration of milliseconds with three digits")]
         let millis = (nanos / 1000) as f64 / 1000.0;
         self.event.duration_ms = millis;
-        let level = if self.event.decision == Decision::Allowed {
-            Level::Info
-        } else {
-            Level::Warn
-        };
+        let level = if self.event.decision == Decision::Allowed { Level::Info } else { Level::Warn };
         host.log(level, &self.event.line());
     }
 }

@@ -36,11 +36,7 @@ struct Body {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self {
-            gateway,
-            body: None,
-            record: None,
-        }
+        Self { gateway, body: None, record: None }
     }
 
     /// The head is here.
@@ -68,22 +64,10 @@ impl Stream {
         match verdict {
             Ok(Admission { identified, meter }) => {
                 let shadowed = !journey.shadow_rules().is_empty();
-                let decision = if shadowed {
-                    Decision::Shadow
-                } else {
-                    Decision::Allowed
-                };
+                let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
                 self.record = record::of(policy, &journey, decision, None, host);
                 let (route, caller) = (journey.route_index(), identified.caller);
-                self.body = (!end_of_stream).then(|| {
-                    Box::new(Body {
-                        meter,
-                        head,
-                        now,
-                        route,
-                        caller,
-                    })
-                });
+                self.body = (!end_of_stream).then(|| Box::new(Body { meter, head, now, route, caller }));
                 Flow::Continue
             }
             Err(refusal) => self.refuse(host, policy, &journey, &refusal),

@@ -25,11 +25,7 @@ impl<'a> Authority<'a> {
         if !port.bytes().all(|b| b.is_ascii_digit()) || port.len() > 5 {
             return Err(AuthorityFault);
         }
-        let host = if host.starts_with('[') {
-            literal(host)?
-        } else {
-            name(host)?
-        };
+        let host = if host.starts_with('[') { literal(host)? } else { name(host)? };
         let host = if host.bytes().any(|b| b.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
         } else {
@@ -47,29 +43,16 @@ impl<'a> Authority<'a> {
 fn split_port(text: &str) -> Result<(&str, &str), AuthorityFault> {
     if text.starts_with('[') {
         let (host, rest) = text.split_once(']').ok_or(AuthorityFault)?;
-        let port = if rest.is_empty() {
-            ""
-        } else {
-            rest.strip_prefix(':').ok_or(AuthorityFault)?
-        };
+        let port = if rest.is_empty() { "" } else { rest.strip_prefix(':').ok_or(AuthorityFault)? };
         // The bracket that `split_once` took is put back by length: `[::1` and one more byte.
-        return Ok((
-            text.get(..host.len().saturating_add(1)).ok_or(AuthorityFault)?,
-            port,
-        ));
+        return Ok((text.get(..host.len().saturating_add(1)).ok_or(AuthorityFault)?, port));
     }
     Ok(text.split_once(':').unwrap_or((text, "")))
 }
 
 fn literal(host: &str) -> Result<&str, AuthorityFault> {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .ok_or(AuthorityFault)?;
-    inner
-        .parse::<core::net::Ipv6Addr>()
-        .map(|_| host)
-        .map_err(|_| AuthorityFault)
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).ok_or(AuthorityFault)?;
+    inner.parse::<core::net::Ipv6Addr>().map(|_| host).map_err(|_| AuthorityFault)
 }
 
 /// RFC 1123 §2.1, with `_` since it is in use. `example.com.` and `example.com` are one host.
@@ -78,15 +61,9 @@ fn name(host: &str) -> Result<&str, AuthorityFault> {
     let good = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    if host.split('.').all(good) {
-        Ok(host)
-    } else {
-        Err(AuthorityFault)
-    }
+    if host.split('.').all(good) { Ok(host) } else { Err(AuthorityFault) }
 }
 
 #[cfg(test)]

@@ -51,11 +51,7 @@ impl Head {
         if count > limits::HEADERS {
             return Err(HeadFault::TooLarge);
         }
-        let mut head = Self {
-            raw,
-            fields: Vec::with_capacity(count),
-            ..Self::empty()
-        };
+        let mut head = Self { raw, fields: Vec::with_capacity(count), ..Self::empty() };
         let mut lengths = 4_usize;
         let mut at = count.saturating_mul(8).saturating_add(4);
         for _ in 0..count {
@@ -68,13 +64,7 @@ impl Head {
 
     fn empty() -> Self {
         let none = Span::default();
-        Self {
-            raw: Vec::new(),
-            fields: Vec::new(),
-            method: none,
-            authority: none,
-            target: none,
-        }
+        Self { raw: Vec::new(), fields: Vec::new(), method: none, authority: none, target: none }
     }
 
     fn span(&self, lengths: usize, at: &mut usize) -> Option<Span> {
@@ -112,11 +102,8 @@ impl Head {
     }
 
     fn complete(self) -> Result<Self, HeadFault> {
-        for (span, name) in [
-            (self.method, ":method"),
-            (self.authority, ":authority"),
-            (self.target, ":path"),
-        ] {
+        for (span, name) in [(self.method, ":method"), (self.authority, ":authority"), (self.target, ":path")]
+        {
             if span.name.1 == 0 {
                 return Err(HeadFault::Incomplete(name));
             }
@@ -145,9 +132,7 @@ impl Head {
 
     /// Every field but the pseudo headers, in order: lower-case name, value.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        self.fields
-            .iter()
-            .map(|span| (self.bytes(span.name), self.bytes(span.value)))
+        self.fields.iter().map(|span| (self.bytes(span.name), self.bytes(span.value)))
     }
 
     /// How many fields there are.
@@ -164,28 +149,19 @@ impl Head {
     pub fn size(&self) -> usize {
         // Behind the count and the lengths stand names and values, each with a NUL. Pseudo headers that we do not keep count too.
         let entries = number(&self.raw, 0).unwrap_or(0) as usize;
-        self.raw
-            .len()
-            .saturating_sub(entries.saturating_mul(10))
-            .saturating_sub(4)
+        self.raw.len().saturating_sub(entries.saturating_mul(10)).saturating_sub(4)
     }
 
     /// Every value under `name` (lower case), in order.
     pub fn all<'h, 'n>(&'h self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + Clone + use<'h, 'n> {
-        self.fields()
-            .filter(move |(n, _)| *n == name.as_bytes())
-            .map(|(_, value)| value)
+        self.fields().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The value under `name`, if the field stands once.
     pub fn only(&self, name: &str) -> Result<Option<&[u8]>, Doubled> {
         let mut values = self.all(name);
         let first = values.next();
-        if values.next().is_some() {
-            Err(Doubled)
-        } else {
-            Ok(first)
-        }
+        if values.next().is_some() { Err(Doubled) } else { Ok(first) }
     }
 }
 
@@ -198,11 +174,7 @@ fn number(raw: &[u8], at: usize) -> Option<u32> {
 pub fn serialize<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
     let mut out = Vec::new();
     let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
-    out.extend(
-        u32::try_from(fields.clone().count())
-            .unwrap_or(u32::MAX)
-            .to_le_bytes(),
-    );
+    out.extend(u32::try_from(fields.clone().count()).unwrap_or(u32::MAX).to_le_bytes());
     for (name, value) in fields.clone() {
         out.extend(size(name));
         out.extend(size(value));
@@ -230,36 +202,22 @@ mod tests {
     #[test]
     fn a_head_keeps_every_byte() {
         let mut fields = GET.to_vec();
-        fields.extend([
-            ("x", b"\xff\xfe" as &[u8]),
-            ("x", b""),
-            ("y", b"1"),
-            (":scheme", b"http"),
-        ]);
+        fields.extend([("x", b"\xff\xfe" as &[u8]), ("x", b""), ("y", b"1"), (":scheme", b"http")]);
         let head = head(&fields).unwrap();
-        assert_eq!(
-            (head.method(), head.authority(), head.target()),
-            (&b"GET"[..], &b"h"[..], &b"/p?q"[..])
-        );
+        assert_eq!((head.method(), head.authority(), head.target()), (&b"GET"[..], &b"h"[..], &b"/p?q"[..]));
         assert_eq!(head.all("x").collect::<Vec<_>>(), [&b"\xff\xfe"[..], b""]);
         assert_eq!(
             (head.only("x"), head.only("y"), head.only("z")),
             (Err(Doubled), Ok(Some(&b"1"[..])), Ok(None))
         );
         assert_eq!(head.len(), 3);
-        assert_eq!(
-            head.size(),
-            fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>()
-        );
+        assert_eq!(head.size(), fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>());
     }
 
     #[test]
     fn what_is_no_request() {
         assert_eq!(head(&GET[1..]).unwrap_err(), HeadFault::Incomplete(":method"));
-        assert_eq!(
-            head(&[GET[0], GET[1], GET[2], GET[2]]).unwrap_err(),
-            HeadFault::Doubled(":path")
-        );
+        assert_eq!(head(&[GET[0], GET[1], GET[2], GET[2]]).unwrap_err(), HeadFault::Doubled(":path"));
         let good = serialize(GET.iter().map(|(n, v)| (n.as_bytes(), *v)));
         for cut in 0..good.len() {
             assert!(Head::parse(good[..cut].to_vec()).is_err(), "cut at {cut}");

@@ -28,10 +28,7 @@ impl<'a> Path<'a> {
     /// Reads `:path`.
     pub fn parse(target: &'a [u8]) -> Result<Self, PathFault> {
         let (raw, query) = match target.iter().position(|&b| b == b'?') {
-            Some(at) => (
-                target.get(..at).unwrap_or_default(),
-                target.get(at.saturating_add(1)..),
-            ),
+            Some(at) => (target.get(..at).unwrap_or_default(), target.get(at.saturating_add(1)..)),
             None => (target, None),
         };
         if raw.first() != Some(&b'/') {
@@ -70,9 +67,7 @@ fn decode(raw: &[u8]) -> Result<Cow<'_, str>, PathFault> {
         });
     }
     if !raw.contains(&b'%') {
-        return core::str::from_utf8(raw)
-            .map(Cow::Borrowed)
-            .map_err(|_| PathFault::Invalid);
+        return core::str::from_utf8(raw).map(Cow::Borrowed).map_err(|_| PathFault::Invalid);
     }
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -85,17 +80,12 @@ fn decode(raw: &[u8]) -> Result<Cow<'_, str>, PathFault> {
         let [high, low, tail @ ..] = tail else {
             return Err(PathFault::Invalid);
         };
-        let byte = hex(*high)
-            .zip(hex(*low))
-            .map(|(high, low)| high << 4 | low)
-            .ok_or(PathFault::Invalid)?;
+        let byte = hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low).ok_or(PathFault::Invalid)?;
         encoded(byte)?;
         out.push(byte);
         rest = tail;
     }
-    String::from_utf8(out)
-        .map(Cow::Owned)
-        .map_err(|_| PathFault::Invalid)
+    String::from_utf8(out).map(Cow::Owned).map_err(|_| PathFault::Invalid)
 }
 
 /// Whether an encoded `byte` can be decoded without a second opinion.

@@ -35,21 +35,14 @@ pub fn read(bytes: &[u8]) -> Result<Json, CarrierFault> {
 }
 
 fn text(bytes: &[u8]) -> Result<Json, CarrierFault> {
-    let bounds = Bounds {
-        depth: limits::POLICY_DEPTH,
-        values: limits::POLICY_VALUES,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds =
+        Bounds { depth: limits::POLICY_DEPTH, values: limits::POLICY_VALUES, duplicates: Duplicates::Keep };
     Json::parse(bytes, bounds).map_err(|error| CarrierFault::Text(error.to_string()))
 }
 
 fn message(bytes: &[u8]) -> Result<Json, CarrierFault> {
-    let mut reader = Reader {
-        values: limits::POLICY_VALUES,
-    };
-    reader
-        .structure(Wire(bytes), limits::POLICY_DEPTH)
-        .map_err(CarrierFault::Message)
+    let mut reader = Reader { values: limits::POLICY_VALUES };
+    reader.structure(Wire(bytes), limits::POLICY_DEPTH).map_err(CarrierFault::Message)
 }
 
 // The tags of google/protobuf/struct.proto: field number times eight plus wire type.
@@ -239,15 +232,9 @@ mod tests {
             (b"\x0a\x07\x0a\x01a\x12\x02\x1a\x00", r#"{"a":""}"#),
             (b"\x0a\x05\x12\x03\x1a\x01b", r#"{"":"b"}"#),
             (b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\x14\x40", r#"{"a":5}"#),
-            (
-                b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\x16\x40",
-                r#"{"a":5.5}"#,
-            ),
+            (b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\x16\x40", r#"{"a":5.5}"#),
             (b"\x0a\x07\x0a\x01a\x12\x02\x2a\x00", r#"{"a":{}}"#),
-            (
-                b"\x0a\x0b\x0a\x01a\x12\x06\x32\x04\x0a\x02\x20\x00",
-                r#"{"a":[false]}"#,
-            ),
+            (b"\x0a\x0b\x0a\x01a\x12\x06\x32\x04\x0a\x02\x20\x00", r#"{"a":[false]}"#),
         ] {
             assert_eq!(read(bytes).expect(json).to_string(), json);
         }
@@ -288,34 +275,16 @@ mod tests {
             ),
             (b"\x0a\x03\x0a\x01a", Message("a value is missing")),
             (b"\x0a\x05\x0a\x01a\x12\x00", Message("a value is missing")),
-            (
-                b"\x0a\x09\x0a\x01a\x12\x04\x20\x01\x20\x01",
-                Message("a field of the message stands twice"),
-            ),
-            (
-                b"\x0a\x0a\x0a\x01a\x0a\x01a\x12\x02\x20\x01",
-                Message("a field of the message stands twice"),
-            ),
+            (b"\x0a\x09\x0a\x01a\x12\x04\x20\x01\x20\x01", Message("a field of the message stands twice")),
+            (b"\x0a\x0a\x0a\x01a\x0a\x01a\x12\x02\x20\x01", Message("a field of the message stands twice")),
             (
                 b"\x0a\x07\x0a\x01a\x12\x02\x38\x01",
                 Message("the message has a field that a google.protobuf.Struct has not"),
             ),
-            (
-                b"\x0a\x07\x0a\x01\xff\x12\x02\x20\x01",
-                Message("a string is not UTF-8"),
-            ),
-            (
-                b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\xf0\x7f",
-                Message("a number that is not finite"),
-            ),
-            (
-                b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\xf8\x7f",
-                Message("a number that is not finite"),
-            ),
-            (
-                b"{",
-                Text("EOF while parsing an object at line 1 column 1".to_owned()),
-            ),
+            (b"\x0a\x07\x0a\x01\xff\x12\x02\x20\x01", Message("a string is not UTF-8")),
+            (b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\xf0\x7f", Message("a number that is not finite")),
+            (b"\x0a\x0e\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\xf8\x7f", Message("a number that is not finite")),
+            (b"{", Text("EOF while parsing an object at line 1 column 1".to_owned())),
             (b"nothing", Text("expected ident at line 1 column 2".to_owned())),
         ] {
             assert_eq!(read(bytes), Err(fault), "{bytes:?}");

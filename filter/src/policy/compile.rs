@@ -22,29 +22,18 @@ use crate::{audit, redaction};
 /// Reads the document. `None`, or an error among `problems`, refuses it.
 pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     let section = Field::root(document, problems).section(&POLICY)?;
-    let version = section
-        .get("apiVersion")
-        .and_then(|f| f.one_of(&[("portcullis/v1", ())]));
-    let kind = section
-        .get("kind")
-        .and_then(|f| f.one_of(&[("GatewayPolicy", ())]));
+    let version = section.get("apiVersion").and_then(|f| f.one_of(&[("portcullis/v1", ())]));
+    let kind = section.get("kind").and_then(|f| f.one_of(&[("GatewayPolicy", ())]));
     let name = section.get("name").and_then(|field| field.name());
     let mode = mode(&section);
-    let providers = section
-        .get("jwt")
-        .map(|field| identity::config::read_jwt(&field))
-        .unwrap_or_default();
-    let surroundings = Surroundings {
-        policy: name.unwrap_or_default(),
-        providers: &providers,
-    };
+    let providers = section.get("jwt").map(|field| identity::config::read_jwt(&field)).unwrap_or_default();
+    let surroundings = Surroundings { policy: name.unwrap_or_default(), providers: &providers };
     let defaults = match section.get("defaults") {
         Some(field) => Defaults::read(&field, surroundings),
         None => Some(Defaults::default()),
     };
-    let routes = section
-        .get("routes")
-        .and_then(|field| Routes::read(&field, surroundings, defaults.as_ref()));
+    let routes =
+        section.get("routes").and_then(|field| Routes::read(&field, surroundings, defaults.as_ref()));
     let redaction = match section.get("redaction") {
         Some(field) => redaction::Rules::read(&field),
         None => Some(redaction::Rules::default()),
@@ -144,12 +133,7 @@ impl Defaults {
             None => Some(Rc::clone(&self.rate_limit)),
         };
         let (request, body) = request?;
-        Some(Self {
-            request,
-            body,
-            authorization: authorization?,
-            rate_limit: rate_limit?,
-        })
+        Some(Self { request, body, authorization: authorization?, rate_limit: rate_limit? })
     }
 }
 
@@ -172,10 +156,8 @@ struct Draft<'d> {
 impl Routes {
     fn read(field: &Field<'_>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Option<Self> {
         let elements = field.list()?;
-        let drafts: Vec<Draft<'_>> = elements
-            .iter()
-            .map(|element| Draft::read(element, around, defaults))
-            .collect();
+        let drafts: Vec<Draft<'_>> =
+            elements.iter().map(|element| Draft::read(element, around, defaults)).collect();
         refuse_doubled_names(&elements, &drafts);
         let matches = drafts.iter().enumerate();
         let (table, clashes) =
@@ -183,17 +165,11 @@ impl Routes {
         for clash in clashes {
             report(clash, &elements, &drafts);
         }
-        let mut accepted: Vec<Rc<str>> = drafts
-            .iter()
-            .flat_map(|draft| draft.accepted.iter().cloned())
-            .collect();
+        let mut accepted: Vec<Rc<str>> =
+            drafts.iter().flat_map(|draft| draft.accepted.iter().cloned()).collect();
         accepted.sort_unstable();
         accepted.dedup();
-        Some(Self {
-            compiled: drafts.into_iter().map(|draft| draft.route).collect(),
-            table,
-            accepted,
-        })
+        Some(Self { compiled: drafts.into_iter().map(|draft| draft.route).collect(), table, accepted })
     }
 
     /// A provider that no route accepts is a mistake more often than not.
@@ -201,11 +177,7 @@ impl Routes {
         let Some(field) = section.get("jwt").filter(|_| self.compiled.is_some()) else {
             return;
         };
-        for name in providers
-            .names()
-            .iter()
-            .filter(|name| !self.accepted.contains(name))
-        {
+        for name in providers.names().iter().filter(|name| !self.accepted.contains(name)) {
             field.warn(format!("no route accepts the provider {}", quoted(name)), "");
         }
     }
@@ -213,13 +185,8 @@ impl Routes {
 
 impl<'d> Draft<'d> {
     fn read(field: &Field<'d>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Self {
-        let mut draft = Self {
-            place: field.place.clone(),
-            name: None,
-            matched: None,
-            route: None,
-            accepted: Vec::new(),
-        };
+        let mut draft =
+            Self { place: field.place.clone(), name: None, matched: None, route: None, accepted: Vec::new() };
         let Some(section) = field.section(&ROUTE) else {
             return draft;
         };
@@ -261,10 +228,7 @@ impl<'d> Draft<'d> {
     }
 
     fn called(&self) -> String {
-        self.name.map_or_else(
-            || self.place.clone(),
-            |name| format!("{} ({})", quoted(name), self.place),
-        )
+        self.name.map_or_else(|| self.place.clone(), |name| format!("{} ({})", quoted(name), self.place))
     }
 }
 
@@ -283,10 +247,7 @@ fn refuse_unreachable(section: &Section<'_>, rules: &Authorization, accepted: &[
             }
         };
         match &own {
-            Some(field) => field.error(
-                message,
-                "take the rule out, or change the route's `authentication`",
-            ),
+            Some(field) => field.error(message, "take the rule out, or change the route's `authentication`"),
             None => section.error(
                 format!("{message} (it stands in `defaults.authorization`)"),
                 "write an `authorization` for this route, such as `{defaultAction: Allow}`",
@@ -300,10 +261,7 @@ fn refuse_methods(section: &Section<'_>, request: &shape::Limits, matched: &Matc
     let refused = |method: &&Box<str>| !request.methods.iter().any(|allowed| **allowed == ***method);
     for method in matched.methods.iter().filter(refused) {
         section.error(
-            format!(
-                "`match.methods` takes {} and `request.methods` refuses it",
-                quoted(method)
-            ),
+            format!("`match.methods` takes {} and `request.methods` refuses it", quoted(method)),
             "name it in both or in neither",
         );
     }
@@ -337,26 +295,17 @@ fn report(clash: Clash, elements: &[Field<'_>], drafts: &[Draft<'_>]) {
         ),
         Clash::Covered(route, by) => (
             route,
-            format!(
-                "can never match: the route {} takes every request for it",
-                called(by)
-            ),
+            format!("can never match: the route {} takes every request for it", called(by)),
             "`PathPrefix: /` takes every path and leaves the more specific routes theirs".to_owned(),
         ),
         Clash::Crowded(route) => (
             route,
-            format!(
-                "more than {} routes have this host and path",
-                limits::ROUTE_VARIANTS
-            ),
+            format!("more than {} routes have this host and path", limits::ROUTE_VARIANTS),
             "they are tried one after the other; tell them apart by host or path".to_owned(),
         ),
         Clash::Expressions(route) => (
             route,
-            format!(
-                "more than {} routes have a regular expression",
-                limits::ROUTE_PATTERNS
-            ),
+            format!("more than {} routes have a regular expression", limits::ROUTE_PATTERNS),
             "they are tried one after the other; most can be a `Template` or a `PathPrefix`".to_owned(),
         ),
     };

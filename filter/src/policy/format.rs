@@ -24,13 +24,9 @@ const AUTHORIZATION_KEY: Key = Key::new(
 )
 .nested(&AUTHORIZATION);
 
-const RATE_LIMIT_KEY: Key = Key::new(
-    "rateLimit",
-    "map",
-    Default::Is("that of `defaults`, or else no limit"),
-    "How often.",
-)
-.nested(&RATE_LIMIT);
+const RATE_LIMIT_KEY: Key =
+    Key::new("rateLimit", "map", Default::Is("that of `defaults`, or else no limit"), "How often.")
+        .nested(&RATE_LIMIT);
 
 const MODE_KEY: Key = Key::new(
     "mode",
@@ -45,32 +41,12 @@ pub static POLICY: Shape = Shape {
     name: "the document",
     about: "A policy is one document.",
     keys: &[
-        Key::new(
-            "apiVersion",
-            "`portcullis/v1`",
-            Default::Required,
-            "The version of this format.",
-        ),
-        Key::new(
-            "kind",
-            "`GatewayPolicy`",
-            Default::Required,
-            "The kind of document.",
-        ),
-        Key::new(
-            "name",
-            "name",
-            Default::Required,
-            "The policy's name in audit events and metrics.",
-        ),
+        Key::new("apiVersion", "`portcullis/v1`", Default::Required, "The version of this format."),
+        Key::new("kind", "`GatewayPolicy`", Default::Required, "The kind of document."),
+        Key::new("name", "name", Default::Required, "The policy's name in audit events and metrics."),
         MODE_KEY,
-        Key::new(
-            "jwt",
-            "map",
-            Default::Is("none"),
-            "Who issues tokens, and what a token must be to hold.",
-        )
-        .nested(&JWT),
+        Key::new("jwt", "map", Default::Is("none"), "Who issues tokens, and what a token must be to hold.")
+            .nested(&JWT),
         Key::new("apiKeyAuth", "map", Default::NotBuilt("use `jwt`"), "API keys."),
         Key::new(
             "defaults",
@@ -86,20 +62,10 @@ pub static POLICY: Shape = Shape {
             "What can be reached, and by whom. A request that no route takes is `404`.",
         )
         .nested(&ROUTE),
-        Key::new(
-            "redaction",
-            "map",
-            Default::Is("the built-in set"),
-            "What is never written down.",
-        )
-        .nested(&redaction::REDACTION),
-        Key::new(
-            "audit",
-            "map",
-            Default::Is("refused requests"),
-            "What is written down.",
-        )
-        .nested(&audit::AUDIT),
+        Key::new("redaction", "map", Default::Is("the built-in set"), "What is never written down.")
+            .nested(&redaction::REDACTION),
+        Key::new("audit", "map", Default::Is("refused requests"), "What is written down.")
+            .nested(&audit::AUDIT),
     ],
 };
 
@@ -116,20 +82,10 @@ pub(super) static ROUTE: Shape = Shape {
     name: "routes[]",
     about: "What can be reached, and what it takes.",
     keys: &[
-        Key::new(
-            "name",
-            "name",
-            Default::Required,
-            "The route's name in audit events. Each name once.",
-        ),
+        Key::new("name", "name", Default::Required, "The route's name in audit events. Each name once."),
         MODE_KEY,
-        Key::new(
-            "match",
-            "map",
-            Default::Required,
-            "Which requests the route takes; `{}` takes every one.",
-        )
-        .nested(&MATCH),
+        Key::new("match", "map", Default::Required, "Which requests the route takes; `{}` takes every one.")
+            .nested(&MATCH),
         Key::new(
             "authentication",
             "map",

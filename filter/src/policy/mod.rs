@@ -98,21 +98,12 @@ impl CarrierFault {
                 "the document is empty".to_owned(),
                 "write a policy as the plugin's `configuration`: JSON text, or a google.protobuf.Struct",
             ),
-            CarrierFault::TooLarge => (
-                format!(
-                    "the document is larger than {} MiB",
-                    crate::limits::POLICY_BYTES >> 20
-                ),
-                "",
-            ),
+            CarrierFault::TooLarge => {
+                (format!("the document is larger than {} MiB", crate::limits::POLICY_BYTES >> 20), "")
+            }
             CarrierFault::Text(error) => (format!("not JSON: {error}"), ""),
             CarrierFault::Message(fault) => (format!("not a google.protobuf.Struct: {fault}"), ""),
         };
-        Problem {
-            severity: Severity::Error,
-            place: String::new(),
-            message,
-            help: help.to_owned(),
-        }
+        Problem { severity: Severity::Error, place: String::new(), message, help: help.to_owned() }
     }
 }

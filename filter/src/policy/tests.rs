@@ -24,14 +24,9 @@ const OPEN: &str = r#""authentication":{"open":{"because":"test"}}"#;
 
 fn problems(text: &str) -> Vec<String> {
     match Policy::load(text.as_bytes()) {
-        Ok((_, warnings)) => warnings
-            .iter()
-            .map(|warning| format!("warning: {warning}"))
-            .collect(),
+        Ok((_, warnings)) => warnings.iter().map(|warning| format!("warning: {warning}")).collect(),
         Err(problems) => {
-            let errors = problems
-                .iter()
-                .filter(|problem| problem.severity == Severity::Error);
+            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
             errors.map(ToString::to_string).collect()
         }
     }
@@ -74,10 +69,7 @@ fn documents_that_are_refused() {
                 "the document is empty · help: write a policy as the plugin's `configuration`: JSON text, or a google.protobuf.Struct",
             ][..],
         ),
-        (
-            "{".to_owned(),
-            &["not JSON: EOF while parsing an object at line 1 column 1"],
-        ),
+        ("{".to_owned(), &["not JSON: EOF while parsing an object at line 1 column 1"]),
         ("[]".to_owned(), &["expected a map, found a list"]),
         (
             "{}".to_owned(),
@@ -93,10 +85,7 @@ fn documents_that_are_refused() {
             &["routes: an empty list · help: write at least one element or leave the key out"],
         ),
         (
-            document(&format!(
-                r#""apiKeyAuth":{{}},"routes":[{}]"#,
-                route("a", "{}", JWT)
-            )),
+            document(&format!(r#""apiKeyAuth":{{}},"routes":[{}]"#, route("a", "{}", JWT))),
             &["apiKeyAuth: not built yet in this version · help: use `jwt`"],
         ),
         (
@@ -135,11 +124,8 @@ fn documents_that_are_refused() {
         ),
         (
             routes(
-                &[
-                    route("a", "{}", JWT),
-                    route("b", r#"{"path":{"type":"PathPrefix","value":"/"}}"#, JWT),
-                ]
-                .join(","),
+                &[route("a", "{}", JWT), route("b", r#"{"path":{"type":"PathPrefix","value":"/"}}"#, JWT)]
+                    .join(","),
             ),
             &[
                 "routes[1]: ties with the route `a` (routes[0]): one request can match both, and neither is more specific · help: make one more specific: by host, path, headers or methods",
@@ -203,9 +189,7 @@ fn what_is_not_built_is_refused() {
 
 #[test]
 fn warnings_come_with_the_policy() {
-    let text = document(&format!(
-        r#""mode":"Shadow","routes":[{{"name":"a","match":{{}},{OPEN}}}]"#
-    ));
+    let text = document(&format!(r#""mode":"Shadow","routes":[{{"name":"a","match":{{}},{OPEN}}}]"#));
     let found = problems(&text);
     assert_eq!(
         found,
@@ -224,11 +208,8 @@ fn a_section_on_a_route_replaces_that_of_the_defaults_whole() {
     ));
     let (policy, warnings) = Policy::load(text.as_bytes()).unwrap();
     assert_eq!(warnings, []);
-    let limits: Vec<(u64, u64)> = policy
-        .routes
-        .iter()
-        .map(|route| (route.request.path_bytes, route.request.headers))
-        .collect();
+    let limits: Vec<(u64, u64)> =
+        policy.routes.iter().map(|route| (route.request.path_bytes, route.request.headers)).collect();
     assert_eq!(limits, [(1024, 7), (2048, 64)]);
 }
 
@@ -236,9 +217,7 @@ fn a_section_on_a_route_replaces_that_of_the_defaults_whole() {
 fn the_digest_is_of_what_the_document_says() {
     let digest = |text: &str| Policy::load(text.as_bytes()).unwrap().0.digest;
     let text = routes(&format!(r#"{{"name":"a","match":{{}},{JWT}}}"#));
-    let spaced = text
-        .replace(',', " ,\n")
-        .replace(r#""name":"shop""#, "\"name\" : \"sh\\u006fp\"");
+    let spaced = text.replace(',', " ,\n").replace(r#""name":"shop""#, "\"name\" : \"sh\\u006fp\"");
     assert_eq!(digest(&text), digest(&spaced.replace(" ,\n\\\"", ",\\\"")));
     assert_eq!(digest(&text).len(), 64);
     assert_ne!(digest(&text), digest(&text.replace("shop", "shoq")));

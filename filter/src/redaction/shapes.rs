@@ -55,9 +55,7 @@ pub fn is_secret_shaped(text: &str) -> bool {
 fn is_secret_word(word: &str) -> bool {
     is_jwt(word)
         || is_prefixed(word)
-        || word
-            .split(['.', '/'])
-            .any(|part| is_random(part) || is_long_hex(part))
+        || word.split(['.', '/']).any(|part| is_random(part) || is_long_hex(part))
 }
 
 /// `eyJ` is `{"` in base64url; two of them with dots are a JWS even if something stands before it.
@@ -95,11 +93,10 @@ fn is_long_hex(word: &str) -> bool {
 
 /// Thirteen to nineteen digits, perhaps with blanks or dashes between them, that pass Luhn's check (ISO/IEC 7812-1).
 fn is_card(text: &str) -> bool {
-    text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+'))
-        .any(|run| {
-            let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).take(20).collect();
-            (13..=19).contains(&digits.len()) && luhn(&digits)
-        })
+    text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+')).any(|run| {
+        let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).take(20).collect();
+        (13..=19).contains(&digits.len()) && luhn(&digits)
+    })
 }
 
 fn luhn(digits: &[u32]) -> bool {
@@ -108,12 +105,7 @@ fn luhn(digits: &[u32]) -> bool {
         (_, digit) if digit > 4 => digit.saturating_mul(2).saturating_sub(9),
         (_, digit) => digit.saturating_mul(2),
     };
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(weigh)
-        .fold(0, u32::saturating_add);
+    let sum: u32 = digits.iter().rev().enumerate().map(weigh).fold(0, u32::saturating_add);
     sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
 }
 
@@ -134,15 +126,9 @@ fn decode_once(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         let digits = tail.get(..2).and_then(|two| core::str::from_utf8(two).ok());
-        let value = digits
-            .filter(|_| byte == b'%')
-            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        let value = digits.filter(|_| byte == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
         bytes.push(value.unwrap_or(byte));
-        rest = if value.is_some() {
-            tail.get(2..).unwrap_or_default()
-        } else {
-            tail
-        };
+        rest = if value.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

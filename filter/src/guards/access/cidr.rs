@@ -44,15 +44,8 @@ impl Cidr {
         if address.to_canonical() != address {
             return Err(CidrFault::Mapped);
         }
-        let network = Self {
-            address: masked(address, bits),
-            bits,
-        };
-        if network.address == address {
-            Ok(network)
-        } else {
-            Err(CidrFault::HostBits(network))
-        }
+        let network = Self { address: masked(address, bits), bits };
+        if network.address == address { Ok(network) } else { Err(CidrFault::HostBits(network)) }
     }
 
     /// Whether `ip` lies in it. An IPv4 address in IPv6 form, as a dual-stack listener sees it, is compared as IPv4.

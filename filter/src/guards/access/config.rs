@@ -19,13 +19,7 @@ pub static AUTHORIZATION: Shape = Shape {
             Default::Is("`Deny`"),
             "What holds when no rule matches.",
         ),
-        Key::new(
-            "rules",
-            "list of maps",
-            Default::Is("none"),
-            "The rules, in order.",
-        )
-        .nested(&RULE),
+        Key::new("rules", "list of maps", Default::Is("none"), "The rules, in order.").nested(&RULE),
     ],
 };
 
@@ -33,18 +27,8 @@ static RULE: Shape = Shape {
     name: "authorization.rules[]",
     about: "One rule.",
     keys: &[
-        Key::new(
-            "name",
-            "name",
-            Default::Required,
-            "Its name in audit events. Each name once.",
-        ),
-        Key::new(
-            "action",
-            "`Allow` or `Deny`",
-            Default::Required,
-            "What it decides.",
-        ),
+        Key::new("name", "name", Default::Required, "Its name in audit events. Each name once."),
+        Key::new("action", "`Allow` or `Deny`", Default::Required, "What it decides."),
         Key::new(
             "mode",
             "`Enforce` or `Shadow`",
@@ -94,19 +78,8 @@ static JWT: Shape = Shape {
             Default::Is("any"),
             "The name of the provider whose token it must be; one that the route accepts.",
         ),
-        Key::new(
-            "scopes",
-            "list of strings",
-            Default::Is("any"),
-            "The token must have all of them.",
-        ),
-        Key::new(
-            "claims",
-            "list of maps",
-            Default::Is("any"),
-            "Each of them must hold.",
-        )
-        .nested(&CLAIM),
+        Key::new("scopes", "list of strings", Default::Is("any"), "The token must have all of them."),
+        Key::new("claims", "list of maps", Default::Is("any"), "Each of them must hold.").nested(&CLAIM),
     ],
 };
 
@@ -127,12 +100,7 @@ static CLAIM: Shape = Shape {
             "`String`: the claim is a string and is one of the values. `StringArray`: it is a list of strings and one of them is \
              one of the values.",
         ),
-        Key::new(
-            "values",
-            "list of strings",
-            Default::Required,
-            "Any of them will do.",
-        ),
+        Key::new("values", "list of strings", Default::Required, "Any of them will do."),
     ],
 };
 
@@ -146,10 +114,7 @@ pub struct Authorization {
 /// What holds without the section: whoever was authenticated may.
 impl core::default::Default for Authorization {
     fn default() -> Self {
-        Self {
-            default: Action::Allow,
-            rules: Vec::new(),
-        }
+        Self { default: Action::Allow, rules: Vec::new() }
     }
 }
 
@@ -254,10 +219,7 @@ pub fn read(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Authorization> {
             "write `rules`, or `defaultAction: Allow` to admit whoever was authenticated",
         );
     }
-    Some(Authorization {
-        default: default?,
-        rules: rules?,
-    })
+    Some(Authorization { default: default?, rules: rules? })
 }
 
 fn read_rules(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Vec<Rule>> {
@@ -288,15 +250,8 @@ fn read_rule(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Rule> {
         Some(mode) => mode.one_of(&Mode::WORDS),
         None => Some(Mode::Enforce),
     };
-    let principal = section
-        .get("principal")
-        .and_then(|principal| read_principal(&principal, providers));
-    Some(Rule {
-        name: name?.into(),
-        action: action?,
-        mode: mode?,
-        principal: principal?,
-    })
+    let principal = section.get("principal").and_then(|principal| read_principal(&principal, providers));
+    Some(Rule { name: name?.into(), action: action?, mode: mode?, principal: principal? })
 }
 
 fn read_principal(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Principal> {
@@ -324,12 +279,7 @@ fn read_principal(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Principal>
         }
         jwt
     });
-    Some(Principal {
-        all_scopes: scopes.join(" ").into(),
-        jwt,
-        clients,
-        cidrs,
-    })
+    Some(Principal { all_scopes: scopes.join(" ").into(), jwt, clients, cidrs })
 }
 
 fn optional<T>(
@@ -350,10 +300,7 @@ fn read_scopes(field: &Field<'_>) -> Option<Vec<Box<str>>> {
     let texts = field.texts()?;
     let bad = texts.iter().find(|text| !text.bytes().all(good));
     if let Some(bad) = bad {
-        field.error(
-            format!("{} is not a scope", quoted(bad)),
-            "one scope an element, without blanks",
-        );
+        field.error(format!("{} is not a scope", quoted(bad)), "one scope an element, without blanks");
         return None;
     }
     Some(boxed(&texts))
@@ -362,10 +309,7 @@ fn read_scopes(field: &Field<'_>) -> Option<Vec<Box<str>>> {
 fn read_jwt(field: &Field<'_>, providers: &[Rc<str>]) -> Option<(Jwt, Vec<Box<str>>)> {
     let section = field.section(&JWT)?;
     if section.present().is_empty() {
-        section.error(
-            "nothing is asked of the token",
-            "write `provider`, `scopes` or `claims`",
-        );
+        section.error("nothing is asked of the token", "write `provider`, `scopes` or `claims`");
         return None;
     }
     let provider = match section.get("provider") {
@@ -377,10 +321,7 @@ fn read_jwt(field: &Field<'_>, providers: &[Rc<str>]) -> Option<(Jwt, Vec<Box<st
         let claims: Vec<Option<Claim>> = field.list()?.iter().map(read_claim).collect();
         claims.into_iter().collect()
     });
-    let jwt = Jwt {
-        provider,
-        claims: claims?,
-    };
+    let jwt = Jwt { provider, claims: claims? };
     Some((jwt, scopes?))
 }
 
@@ -398,10 +339,8 @@ fn read_provider(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Rc<str>> {
 }
 
 fn read_claim(field: &Field<'_>) -> Option<Claim> {
-    const TYPES: [(&str, ValueType); 2] = [
-        ("String", ValueType::String),
-        ("StringArray", ValueType::StringArray),
-    ];
+    const TYPES: [(&str, ValueType); 2] =
+        [("String", ValueType::String), ("StringArray", ValueType::StringArray)];
     let section = field.section(&CLAIM)?;
     let name = section.get("name").and_then(|name| name.text());
     let value_type = match section.get("valueType") {
@@ -409,11 +348,7 @@ fn read_claim(field: &Field<'_>) -> Option<Claim> {
         None => Some(ValueType::String),
     };
     let values = section.get("values").and_then(|values| values.texts());
-    Some(Claim {
-        name: name?.into(),
-        value_type: value_type?,
-        values: boxed(&values?),
-    })
+    Some(Claim { name: name?.into(), value_type: value_type?, values: boxed(&values?) })
 }
 
 fn read_cidrs(field: &Field<'_>) -> Option<Vec<Cidr>> {
@@ -423,10 +358,7 @@ fn read_cidrs(field: &Field<'_>) -> Option<Vec<Cidr>> {
         match element.text().map(|text| (text, Cidr::parse(text))) {
             Some((_, Ok(cidr))) => cidrs.push(cidr),
             Some((text, Err(fault))) => {
-                element.error(
-                    format!("{} is not a network", quoted(text)),
-                    cidr_help(text, fault),
-                );
+                element.error(format!("{} is not a network", quoted(text)), cidr_help(text, fault));
                 whole = false;
             }
             None => whole = false,

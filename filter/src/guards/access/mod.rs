@@ -49,9 +49,7 @@ pub fn check(
         }
         match (rule.action, answer) {
             (Action::Allow, Answer::Yes) => {
-                return Ok(Granted {
-                    rule: Some(Rc::clone(&rule.name)),
-                });
+                return Ok(Granted { rule: Some(Rc::clone(&rule.name)) });
             }
             (Action::Allow, Answer::Lacks(scopes)) => {
                 if nearest.is_none_or(|(fewest, _)| scopes < fewest) {
@@ -67,10 +65,9 @@ pub fn check(
     match (rules.default, nearest) {
         (Action::Allow, _) => Ok(Granted { rule: None }),
         (Action::Deny, Some((_, rule))) => Err(insufficient(rule)),
-        (Action::Deny, None) => Err(Refusal::because(
-            Reason::AccessDenied,
-            Detail::Fact("no rule allows the caller"),
-        )),
+        (Action::Deny, None) => {
+            Err(Refusal::because(Reason::AccessDenied, Detail::Fact("no rule allows the caller")))
+        }
     }
 }
 
@@ -95,11 +92,8 @@ fn addressless(rule: &Rc<str>) -> Refusal {
 
 /// RFC 6750 §3.1: `scope` names what it takes. All of the rule's scopes, since a token with the missing ones alone would not do.
 fn insufficient(rule: &Rule) -> Refusal {
-    Refusal::because(
-        Reason::ScopeInsufficient,
-        Detail::Named("rule", Rc::clone(&rule.name)),
-    )
-    .advise(Advice::Scope(Rc::clone(&rule.principal.all_scopes)))
+    Refusal::because(Reason::ScopeInsufficient, Detail::Named("rule", Rc::clone(&rule.name)))
+        .advise(Advice::Scope(Rc::clone(&rule.principal.all_scopes)))
 }
 
 /// Whether a caller is the one that a rule speaks of.
@@ -138,11 +132,7 @@ fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Ans
         }
     }
     if let (Some(jwt), Some(token)) = (&principal.jwt, token) {
-        if jwt
-            .provider
-            .as_ref()
-            .is_some_and(|provider| provider != token.provider())
-        {
+        if jwt.provider.as_ref().is_some_and(|provider| provider != token.provider()) {
             return Answer::No;
         }
         for claim in &jwt.claims {

@@ -12,11 +12,7 @@ use crate::problem::Problems;
 use crate::testing::test;
 
 fn json(text: &str) -> Json {
-    let bounds = Bounds {
-        depth: 12,
-        values: 256,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 12, values: 256, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).expect(text)
 }
 
@@ -27,10 +23,7 @@ fn providers() -> Vec<Rc<str>> {
 fn read(text: &str) -> (Option<Authorization>, Vec<String>) {
     let (json, problems) = (json(text), Problems::new());
     let rules = config::read(&Field::root(&json, &problems), &providers());
-    (
-        rules,
-        problems.into_vec().iter().map(ToString::to_string).collect(),
-    )
+    (rules, problems.into_vec().iter().map(ToString::to_string).collect())
 }
 
 /// Rules of which each is `{name, action, principal}`, named a, b, c.
@@ -41,10 +34,7 @@ fn rules(default: &str, list: &[(&str, &str)]) -> Authorization {
         format!(r#"{{"name":"{name}","action":"{action}","mode":"{mode}","principal":{principal}}}"#)
     };
     let list: Vec<String> = list.iter().enumerate().map(rule).collect();
-    let (rules, problems) = read(&format!(
-        r#"{{"defaultAction":"{default}","rules":[{}]}}"#,
-        list.join(",")
-    ));
+    let (rules, problems) = read(&format!(r#"{{"defaultAction":"{default}","rules":[{}]}}"#, list.join(",")));
     assert_eq!(problems, [""; 0]);
     rules.unwrap()
 }
@@ -78,49 +68,21 @@ fn who_may() {
     let nobody = "access_denied: no rule allows the caller";
     for (list, claims, ip, words) in [
         // scopes: all of them
-        (
-            &[("Allow", r#"{"scopes":["r","w"]}"#)][..],
-            r#"{"scope":"r w x"}"#,
-            "",
-            "ok a",
-        ),
-        (
-            &[("Allow", r#"{"scopes":["r","w"]}"#)],
-            r#"{"scope":"r"}"#,
-            "",
-            "scope_insufficient: r w",
-        ),
-        (
-            &[("Allow", r#"{"scopes":["r"]}"#)],
-            r#"{"scope":"read"}"#,
-            "",
-            "scope_insufficient: r",
-        ),
-        (
-            &[("Allow", r#"{"scopes":["r"]}"#)],
-            r#"{"scp":["r"]}"#,
-            "",
-            "ok a",
-        ),
+        (&[("Allow", r#"{"scopes":["r","w"]}"#)][..], r#"{"scope":"r w x"}"#, "", "ok a"),
+        (&[("Allow", r#"{"scopes":["r","w"]}"#)], r#"{"scope":"r"}"#, "", "scope_insufficient: r w"),
+        (&[("Allow", r#"{"scopes":["r"]}"#)], r#"{"scope":"read"}"#, "", "scope_insufficient: r"),
+        (&[("Allow", r#"{"scopes":["r"]}"#)], r#"{"scp":["r"]}"#, "", "ok a"),
         (
             &[("Allow", r#"{"scopes":["r"],"jwt":{"scopes":["r","w"]}}"#)],
             r#"{"scope":"r"}"#,
             "",
             "scope_insufficient: r w",
         ),
-        (
-            &[("Allow", r#"{"jwt":{"scopes":["r"]}}"#)],
-            r#"{"scope":"r"}"#,
-            "",
-            "ok a",
-        ),
+        (&[("Allow", r#"{"jwt":{"scopes":["r"]}}"#)], r#"{"scope":"r"}"#, "", "ok a"),
         (&[("Allow", r#"{"scopes":["r"]}"#)], "", "", nobody),
         // the nearest rule says what it takes; the first of two as near
         (
-            &[
-                ("Allow", r#"{"scopes":["r","w"]}"#),
-                ("Allow", r#"{"scopes":["r","z"]}"#),
-            ],
+            &[("Allow", r#"{"scopes":["r","w"]}"#), ("Allow", r#"{"scopes":["r","z"]}"#)],
             r#"{"scope":"z"}"#,
             "",
             "scope_insufficient: r z",
@@ -132,12 +94,7 @@ fn who_may() {
             "scope_insufficient: p",
         ),
         // not near: something else is missing too
-        (
-            &[("Allow", r#"{"scopes":["r"],"clients":["c"]}"#)],
-            "{}",
-            "",
-            nobody,
-        ),
+        (&[("Allow", r#"{"scopes":["r"],"clients":["c"]}"#)], "{}", "", nobody),
         // claims: each entry, any value
         (&[("Allow", dept)], r#"{"dept":"us"}"#, "", "ok a"),
         (&[("Allow", dept)], r#"{"dept":"uk"}"#, "", nobody),
@@ -151,45 +108,15 @@ fn who_may() {
         (&[("Allow", roles)], r#"{"org":{"roles":[]}}"#, "", nobody),
         // provider, clients
         (&[("Allow", r#"{"jwt":{"provider":"corp"}}"#)], "{}", "", "ok a"),
-        (
-            &[("Allow", r#"{"jwt":{"provider":"partner"}}"#)],
-            "{}",
-            "",
-            nobody,
-        ),
-        (
-            &[("Allow", r#"{"clients":["c"]}"#)],
-            r#"{"client_id":"c"}"#,
-            "",
-            "ok a",
-        ),
+        (&[("Allow", r#"{"jwt":{"provider":"partner"}}"#)], "{}", "", nobody),
+        (&[("Allow", r#"{"clients":["c"]}"#)], r#"{"client_id":"c"}"#, "", "ok a"),
         (&[("Allow", r#"{"clients":["c"]}"#)], r#"{"azp":"c"}"#, "", "ok a"),
-        (
-            &[("Allow", r#"{"clients":["c"]}"#)],
-            r#"{"client_id":"d"}"#,
-            "",
-            nobody,
-        ),
+        (&[("Allow", r#"{"clients":["c"]}"#)], r#"{"client_id":"d"}"#, "", nobody),
         (&[("Allow", r#"{"clients":["c"]}"#)], "", "", nobody),
         // addresses
-        (
-            &[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
-            "",
-            "10.1.2.3",
-            "ok a",
-        ),
-        (
-            &[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
-            "",
-            "::ffff:10.1.2.3",
-            "ok a",
-        ),
-        (
-            &[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
-            "",
-            "11.1.2.3",
-            nobody,
-        ),
+        (&[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)], "", "10.1.2.3", "ok a"),
+        (&[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)], "", "::ffff:10.1.2.3", "ok a"),
+        (&[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)], "", "11.1.2.3", nobody),
         (&[("Allow", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)], "", "", nobody),
         (
             &[("Deny", r#"{"clientCIDRs":["10.0.0.0/8"]}"#)],
@@ -210,12 +137,7 @@ fn who_may() {
             "",
             "access_denied: rule `a`",
         ),
-        (
-            &[("Allow", r#"{"scopes":["r"]}"#), ("Deny", dept)],
-            r#"{"dept":"eu","scope":"r"}"#,
-            "",
-            "ok a",
-        ),
+        (&[("Allow", r#"{"scopes":["r"]}"#), ("Deny", dept)], r#"{"dept":"eu","scope":"r"}"#, "", "ok a"),
         (
             &[("Allow", r#"{"scopes":["r"]}"#), ("Deny", dept)],
             r#"{"dept":"eu"}"#,
@@ -235,18 +157,9 @@ fn who_may() {
             "",
             "access_denied: rule `a`",
         ),
-        (
-            &[("Deny", dept), ("Allow", r#"{"scopes":["r"]}"#)],
-            r#"{"scope":"r"}"#,
-            "",
-            "ok b",
-        ),
+        (&[("Deny", dept), ("Allow", r#"{"scopes":["r"]}"#)], r#"{"scope":"r"}"#, "", "ok b"),
     ] {
-        assert_eq!(
-            outcome(&rules("Deny", list), claims, ip).0,
-            words,
-            "{list:?} {claims} {ip}"
-        );
+        assert_eq!(outcome(&rules("Deny", list), claims, ip).0, words, "{list:?} {claims} {ip}");
     }
 }
 
@@ -254,15 +167,9 @@ fn who_may() {
 fn without_a_rule_that_matches() {
     let deny = [("Deny", r#"{"clients":["c"]}"#)];
     assert_eq!(outcome(&rules("Allow", &deny), "{}", "").0, "ok -");
-    assert_eq!(
-        outcome(&rules("Allow", &deny), r#"{"azp":"c"}"#, "").0,
-        "access_denied: rule `a`"
-    );
+    assert_eq!(outcome(&rules("Allow", &deny), r#"{"azp":"c"}"#, "").0, "access_denied: rule `a`");
     assert_eq!(outcome(&Authorization::default(), "", "").0, "ok -");
-    assert_eq!(
-        outcome(&read(r#"{"defaultAction":"Allow"}"#).0.unwrap(), "", "").0,
-        "ok -"
-    );
+    assert_eq!(outcome(&read(r#"{"defaultAction":"Allow"}"#).0.unwrap(), "", "").0, "ok -");
 }
 
 #[test]
@@ -275,12 +182,7 @@ fn shadow_rules_are_told_and_change_nothing() {
             "ok b",
             vec!["a"],
         ),
-        (
-            vec![("Deny Shadow", r#"{"clients":["d"]}"#), reader],
-            r#"{"azp":"c","scope":"r"}"#,
-            "ok b",
-            vec![],
-        ),
+        (vec![("Deny Shadow", r#"{"clients":["d"]}"#), reader], r#"{"azp":"c","scope":"r"}"#, "ok b", vec![]),
         (
             vec![("Allow Shadow", r#"{"clients":["c"]}"#)],
             r#"{"azp":"c"}"#,
@@ -299,12 +201,7 @@ fn shadow_rules_are_told_and_change_nothing() {
             "ok b",
             vec!["a"],
         ),
-        (
-            vec![reader, ("Deny Shadow", r#"{"clients":["c"]}"#)],
-            r#"{"azp":"c","scope":"r"}"#,
-            "ok a",
-            vec![],
-        ),
+        (vec![reader, ("Deny Shadow", r#"{"clients":["c"]}"#)], r#"{"azp":"c","scope":"r"}"#, "ok a", vec![]),
     ] {
         let (found, names) = outcome(&rules("Deny", &list), claims, "");
         assert_eq!(

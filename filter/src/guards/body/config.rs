@@ -30,10 +30,7 @@ const MOST: u64 = 1 << 40;
 
 impl core::default::Default for Rules {
     fn default() -> Self {
-        Self {
-            max_bytes: 1 << 20,
-            content_types: Vec::new(),
-        }
+        Self { max_bytes: 1 << 20, content_types: Vec::new() }
     }
 }
 
@@ -45,17 +42,9 @@ pub fn read(field: &Field<'_>) -> Option<Rules> {
         rules.max_bytes = bytes;
     }
     if let Some(types) = section.get("contentTypes") {
-        rules.content_types = types
-            .texts()
-            .unwrap_or_default()
-            .into_iter()
-            .map(str::to_ascii_lowercase)
-            .collect();
-        for media_type in rules
-            .content_types
-            .iter()
-            .filter(|media_type| !is_media_type(media_type))
-        {
+        rules.content_types =
+            types.texts().unwrap_or_default().into_iter().map(str::to_ascii_lowercase).collect();
+        for media_type in rules.content_types.iter().filter(|media_type| !is_media_type(media_type)) {
             types.error(
                 format!("{} is not a media type", quoted(media_type)),
                 "write `application/json`, without parameters",
@@ -68,7 +57,5 @@ pub fn read(field: &Field<'_>) -> Option<Rules> {
 /// RFC 9110 §8.3.1, without parameters and without wildcards.
 fn is_media_type(text: &str) -> bool {
     let token = |part: &str| !part.is_empty() && part.bytes().all(http::is_token_byte);
-    text.split_once('/')
-        .is_some_and(|(kind, subtype)| token(kind) && token(subtype))
-        && !text.contains('*')
+    text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype)) && !text.contains('*')
 }

@@ -33,10 +33,7 @@ impl Rules {
     /// Judges what the head says of the body. `has_body` is false where the head ended the stream.
     pub fn open(&self, head: &Head, has_body: bool) -> Result<Meter, Refusal> {
         let length = announced(head)?;
-        let meter = Meter {
-            got: 0,
-            limit: self.max_bytes,
-        };
+        let meter = Meter { got: 0, limit: self.max_bytes };
         if length.is_some_and(|length| length > self.max_bytes) {
             return Err(meter.over(length.unwrap_or_default()));
         }
@@ -53,15 +50,8 @@ impl Rules {
         // A second `content-type` is a second opinion on what the body is.
         let value = head.only("content-type").ok().flatten().unwrap_or_default();
         let essence = trim(value.split(|&b| b == b';').next().unwrap_or_default());
-        let known = self
-            .content_types
-            .iter()
-            .any(|known| known.as_bytes().eq_ignore_ascii_case(essence));
-        if known {
-            Ok(())
-        } else {
-            Err(Reason::MediaTypeUnsupported.into())
-        }
+        let known = self.content_types.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(essence));
+        if known { Ok(()) } else { Err(Reason::MediaTypeUnsupported.into()) }
     }
 }
 
@@ -69,40 +59,22 @@ impl Meter {
     /// Counts a chunk.
     pub fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.got = self.got.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        if self.got > self.limit {
-            Err(self.over(self.got))
-        } else {
-            Ok(())
-        }
+        if self.got > self.limit { Err(self.over(self.got)) } else { Ok(()) }
     }
 
     fn over(&self, got: u64) -> Refusal {
-        Refusal::because(
-            Reason::BodyTooLarge,
-            Detail::Over {
-                what: "bytes of body",
-                got,
-                limit: self.limit,
-            },
-        )
+        Refusal::because(Reason::BodyTooLarge, Detail::Over { what: "bytes of body", got, limit: self.limit })
     }
 }
 
 /// RFC 9110 §8.6: digits, once. Envoy sees to that; another host may not.
 fn announced(head: &Head) -> Result<Option<u64>, Refusal> {
-    let malformed = || {
-        Refusal::because(
-            Reason::MalformedRequest,
-            Detail::Fact("`content-length` is not one number"),
-        )
-    };
+    let malformed =
+        || Refusal::because(Reason::MalformedRequest, Detail::Fact("`content-length` is not one number"));
     let Some(value) = head.only("content-length").map_err(|_| malformed())? else {
         return Ok(None);
     };
-    let digits = core::str::from_utf8(value)
-        .ok()
-        .filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
-    digits
-        .map(|digits| Some(digits.parse().unwrap_or(u64::MAX)))
-        .ok_or_else(malformed)
+    let digits =
+        core::str::from_utf8(value).ok().filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
+    digits.map(|digits| Some(digits.parse().unwrap_or(u64::MAX))).ok_or_else(malformed)
 }

@@ -24,11 +24,7 @@ pub struct Token {
 impl Token {
     /// Called once, where the last check of a token has held.
     pub(in crate::guards) fn new(provider: Rc<str>, kid: Option<Box<str>>, claims: Json) -> Self {
-        Self {
-            provider,
-            kid,
-            claims,
-        }
+        Self { provider, kid, claims }
     }
 
     /// The name of the provider whose checks it passed.
@@ -53,20 +49,14 @@ impl Token {
 
     /// Every scope: RFC 8693 §4.2 `scope` (blank-separated text), or `scp` (text or a list), as some issuers write it.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        ["scope", "scp"]
-            .into_iter()
-            .filter_map(|name| self.claims.get(name))
-            .flat_map(|claim| {
-                let list = if let Json::List(list) = claim {
-                    list.as_slice()
-                } else {
-                    core::slice::from_ref(claim)
-                };
-                list.iter()
-                    .filter_map(Json::as_text)
-                    .flat_map(|text| text.split(' '))
-                    .filter(|scope| !scope.is_empty())
-            })
+        ["scope", "scp"].into_iter().filter_map(|name| self.claims.get(name)).flat_map(|claim| {
+            let list =
+                if let Json::List(list) = claim { list.as_slice() } else { core::slice::from_ref(claim) };
+            list.iter()
+                .filter_map(Json::as_text)
+                .flat_map(|text| text.split(' '))
+                .filter(|scope| !scope.is_empty())
+        })
     }
 }
 
@@ -118,16 +108,8 @@ mod tests {
     use crate::testing::test;
 
     fn caller(claims: &str) -> Caller {
-        let bounds = Bounds {
-            depth: 8,
-            values: 64,
-            duplicates: Duplicates::Refuse,
-        };
-        Caller::Token(Rc::new(Token::new(
-            "p".into(),
-            None,
-            Json::parse(claims.as_bytes(), bounds).unwrap(),
-        )))
+        let bounds = Bounds { depth: 8, values: 64, duplicates: Duplicates::Refuse };
+        Caller::Token(Rc::new(Token::new("p".into(), None, Json::parse(claims.as_bytes(), bounds).unwrap())))
     }
 
     #[test]
@@ -139,11 +121,7 @@ mod tests {
             (r#"{"scope":7}"#, vec![]),
             ("{}", vec![]),
         ] {
-            assert_eq!(
-                caller(claims).token().unwrap().scopes().collect::<Vec<_>>(),
-                scopes,
-                "{claims}"
-            );
+            assert_eq!(caller(claims).token().unwrap().scopes().collect::<Vec<_>>(), scopes, "{claims}");
         }
     }
 
@@ -159,9 +137,7 @@ mod tests {
             ("", None),
             ("...", None),
         ] {
-            let found = token
-                .claim(name)
-                .map(|json| if let Json::Integer(n) = json { *n } else { -1 });
+            let found = token.claim(name).map(|json| if let Json::Integer(n) = json { *n } else { -1 });
             assert_eq!(found.filter(|n| *n > 0), value, "{name}");
         }
         assert_eq!((caller.client(), caller.subject()), (Some("c"), None));

@@ -18,11 +18,7 @@ pub fn challenge(realm: &str, refusal: &Refusal) -> Option<String> {
     };
     let mut challenge = format!("Bearer realm=\"{}\"", quotable(realm));
     if let Some(error) = error {
-        let _ = write!(
-            challenge,
-            ", error=\"{error}\", error_description=\"{}\"",
-            quotable(row.sentence)
-        );
+        let _ = write!(challenge, ", error=\"{error}\", error_description=\"{}\"", quotable(row.sentence));
     }
     if let (Reason::ScopeInsufficient, Advice::Scope(scope)) = (refusal.reason, &refusal.advice)
         && is_scope(scope)
@@ -47,9 +43,7 @@ fn quotable(text: &str) -> String {
 
 /// RFC 6749 §3.3: scope tokens of `%x21 / %x23-5B / %x5D-7E`, with blanks between them. Anything else is not told.
 fn is_scope(scope: &str) -> bool {
-    scope
-        .bytes()
-        .all(|b| b == b' ' || (b.is_ascii_graphic() && b != b'"' && b != b'\\'))
+    scope.bytes().all(|b| b == b' ' || (b.is_ascii_graphic() && b != b'"' && b != b'\\'))
 }
 
 #[cfg(test)]

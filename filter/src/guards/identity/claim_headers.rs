@@ -23,10 +23,7 @@ pub fn of(token: &Token, provider: &Provider) -> Result<Vec<IdentityHeader>, Ref
             Some(claim) => field_value(claim),
         };
         let value = value.ok_or_else(|| {
-            Refusal::because(
-                Reason::ClaimInvalid,
-                Detail::Named("claim for header", Rc::clone(&rule.header)),
-            )
+            Refusal::because(Reason::ClaimInvalid, Detail::Named("claim for header", Rc::clone(&rule.header)))
         })?;
         headers.push((Rc::clone(&rule.header), value));
     }

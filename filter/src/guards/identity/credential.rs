@@ -54,11 +54,7 @@ fn malformed(fact: &'static str) -> Refusal {
 fn check_alphabet(token: &[u8]) -> Result<(), Refusal> {
     if token.len() > limits::TOKEN_BYTES {
         let (got, limit) = (token.len() as u64, limits::TOKEN_BYTES as u64);
-        let detail = Detail::Over {
-            what: "bytes of token",
-            got,
-            limit,
-        };
+        let detail = Detail::Over { what: "bytes of token", got, limit };
         return Err(Refusal::because(Reason::TokenTooLarge, detail));
     }
     let alphabet = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
@@ -85,10 +81,7 @@ fn in_header<'h>(head: &'h Head, name: &str, prefix: &str) -> Result<Option<&'h 
 ///
 /// Envoy joins two `Authorization` headers with a comma (host-facts §4), so a comma beside our scheme is a second header.
 fn behind<'h>(value: &'h [u8], prefix: &str) -> Result<Option<&'h [u8]>, Refusal> {
-    if !value
-        .split(|&b| b == b',')
-        .any(|piece| is_of_scheme(trim(piece), prefix))
-    {
+    if !value.split(|&b| b == b',').any(|piece| is_of_scheme(trim(piece), prefix)) {
         return Ok(None);
     }
     if value.contains(&b',') {
@@ -124,19 +117,9 @@ fn in_cookies<'h>(head: &'h Head, name: &str) -> Result<Option<&'h [u8]>, Refusa
     let count = head.all("cookie").flat_map(cookie_pairs).count();
     if count > limits::COOKIES {
         let (got, limit) = (count as u64, limits::COOKIES as u64);
-        return Err(Refusal::because(
-            Reason::HeadersTooLarge,
-            Detail::Over {
-                what: "cookies",
-                got,
-                limit,
-            },
-        ));
+        return Err(Refusal::because(Reason::HeadersTooLarge, Detail::Over { what: "cookies", got, limit }));
     }
-    let mut values = head
-        .all("cookie")
-        .flat_map(cookie_pairs)
-        .filter_map(|pair| cookie_value(pair, name));
+    let mut values = head.all("cookie").flat_map(cookie_pairs).filter_map(|pair| cookie_value(pair, name));
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
         _ => Err(conflict("the cookie stands twice")),
@@ -194,9 +177,7 @@ fn decoded_is(mut key: &[u8], name: &[u8]) -> bool {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {

@@ -48,11 +48,7 @@ pub struct Identified {
 
 impl Identified {
     fn anonymous() -> Self {
-        Self {
-            caller: Caller::Anonymous,
-            spent: None,
-            headers: Vec::new(),
-        }
+        Self { caller: Caller::Anonymous, spent: None, headers: Vec::new() }
     }
 }
 
@@ -79,11 +75,7 @@ pub fn identify(
     let token = jwt::check(token, provider, now, verifier)?;
     let headers = claim_headers::of(&token, provider)?;
     let spent = (!provider.forward).then(|| Spent::at(found.place));
-    Ok(Identified {
-        caller: Caller::Token(Rc::new(token)),
-        spent,
-        headers,
-    })
+    Ok(Identified { caller: Caller::Token(Rc::new(token)), spent, headers })
 }
 
 /// The provider that the token's `iss` chooses among the route's. No two of them have one issuer.
@@ -104,17 +96,11 @@ fn provider_of<'p>(
         .filter_map(|id| providers.provider(*id))
         .find(|provider| *provider.issuer == **issuer)
         .ok_or_else(|| {
-            Refusal::because(
-                Reason::IssuerUnknown,
-                Detail::Fact("no provider of the route has this issuer"),
-            )
+            Refusal::because(Reason::IssuerUnknown, Detail::Fact("no provider of the route has this issuer"))
         })?;
     if provider.places.contains(found.place) {
         return Ok(provider);
     }
-    let detail = Detail::Named(
-        "a token where this provider does not take one:",
-        Rc::clone(&provider.name),
-    );
+    let detail = Detail::Named("a token where this provider does not take one:", Rc::clone(&provider.name));
     Err(Refusal::because(Reason::IssuerUnknown, detail))
 }

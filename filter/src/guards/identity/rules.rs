@@ -187,9 +187,7 @@ impl Providers {
 
     /// Why a provider has no keys, for each that has none: its name and the reason. For the log after a load.
     pub fn without_keys(&self) -> impl Iterator<Item = (&str, &Detail)> {
-        self.list
-            .iter()
-            .filter_map(|provider| Some((&*provider.name, provider.keys.as_ref().err()?)))
+        self.list.iter().filter_map(|provider| Some((&*provider.name, provider.keys.as_ref().err()?)))
     }
 }
 
@@ -197,10 +195,7 @@ fn key_set(name: &Rc<str>, env: impl Fn(&str) -> Option<Vec<u8>>) -> Result<KeyS
     let jwks = env(name).ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)))?;
     match KeySet::read(&jwks) {
         Ok((keys, _)) => Ok(keys),
-        Err(_) => Err(Detail::Named(
-            "no usable key set in environment variable",
-            Rc::clone(name),
-        )),
+        Err(_) => Err(Detail::Named("no usable key set in environment variable", Rc::clone(name))),
     }
 }
 
@@ -212,11 +207,7 @@ fn shared_secret(
 ) -> Result<KeySet, Detail> {
     let bytes = env(name).ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)))?;
     let secret = Secret::new(bytes);
-    let shortest = algorithms
-        .iter()
-        .map(|algorithm| algorithm.hash().size())
-        .max()
-        .unwrap_or(0);
+    let shortest = algorithms.iter().map(|algorithm| algorithm.hash().size()).max().unwrap_or(0);
     if secret.expose().len() < shortest {
         return Err(Detail::Named(
             "secret shorter than the algorithm's hash in environment variable",

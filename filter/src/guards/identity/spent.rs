@@ -32,9 +32,8 @@ impl Spent {
 pub fn cookies_without(head: &Head, name: &str) -> Option<Vec<u8>> {
     let mut headers = Vec::new();
     for header in head.all("cookie") {
-        let kept: Vec<&[u8]> = cookie_pairs(header)
-            .filter(|pair| cookie_value(pair, name).is_none())
-            .collect();
+        let kept: Vec<&[u8]> =
+            cookie_pairs(header).filter(|pair| cookie_value(pair, name).is_none()).collect();
         let joined = kept.join(&b';');
         let rest = trim(&joined);
         if !rest.is_empty() {
@@ -51,9 +50,7 @@ pub fn target_without(target: &[u8], name: &str) -> Vec<u8> {
     let (Some(path), Some(query)) = (halves.next(), halves.next()) else {
         return target.to_vec();
     };
-    let kept: Vec<&[u8]> = query_pairs(query)
-        .filter(|pair| param_value(pair, name).is_none())
-        .collect();
+    let kept: Vec<&[u8]> = query_pairs(query).filter(|pair| param_value(pair, name).is_none()).collect();
     if kept.is_empty() {
         return path.to_vec();
     }

@@ -16,11 +16,7 @@ use crate::testing::test;
 use crate::time::Timestamp;
 
 fn json(text: &str) -> Json {
-    let bounds = Bounds {
-        depth: 24,
-        values: 5000,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 24, values: 5000, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).unwrap()
 }
 
@@ -49,9 +45,7 @@ fn route(text: &str, providers: &Providers) -> Authentication {
 }
 
 fn token(issuer: &str, members: &str) -> String {
-    mint(&format!(
-        r#"{{"iss":"{issuer}","aud":"api","iat":1000,"exp":2000{members}}}"#
-    ))
+    mint(&format!(r#"{{"iss":"{issuer}","aud":"api","iat":1000,"exp":2000{members}}}"#))
 }
 
 fn mint(claims: &str) -> String {
@@ -61,15 +55,9 @@ fn mint(claims: &str) -> String {
 }
 
 fn head(target: &str, fields: &[(&str, &[u8])]) -> Head {
-    let pseudo: [(&str, &[u8]); 3] = [
-        (":method", b"GET"),
-        (":authority", b"h"),
-        (":path", target.as_bytes()),
-    ];
-    let all = pseudo
-        .iter()
-        .chain(fields)
-        .map(|(name, value)| (name.as_bytes(), *value));
+    let pseudo: [(&str, &[u8]); 3] =
+        [(":method", b"GET"), (":authority", b"h"), (":path", target.as_bytes())];
+    let all = pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), *value));
     Head::parse(serialize(all.collect::<Vec<_>>().into_iter())).unwrap()
 }
 
@@ -77,14 +65,7 @@ fn ask(rules: &str, target: &str, fields: &[(&str, &[u8])]) -> Result<Identified
     let providers = policy();
     let rules = route(rules, &providers);
     let query = target.split_once('?').map(|(_, query)| query.as_bytes());
-    identify(
-        &rules,
-        &providers,
-        &head(target, fields),
-        query,
-        Timestamp::from_seconds(1500),
-        &NoHost,
-    )
+    identify(&rules, &providers, &head(target, fields), query, Timestamp::from_seconds(1500), &NoHost)
 }
 
 const BOTH: &str = r#"{"jwt":{}}"#;
@@ -94,11 +75,7 @@ const OPTIONAL: &str = r#"{"anyOf":[{"jwt":{}},{"open":{"because":"docs"}}]}"#;
 fn one_credential_and_where_it_stood() {
     let corp = token("https://corp", r#","sub":"ada""#);
     let header = |value: &str| ask(BOTH, "/", &[("authorization", value.as_bytes())]);
-    for value in [
-        format!("Bearer {corp}"),
-        format!("bearer {corp}"),
-        format!("BEARER   {corp}"),
-    ] {
+    for value in [format!("Bearer {corp}"), format!("bearer {corp}"), format!("BEARER   {corp}")] {
         let identified = header(&value).unwrap();
         assert_eq!(identified.spent, Some(Spent::Header("authorization".into())));
         assert_eq!(identified.caller.subject(), Some("ada"));
@@ -106,18 +83,9 @@ fn one_credential_and_where_it_stood() {
     }
     let spent = |target: &str, fields: &[(&str, &[u8])]| ask(BOTH, target, fields).unwrap().spent;
     let cookie = format!("a=b;session={corp}; c=d");
-    assert_eq!(
-        spent("/", &[("cookie", cookie.as_bytes())]),
-        Some(Spent::Cookie("session".into()))
-    );
-    assert_eq!(
-        spent(&format!("/?a=b&token={corp}"), &[]),
-        Some(Spent::Param("token".into()))
-    );
-    assert_eq!(
-        spent("/", &[("x-token", corp.as_bytes())]),
-        Some(Spent::Header("x-token".into()))
-    );
+    assert_eq!(spent("/", &[("cookie", cookie.as_bytes())]), Some(Spent::Cookie("session".into())));
+    assert_eq!(spent(&format!("/?a=b&token={corp}"), &[]), Some(Spent::Param("token".into())));
+    assert_eq!(spent("/", &[("x-token", corp.as_bytes())]), Some(Spent::Header("x-token".into())));
     let shop = token("https://shop", "");
     assert_eq!(spent("/", &[("x-shop", shop.as_bytes())]), None, "forwarded");
 }
@@ -128,10 +96,7 @@ fn credentials_that_are_none_or_too_many() {
     use Reason::{CredentialConflict, CredentialMissing, IssuerUnknown, TokenMalformed, TokenTooLarge};
     let corp = token("https://corp", "");
     let bearer = format!("Bearer {corp}");
-    let (long, doubled) = (
-        format!("Bearer {}", "a".repeat(40_000)),
-        format!("{bearer},{bearer}"),
-    );
+    let (long, doubled) = (format!("Bearer {}", "a".repeat(40_000)), format!("{bearer},{bearer}"));
     let (mixed, mixed_last) = (format!("Basic eDp5, {bearer}"), format!("{bearer},Basic eDp5"));
     let (quoted, two_words) = (format!("Bearer \"{corp}\""), format!("Bearer {corp} x"));
     let (tabbed, early) = (format!("Bearer\t{corp}"), format!(" {bearer}"));
@@ -144,67 +109,22 @@ fn credentials_that_are_none_or_too_many() {
     let authorization = |value: &str| raw("authorization", value);
     for (name, target, fields, expected) in [
         ("nothing", "/", vec![], CredentialMissing),
-        (
-            "another scheme",
-            "/",
-            authorization("Basic eDp5"),
-            CredentialMissing,
-        ),
-        (
-            "a scheme that begins so",
-            "/",
-            authorization("Bearers abc"),
-            CredentialMissing,
-        ),
-        (
-            "a scheme with commas",
-            "/",
-            authorization("Digest a=b, c=d"),
-            CredentialMissing,
-        ),
+        ("another scheme", "/", authorization("Basic eDp5"), CredentialMissing),
+        ("a scheme that begins so", "/", authorization("Bearers abc"), CredentialMissing),
+        ("a scheme with commas", "/", authorization("Digest a=b, c=d"), CredentialMissing),
         ("a bare token", "/", authorization(&corp), CredentialMissing),
         ("the scheme alone", "/", authorization("Bearer"), TokenMalformed),
-        (
-            "the scheme and a blank",
-            "/",
-            authorization("bearer "),
-            TokenMalformed,
-        ),
+        ("the scheme and a blank", "/", authorization("bearer "), TokenMalformed),
         ("a tab", "/", authorization(&tabbed), TokenMalformed),
         ("a blank in front", "/", authorization(&early), TokenMalformed),
         ("quotes", "/", authorization(&quoted), TokenMalformed),
         ("two words", "/", authorization(&two_words), TokenMalformed),
-        (
-            "not UTF-8",
-            "/",
-            vec![("authorization", b"Bearer \xff\xfe".to_vec())],
-            TokenMalformed,
-        ),
+        ("not UTF-8", "/", vec![("authorization", b"Bearer \xff\xfe".to_vec())], TokenMalformed),
         ("40 KB", "/", authorization(&long), TokenTooLarge),
-        (
-            "joined by Envoy",
-            "/",
-            authorization(&doubled),
-            CredentialConflict,
-        ),
-        (
-            "joined behind another scheme",
-            "/",
-            authorization(&mixed),
-            CredentialConflict,
-        ),
-        (
-            "joined before another scheme",
-            "/",
-            authorization(&mixed_last),
-            CredentialConflict,
-        ),
-        (
-            "two fields",
-            "/",
-            [authorization(&bearer), authorization(&bearer)].concat(),
-            CredentialConflict,
-        ),
+        ("joined by Envoy", "/", authorization(&doubled), CredentialConflict),
+        ("joined behind another scheme", "/", authorization(&mixed), CredentialConflict),
+        ("joined before another scheme", "/", authorization(&mixed_last), CredentialConflict),
+        ("two fields", "/", [authorization(&bearer), authorization(&bearer)].concat(), CredentialConflict),
         (
             "two fields, one of another scheme",
             "/",
@@ -217,24 +137,9 @@ fn credentials_that_are_none_or_too_many() {
             [authorization(&bearer), raw("cookie", &cookie)].concat(),
             CredentialConflict,
         ),
-        (
-            "header and parameter",
-            &query,
-            authorization(&bearer),
-            CredentialConflict,
-        ),
-        (
-            "two headers",
-            "/",
-            [authorization(&bearer), raw("x-token", &corp)].concat(),
-            CredentialConflict,
-        ),
-        (
-            "one of them empty",
-            "/",
-            [authorization(&bearer), raw("x-token", "")].concat(),
-            CredentialConflict,
-        ),
+        ("header and parameter", &query, authorization(&bearer), CredentialConflict),
+        ("two headers", "/", [authorization(&bearer), raw("x-token", &corp)].concat(), CredentialConflict),
+        ("one of them empty", "/", [authorization(&bearer), raw("x-token", "")].concat(), CredentialConflict),
         ("a cookie twice", "/", raw("cookie", &twice), CredentialConflict),
         (
             "a cookie in two headers",
@@ -243,46 +148,16 @@ fn credentials_that_are_none_or_too_many() {
             CredentialConflict,
         ),
         ("an empty cookie", "/", raw("cookie", "session="), TokenMalformed),
-        (
-            "a quoted cookie",
-            "/",
-            raw("cookie", "session=\"a.b.c\""),
-            TokenMalformed,
-        ),
-        (
-            "the cookie in another case",
-            "/",
-            raw("cookie", "Session=a.b.c"),
-            CredentialMissing,
-        ),
-        (
-            "too many cookies",
-            "/",
-            raw("cookie", &many),
-            Reason::HeadersTooLarge,
-        ),
-        (
-            "a parameter twice",
-            "/?token=a&token=b",
-            vec![],
-            CredentialConflict,
-        ),
+        ("a quoted cookie", "/", raw("cookie", "session=\"a.b.c\""), TokenMalformed),
+        ("the cookie in another case", "/", raw("cookie", "Session=a.b.c"), CredentialMissing),
+        ("too many cookies", "/", raw("cookie", &many), Reason::HeadersTooLarge),
+        ("a parameter twice", "/?token=a&token=b", vec![], CredentialConflict),
         ("a parameter twice, encoded", &encoded, vec![], CredentialConflict),
         ("a parameter without a value", "/?token", vec![], TokenMalformed),
         ("an encoded token", "/?token=a%2Eb.c", vec![], TokenMalformed),
         ("in the wrong place", "/", raw("x-shop", &corp), IssuerUnknown),
-        (
-            "of another issuer",
-            "/",
-            raw("x-shop", &token("https://evil", "")),
-            IssuerUnknown,
-        ),
-        (
-            "of no issuer",
-            "/",
-            raw("x-token", &mint(r#"{"aud":"api"}"#)),
-            IssuerUnknown,
-        ),
+        ("of another issuer", "/", raw("x-shop", &token("https://evil", "")), IssuerUnknown),
+        ("of no issuer", "/", raw("x-token", &mint(r#"{"aud":"api"}"#)), IssuerUnknown),
         (
             "of an issuer that is no text",
             "/",
@@ -290,10 +165,8 @@ fn credentials_that_are_none_or_too_many() {
             Reason::ClaimInvalid,
         ),
     ] {
-        let fields: Vec<(&str, &[u8])> = fields
-            .iter()
-            .map(|(name, value)| (*name, value.as_slice()))
-            .collect();
+        let fields: Vec<(&str, &[u8])> =
+            fields.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         let refusal = ask(BOTH, target, &fields).map(|_| ()).expect_err(name);
         assert_eq!(refusal.reason, expected, "{name}: {}", refusal.detail);
         // An optional credential is asked for nothing less, once it is there.
@@ -310,26 +183,14 @@ fn the_issuer_chooses_among_the_routes_providers() {
     let only_shop = r#"{"jwt":{"providers":["shop"]}}"#;
     let (corp, shop) = (token("https://corp", ""), token("https://shop", ""));
     let reason = |rules: &str, name: &str, value: &str| {
-        ask(rules, "/", &[(name, value.as_bytes())])
-            .map(|_| ())
-            .err()
-            .map(|refusal| refusal.reason)
+        ask(rules, "/", &[(name, value.as_bytes())]).map(|_| ()).err().map(|refusal| refusal.reason)
     };
     assert_eq!(reason(only_shop, "x-shop", &shop), None);
     assert_eq!(reason(only_shop, "x-shop", &corp), Some(Reason::IssuerUnknown));
-    assert_eq!(
-        reason(only_shop, "x-token", &corp),
-        Some(Reason::CredentialMissing),
-        "not looked for there"
-    );
+    assert_eq!(reason(only_shop, "x-token", &corp), Some(Reason::CredentialMissing), "not looked for there");
     let bent = token("https://shop", r#","sub":"a""#).replace('.', "A.");
     assert!(reason(only_shop, "x-shop", &bent).is_some());
-    let open = ask(
-        r#"{"open":{"because":"probe"}}"#,
-        "/",
-        &[("authorization", b"Bearer \xff")],
-    )
-    .unwrap();
+    let open = ask(r#"{"open":{"because":"probe"}}"#, "/", &[("authorization", b"Bearer \xff")]).unwrap();
     assert!(
         matches!(open.caller, Caller::Anonymous) && open.spent.is_none(),
         "an open route looks at nothing"
@@ -352,10 +213,7 @@ fn claims_become_headers_or_the_token_is_refused() {
     };
     let long = format!(r#","sub":"{}""#, "x".repeat(limits::CLAIM_HEADER_BYTES + 1));
     for (members, expected) in [
-        (
-            r#","sub":"ada","roles":["a","b"],"org":{"level":7}"#,
-            Ok("x-user=ada;x-roles=a,b;x-level=7"),
-        ),
+        (r#","sub":"ada","roles":["a","b"],"org":{"level":7}"#, Ok("x-user=ada;x-roles=a,b;x-level=7")),
         (r#","sub":"é","org":{"level":1.5}"#, Ok("x-user=é;x-level=1.5")),
         (r#","org":{"level":true}"#, Ok("x-level=true")),
         (r#","roles":[],"org":{"level":null}"#, Ok("")),
@@ -369,11 +227,7 @@ fn claims_become_headers_or_the_token_is_refused() {
         (r#","sub":" ada""#, Err(Reason::ClaimInvalid)),
         (&long, Err(Reason::ClaimInvalid)),
     ] {
-        assert_eq!(
-            headers(members).as_deref().map_err(|reason| *reason),
-            expected,
-            "{members:.60}"
-        );
+        assert_eq!(headers(members).as_deref().map_err(|reason| *reason), expected, "{members:.60}");
     }
 }
 
@@ -383,28 +237,15 @@ fn what_is_taken_off() {
         (vec!["session=x"], None),
         (vec!["session=x; a=b"], Some("a=b")),
         (vec!["a=b; session=x"], Some("a=b")),
-        (
-            vec!["a=b;session = x ;  c=\"d e\"; f"],
-            Some("a=b;  c=\"d e\"; f"),
-        ),
+        (vec!["a=b;session = x ;  c=\"d e\"; f"], Some("a=b;  c=\"d e\"; f")),
         (vec!["a=b", "session=x", "c=d"], Some("a=b; c=d")),
-        (
-            vec!["Session=x; sessions=y; session"],
-            Some("Session=x; sessions=y; session"),
-        ),
+        (vec!["Session=x; sessions=y; session"], Some("Session=x; sessions=y; session")),
         (vec!["session=x;"], None),
         (vec![], None),
     ] {
-        let fields: Vec<(&str, &[u8])> = cookies
-            .iter()
-            .map(|cookie| ("cookie", cookie.as_bytes()))
-            .collect();
+        let fields: Vec<(&str, &[u8])> = cookies.iter().map(|cookie| ("cookie", cookie.as_bytes())).collect();
         let left = cookies_without(&head("/", &fields), "session");
-        assert_eq!(
-            left.map(|left| String::from_utf8(left).unwrap()).as_deref(),
-            expected,
-            "{cookies:?}"
-        );
+        assert_eq!(left.map(|left| String::from_utf8(left).unwrap()).as_deref(), expected, "{cookies:?}");
     }
     for (target, expected) in [
         ("/a?token=x", "/a"),

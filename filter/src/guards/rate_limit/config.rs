@@ -100,12 +100,7 @@ const PART: Shape = Shape {
             put `clientIP` or `subject` beside it.",
     keys: &[
         Key::new("header", "string", Default::Is("–"), "a header's name"),
-        Key::new(
-            "claim",
-            "string",
-            Default::Is("–"),
-            "a claim's name, nested by dots: `org.dept`",
-        ),
+        Key::new("claim", "string", Default::Is("–"), "a claim's name, nested by dots: `org.dept`"),
     ],
 };
 
@@ -113,12 +108,7 @@ const LIMIT: Shape = Shape {
     name: "rateLimit.local.rules[].limit",
     about: "`requests` in a `unit`, evenly: 60 a `Minute` is one a second, with a burst.",
     keys: &[
-        Key::new(
-            "requests",
-            "integer",
-            Default::Required,
-            "at least 1, at most a million a second",
-        ),
+        Key::new("requests", "integer", Default::Required, "at least 1, at most a million a second"),
         Key::new(
             "unit",
             "`Second`, `Minute`, `Hour` or `Day`",
@@ -133,10 +123,8 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
     let section = field.section(&RATE_LIMIT)?;
     let Some(local) = section.get("local") else {
         if !section.has("global") {
-            section.error(
-                "there is no limit in it",
-                "write `local` with its `rules`, or leave `rateLimit` out",
-            );
+            section
+                .error("there is no limit in it", "write `local` with its `rules`, or leave `rateLimit` out");
         }
         return None;
     };
@@ -144,11 +132,7 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
     let elements = list.list()?;
     if elements.len() > limits::RATE_RULES {
         list.error(
-            format!(
-                "{} rules, at most {} are possible",
-                elements.len(),
-                limits::RATE_RULES
-            ),
+            format!("{} rules, at most {} are possible", elements.len(), limits::RATE_RULES),
             "each rule costs time on every request",
         );
         return None;
@@ -193,23 +177,13 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
     };
     let (name, (rate, requests, unit)) = (name?, limit?);
     (!section.has("tiers") && !section.has("cost")).then_some(())?;
-    Some(Rule {
-        name: name.into(),
-        scope: scope.of(name),
-        by: by?,
-        rate,
-        requests,
-        unit,
-        mode: mode?,
-    })
+    Some(Rule { name: name.into(), scope: scope.of(name), by: by?, rate, requests, unit, mode: mode? })
 }
 
 /// The name goes into a header, as it is.
 fn name<'d>(field: &Field<'d>) -> Option<&'d str> {
     let name = field.text()?;
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if plain && name.len() <= 64 {
         return Some(name);
     }
@@ -223,14 +197,10 @@ fn name<'d>(field: &Field<'d>) -> Option<&'d str> {
 fn rate(section: &Section<'_>) -> Option<(Rate, u64, Unit)> {
     let field = section.get("limit");
     let limit = field.as_ref().and_then(|field| field.section(&LIMIT));
-    let unit = limit
-        .as_ref()
-        .and_then(|limit| limit.get("unit")?.one_of(&Unit::WORDS));
+    let unit = limit.as_ref().and_then(|limit| limit.get("unit")?.one_of(&Unit::WORDS));
     // The bound is that of the unit; without one, that of the longest.
     let most = unit.unwrap_or(Unit::Day).nanos() / limits::RATE_INTERVAL_MIN;
-    let requests = limit
-        .as_ref()
-        .and_then(|limit| limit.get("requests")?.integer(1..=most));
+    let requests = limit.as_ref().and_then(|limit| limit.get("requests")?.integer(1..=most));
     let burst = match section.get("burst") {
         None => requests,
         Some(field) => field.integer(1..=u64::MAX),
@@ -255,14 +225,7 @@ fn rate(section: &Section<'_>) -> Option<(Rate, u64, Unit)> {
 fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
     let elements = field.list()?;
     if elements.len() > limits::RATE_KEY_PARTS {
-        field.error(
-            format!(
-                "{} parts, at most {} are possible",
-                elements.len(),
-                limits::RATE_KEY_PARTS
-            ),
-            "",
-        );
+        field.error(format!("{} parts, at most {} are possible", elements.len(), limits::RATE_KEY_PARTS), "");
         return None;
     }
     let mut parts: Vec<Part> = Vec::with_capacity(elements.len());
@@ -290,18 +253,12 @@ fn part(field: &Field<'_>) -> Option<Part> {
         ("method", Some(Part::Method)),
         ("token", None),
     ];
-    let known: Vec<(&'static str, usize)> = words
-        .iter()
-        .enumerate()
-        .map(|(at, (word, _))| (*word, at))
-        .collect();
+    let known: Vec<(&'static str, usize)> =
+        words.iter().enumerate().map(|(at, (word, _))| (*word, at)).collect();
     let at = field.one_of(&known)?;
     let part = words.into_iter().nth(at)?.1;
     if part.is_none() {
-        field.error(
-            "not built yet in this version",
-            "`subject` or `client` say who holds the token",
-        );
+        field.error("not built yet in this version", "`subject` or `client` say who holds the token");
     }
     part
 }
@@ -320,10 +277,7 @@ fn named_part(field: &Field<'_>) -> Option<Part> {
         }
         ["claim"] => Part::Claim(section.get("claim")?.text()?.into()),
         _ => {
-            section.error(
-                "expected one of `header` and `claim`",
-                "write a list element for each",
-            );
+            section.error("expected one of `header` and `claim`", "write a list element for each");
             return None;
         }
     };

@@ -56,15 +56,10 @@ impl Rate {
         if burst == 0 {
             return Err(RateFault::Zero);
         }
-        if unit
-            .checked_div(requests)
-            .is_none_or(|floor| floor < limits::RATE_INTERVAL_MIN)
-        {
+        if unit.checked_div(requests).is_none_or(|floor| floor < limits::RATE_INTERVAL_MIN) {
             return Err(RateFault::TooFast);
         }
-        let drain = burst
-            .checked_mul(interval.get())
-            .filter(|&drain| drain <= limits::RATE_DRAIN_MAX);
+        let drain = burst.checked_mul(interval.get()).filter(|&drain| drain <= limits::RATE_DRAIN_MAX);
         let drain = drain.ok_or(RateFault::TooLong)?;
         Ok(Self { interval, drain })
     }
@@ -90,15 +85,9 @@ impl Rate {
         let tat = tat.min(full.saturating_add(limits::RATE_CLOCK_APART));
         let after = tat.max(now).saturating_add(self.price(cost));
         if after > full {
-            return Outcome::Refused {
-                tat,
-                retry_after: after.saturating_sub(full),
-            };
+            return Outcome::Refused { tat, retry_after: after.saturating_sub(full) };
         }
-        Outcome::Taken {
-            tat: after,
-            remaining: full.saturating_sub(after) / self.interval,
-        }
+        Outcome::Taken { tat: after, remaining: full.saturating_sub(after) / self.interval }
     }
 
     /// Gives back what a request of `cost` took at `now`, when it left the state `written` and the state is `tat` by now.
@@ -146,11 +135,7 @@ mod tests {
             (1, DAY, u64::MAX, Err(RateFault::TooLong)),
         ] {
             let rate = Rate::new(requests, unit, burst);
-            assert_eq!(
-                rate.map(|r| (r.interval(), r.drain())),
-                made,
-                "{requests} per {unit}, burst {burst}"
-            );
+            assert_eq!(rate.map(|r| (r.interval(), r.drain())), made, "{requests} per {unit}, burst {burst}");
         }
     }
 
@@ -174,18 +159,8 @@ mod tests {
             (NOW + 4 * half, NOW, 0, taken(NOW + 4 * half, 0)),
             // A little ahead is another worker's clock; a day ahead is a clock that was set back.
             (NOW + 4 * half + 5, NOW, 1, refused(NOW + 4 * half + 5, half + 5)),
-            (
-                NOW + DAY,
-                NOW,
-                1,
-                refused(NOW + 4 * half + RATE_CLOCK_APART, half + RATE_CLOCK_APART),
-            ),
-            (
-                u64::MAX,
-                NOW,
-                1,
-                refused(NOW + 4 * half + RATE_CLOCK_APART, half + RATE_CLOCK_APART),
-            ),
+            (NOW + DAY, NOW, 1, refused(NOW + 4 * half + RATE_CLOCK_APART, half + RATE_CLOCK_APART)),
+            (u64::MAX, NOW, 1, refused(NOW + 4 * half + RATE_CLOCK_APART, half + RATE_CLOCK_APART)),
             // The ends of the clock.
             (0, 0, 4, taken(4 * half, 0)),
             (u64::MAX, u64::MAX, 1, taken(u64::MAX, 0)),

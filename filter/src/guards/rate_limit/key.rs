@@ -91,12 +91,7 @@ impl Key {
                 self.kind(7);
                 self.optional(issuer);
                 self.piece(name.as_bytes());
-                self.json(
-                    caller
-                        .token()
-                        .and_then(|token| token.claim(name))
-                        .unwrap_or(&Json::Null),
-                );
+                self.json(caller.token().and_then(|token| token.claim(name)).unwrap_or(&Json::Null));
             }
         }
     }

@@ -51,12 +51,8 @@ pub enum Unit {
 
 impl Unit {
     /// The words of the policy.
-    pub const WORDS: [(&'static str, Unit); 4] = [
-        ("Second", Unit::Second),
-        ("Minute", Unit::Minute),
-        ("Hour", Unit::Hour),
-        ("Day", Unit::Day),
-    ];
+    pub const WORDS: [(&'static str, Unit); 4] =
+        [("Second", Unit::Second), ("Minute", Unit::Minute), ("Hour", Unit::Hour), ("Day", Unit::Day)];
 
     /// Its length in seconds.
     pub const fn seconds(self) -> u64 {
@@ -82,9 +78,7 @@ impl Rules {
 
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
-        self.rules
-            .iter()
-            .any(|rule| rule.by.contains(&super::Part::ClientIp))
+        self.rules.iter().any(|rule| rule.by.contains(&super::Part::ClientIp))
     }
 
     /// How many there are.

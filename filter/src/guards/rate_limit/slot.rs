@@ -18,12 +18,8 @@ const LANES: usize = 4;
 /// A rule belongs to the first lane whose drain is not shorter than its own. A floor is raised by, and holds for, the rules of its
 /// lane only: the TAT of a rule with a thousand requests a day may lie a day ahead, and a newcomer to a rule with
 /// ten a second must not start from there. Rules of one lane drain about as slowly as each other.
-const LANE_DRAINS: [u64; LANES] = [
-    10_000_000_000,
-    600_000_000_000,
-    10_800_000_000_000,
-    limits::RATE_DRAIN_MAX,
-];
+const LANE_DRAINS: [u64; LANES] =
+    [10_000_000_000, 600_000_000_000, 10_800_000_000_000, limits::RATE_DRAIN_MAX];
 /// The low bits of a tag are not the key's: two hold the lane, one says that the way is in use.
 const LANE_BITS: u64 = 0b011;
 const USED_BIT: u64 = 0b100;
@@ -53,10 +49,7 @@ pub struct Charged {
 
 impl Slot {
     /// A slot that nobody has used.
-    pub const EMPTY: Self = Self {
-        floors: [0; LANES],
-        ways: [Way { tag: 0, tat: 0 }; WAYS],
-    };
+    pub const EMPTY: Self = Self { floors: [0; LANES], ways: [Way { tag: 0, tat: 0 }; WAYS] };
 
     /// Reads a slot: the floors, then tag and TAT of each way, 64 bit, little-endian. `None` if it has another length.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
@@ -66,10 +59,7 @@ impl Slot {
         let pairs: &[_; WAYS] = pairs.try_into().ok()?;
         (rest.is_empty() && odd.is_empty()).then_some(Self {
             floors: floors.map(u64::from_le_bytes),
-            ways: pairs.map(|[tag, tat]| Way {
-                tag: u64::from_le_bytes(tag),
-                tat: u64::from_le_bytes(tat),
-            }),
+            ways: pairs.map(|[tag, tat]| Way { tag: u64::from_le_bytes(tag), tat: u64::from_le_bytes(tat) }),
         })
     }
 
@@ -94,10 +84,7 @@ impl Slot {
             // A refusal is not written, or a flood of refused newcomers would push out the others. But one that started from too far
             // ahead is: it must not start from there again.
             Outcome::Refused { tat, .. } if tat == level => {
-                return Charged {
-                    outcome,
-                    dirty: lowered,
-                };
+                return Charged { outcome, dirty: lowered };
             }
             Outcome::Taken { tat, .. } | Outcome::Refused { tat, .. } => tat,
         };
@@ -151,10 +138,7 @@ impl Slot {
             *floor = way.tat.max(*floor);
         }
         // Two bits: `as` loses nothing.
-        *way = Way {
-            tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS,
-            tat,
-        };
+        *way = Way { tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS, tat };
     }
 }
 
@@ -169,10 +153,7 @@ impl Way {
 }
 
 fn lane(rate: &Rate) -> usize {
-    LANE_DRAINS
-        .iter()
-        .position(|&drain| rate.drain() <= drain)
-        .unwrap_or(LANES.saturating_sub(1))
+    LANE_DRAINS.iter().position(|&drain| rate.drain() <= drain).unwrap_or(LANES.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -227,10 +208,7 @@ mod tests {
             while passes(&mut slot, key, &rate, NOW + SECOND) {}
         }
         assert!(!passes(&mut slot, 0, &rate, NOW + SECOND), "evicted");
-        assert!(
-            passes(&mut slot, 0, &rate, NOW + 12 * SECOND),
-            "one has come back"
-        );
+        assert!(passes(&mut slot, 0, &rate, NOW + 12 * SECOND), "one has come back");
         assert!(!passes(&mut slot, 0, &rate, NOW + 12 * SECOND), "but no more");
     }
 
@@ -239,11 +217,7 @@ mod tests {
         let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
         for key in 0..10 * WAYS {
             let now = NOW + key as u64 * 12 * SECOND;
-            assert_eq!(
-                (0..9).filter(|_| passes(&mut slot, key, &rate, now)).count(),
-                5,
-                "{key}"
-            );
+            assert_eq!((0..9).filter(|_| passes(&mut slot, key, &rate, now)).count(), 5, "{key}");
             let rest = slot.ways.iter().filter(|way| way.tat > now).count();
             assert!(rest <= 5, "{key}: {rest}");
         }
@@ -268,9 +242,7 @@ mod tests {
             passes(&mut slot, key, &slow, NOW);
         }
         assert!(!passes(&mut slot, 100_000, &slow, NOW), "the slow lane is full");
-        let first = (200_000..200_100)
-            .filter(|&key| passes(&mut slot, key, &fast, NOW))
-            .count();
+        let first = (200_000..200_100).filter(|&key| passes(&mut slot, key, &fast, NOW)).count();
         assert!(first >= WAYS, "{first}");
     }
 

@@ -153,12 +153,7 @@ impl Table {
             let Ok((mut slot, cas)) = read(data, &name) else {
                 return;
             };
-            let Charge {
-                bucket,
-                rate,
-                cost,
-                now,
-            } = *charge;
+            let Charge { bucket, rate, cost, now } = *charge;
             if !slot.refund(bucket.tag, rate, written, now.nanos(), cost) {
                 return;
             }
@@ -180,10 +175,7 @@ const NOT_FOUND: u32 = 1;
 const PARSE_FAILURE: u32 = 4;
 
 const fn unusable(status: u32) -> HostError {
-    HostError {
-        call: "get_shared_data",
-        status,
-    }
+    HostError { call: "get_shared_data", status }
 }
 
 /// A slot that is missing is not made here: between "not found" and "set" another worker may have made and used it.
@@ -215,10 +207,7 @@ struct SlotName {
 
 impl SlotName {
     fn new(slots: NonZeroU32, index: u32) -> Self {
-        let mut name = Self {
-            bytes: [0; 48],
-            len: 0,
-        };
+        let mut name = Self { bytes: [0; 48], len: 0 };
         // Twenty bytes, two dots and twice ten digits fit, so this cannot fail.
         let _ = write!(name, "{NAME}.{slots}.{index}");
         name

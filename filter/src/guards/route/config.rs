@@ -20,26 +20,16 @@ pub static MATCH: Shape = Shape {
             "Host names without port. `*.shop.example` takes every name below `shop.example`, at any depth, and not \
              `shop.example` itself.",
         ),
-        Key::new(
-            "path",
-            "map",
-            Default::Is("every path"),
-            "The path, percent-decoded once, without query.",
-        )
-        .nested(&PATH),
+        Key::new("path", "map", Default::Is("every path"), "The path, percent-decoded once, without query.")
+            .nested(&PATH),
         Key::new(
             "methods",
             "list of strings",
             Default::Is("every method"),
             "HTTP methods. `HEAD` is not `GET`: name both to take both.",
         ),
-        Key::new(
-            "headers",
-            "list of maps",
-            Default::Is("none"),
-            "Header fields that must be there.",
-        )
-        .nested(&HEADER),
+        Key::new("headers", "list of maps", Default::Is("none"), "Header fields that must be there.")
+            .nested(&HEADER),
     ],
 };
 
@@ -69,18 +59,8 @@ static HEADER: Shape = Shape {
     name: "routes[].match.headers[]",
     about: "A header field that must be there once, with this value. A field that a client sends twice matches nothing.",
     keys: &[
-        Key::new(
-            "name",
-            "string",
-            Default::Required,
-            "The field's name, in any case.",
-        ),
-        Key::new(
-            "value",
-            "string",
-            Default::Required,
-            "The whole value, byte for byte.",
-        ),
+        Key::new("name", "string", Default::Required, "The field's name, in any case."),
+        Key::new("value", "string", Default::Required, "The whole value, byte for byte."),
     ],
 };
 
@@ -110,17 +90,10 @@ pub enum Host {
 pub fn read(field: &Field<'_>) -> Option<Match> {
     let section = field.section(&MATCH)?;
     let hosts = optional(&section, "hosts", hosts);
-    let path = section
-        .get("path")
-        .map_or(Some(Pattern::everything()), |field| read_path(&field));
+    let path = section.get("path").map_or(Some(Pattern::everything()), |field| read_path(&field));
     let methods = optional(&section, "methods", methods);
     let headers = optional(&section, "headers", headers);
-    Some(Match {
-        hosts: hosts?,
-        path: path?,
-        methods: methods?,
-        headers: headers?,
-    })
+    Some(Match { hosts: hosts?, path: path?, methods: methods?, headers: headers? })
 }
 
 fn optional<T>(
@@ -172,11 +145,7 @@ fn host(field: &Field<'_>) -> Option<Host> {
         );
         return None;
     };
-    let bare = if name.starts_with('[') {
-        name.ends_with(']')
-    } else {
-        !name.contains(':')
-    };
+    let bare = if name.starts_with('[') { name.ends_with(']') } else { !name.contains(':') };
     if !bare {
         field.error(
             format!("{} names a port", quoted(text)),
@@ -186,17 +155,10 @@ fn host(field: &Field<'_>) -> Option<Host> {
     }
     let name: Box<str> = authority.as_str().into();
     if below && !is_domain(&name) {
-        field.error(
-            format!("{}: an address has nothing below it", quoted(text)),
-            "write the address itself",
-        );
+        field.error(format!("{}: an address has nothing below it", quoted(text)), "write the address itself");
         return None;
     }
-    Some(if below {
-        Host::Below(name)
-    } else {
-        Host::Exact(name)
-    })
+    Some(if below { Host::Below(name) } else { Host::Exact(name) })
 }
 
 /// Whether names can stand below it: the last label of a name is never a number (RFC 3696 §2).
@@ -264,10 +226,7 @@ fn header_name(field: &Field<'_>) -> Option<Box<str>> {
         return None;
     }
     if name == "host" {
-        field.error(
-            "`host` is no header here, so the route can never match",
-            "use `hosts`",
-        );
+        field.error("`host` is no header here, so the route can never match", "use `hosts`");
         return None;
     }
     Some(name.into())

@@ -115,10 +115,7 @@ fn template(field: &Field<'_>, text: &str) -> Option<Box<[Segment]>> {
         if let Some(name) = name {
             if !is_variable(name) || names.contains(&name) {
                 field.error(
-                    format!(
-                        "{} is not a variable of a template, or stands twice",
-                        quoted(segment)
-                    ),
+                    format!("{} is not a variable of a template, or stands twice", quoted(segment)),
                     "letters, digits and `_` in braces, each name once: `/orders/{id}`",
                 );
                 return None;
@@ -141,11 +138,7 @@ fn template(field: &Field<'_>, text: &str) -> Option<Box<[Segment]>> {
     }
     let path = literal(field, &plain.join("/"))?;
     let segment = |(literal, free): (&str, bool)| {
-        if free {
-            Segment::Variable
-        } else {
-            Segment::Literal(literal.into())
-        }
+        if free { Segment::Variable } else { Segment::Literal(literal.into()) }
     };
     Some(path.split('/').zip(free).skip(1).map(segment).collect())
 }
@@ -162,10 +155,7 @@ fn expression(field: &Field<'_>, text: &str) -> Option<Regex> {
     let regex = field.pattern()?;
     if begins_without_slash(text) {
         field.error(
-            format!(
-                "{}: every path begins with `/`, so the route can never match",
-                quoted(text)
-            ),
+            format!("{}: every path begins with `/`, so the route can never match", quoted(text)),
             "the whole path must match; begin with `/` or `.*`",
         );
         return None;

@@ -124,10 +124,7 @@ impl Table {
     }
 
     fn paths_mut(&mut self) -> impl Iterator<Item = &mut Paths> {
-        self.names
-            .values_mut()
-            .chain(self.below.values_mut())
-            .chain(core::iter::once(&mut self.any))
+        self.names.values_mut().chain(self.below.values_mut()).chain(core::iter::once(&mut self.any))
     }
 
     /// The most specific route that matches. `host` is in lower case and without port (`http::Authority`), `path`
@@ -201,11 +198,8 @@ impl Paths {
     /// or if headers and methods tell them apart.
     fn compare_expressions(&self, clashes: &mut Clashes) {
         for (index, a) in self.expressions.iter().enumerate() {
-            let (alike, shorter): (Vec<_>, Vec<_>) = self
-                .expressions
-                .iter()
-                .skip(index.saturating_add(1))
-                .partition(|b| b.length == a.length);
+            let (alike, shorter): (Vec<_>, Vec<_>) =
+                self.expressions.iter().skip(index.saturating_add(1)).partition(|b| b.length == a.length);
             for b in alike.iter().filter(|b| !disjoint(&a.text, &b.text)) {
                 a.bucket.compare(&b.bucket, clashes);
             }
@@ -268,9 +262,7 @@ impl Segment {
 
 impl Default for Trie {
     fn default() -> Self {
-        Self {
-            nodes: vec![Node::default()],
-        }
+        Self { nodes: vec![Node::default()] }
     }
 }
 
@@ -300,12 +292,10 @@ impl Trie {
             return node.bucket.choose(rest);
         };
         let literal = node.literals.get(segment);
-        literal
-            .and_then(|&next| self.whole(next, segments.clone(), rest))
-            .or_else(|| {
-                let next = node.variable.filter(|_| !segment.is_empty())?;
-                self.whole(next, segments, rest)
-            })
+        literal.and_then(|&next| self.whole(next, segments.clone(), rest)).or_else(|| {
+            let next = node.variable.filter(|_| !segment.is_empty())?;
+            self.whole(next, segments, rest)
+        })
     }
 
     /// The route with the most of the first segments.
@@ -361,9 +351,7 @@ impl Candidate {
     fn matches(&self, rest: Rest<'_>) -> bool {
         let method = self.methods.is_empty() || self.methods.iter().any(|m| m.as_bytes() == rest.method);
         let header = |(name, value): &(Box<str>, Box<str>)| {
-            rest.head
-                .only(name)
-                .is_ok_and(|found| found == Some(value.as_bytes()))
+            rest.head.only(name).is_ok_and(|found| found == Some(value.as_bytes()))
         };
         method && self.headers.iter().all(header)
     }
@@ -378,10 +366,7 @@ impl Candidate {
         let apart =
             |(name, value): &(Box<str>, Box<str>)| other.headers.iter().any(|(n, v)| n == name && v != value);
         if self.rank() == other.rank() && method && !self.headers.iter().any(apart) {
-            clashes.add(Clash::Tie(
-                self.route.min(other.route),
-                self.route.max(other.route),
-            ));
+            clashes.add(Clash::Tie(self.route.min(other.route), self.route.max(other.route)));
         }
     }
 }

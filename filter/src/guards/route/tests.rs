@@ -9,11 +9,7 @@ use crate::problem::Problems;
 use crate::testing::test;
 
 fn json(text: &str) -> Json {
-    let bounds = Bounds {
-        depth: 8,
-        values: 256,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 8, values: 256, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).expect(text)
 }
 
@@ -23,11 +19,7 @@ fn read(text: &str) -> Result<Match, String> {
     let found = problems.into_vec();
     match (matched, found.as_slice()) {
         (Some(matched), []) => Ok(matched),
-        (None, [_, ..]) => Err(found
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")),
+        (None, [_, ..]) => Err(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         (matched, found) => panic!("{text}: {matched:?} and {found:?}"),
     }
 }
@@ -115,43 +107,19 @@ fn hosts_methods_and_headers() {
         (r#"{"hosts":["*.shop.example"]}"#, "GET a.eu.shop.example/", true),
         (r#"{"hosts":["*.shop.example"]}"#, "GET shop.example/", false),
         (r#"{"hosts":["*.shop.example"]}"#, "GET workshop.example/", false),
-        (
-            r#"{"hosts":["*.shop.example"]}"#,
-            "GET eu.shop.example.evil/",
-            false,
-        ),
+        (r#"{"hosts":["*.shop.example"]}"#, "GET eu.shop.example.evil/", false),
         (r#"{"hosts":["[::1]"]}"#, "GET [::1]/", true),
         (r#"{"hosts":["a.example","b.example"]}"#, "GET b.example/", true),
         (r#"{"methods":["GET"]}"#, "GET h/", true),
         (r#"{"methods":["GET"]}"#, "HEAD h/", false),
         (r#"{"methods":["GET"]}"#, "get h/", false),
         (r#"{"methods":["GET"]}"#, "GETX h/", false),
-        (
-            r#"{"headers":[{"name":"X-A","value":"1"}]}"#,
-            "GET h/ x-a:1",
-            true,
-        ),
-        (
-            r#"{"headers":[{"name":"x-a","value":"1"}]}"#,
-            "GET h/ x-a:2",
-            false,
-        ),
+        (r#"{"headers":[{"name":"X-A","value":"1"}]}"#, "GET h/ x-a:1", true),
+        (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/ x-a:2", false),
         (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/", false),
-        (
-            r#"{"headers":[{"name":"x-a","value":"1"}]}"#,
-            "GET h/ x-a:1 x-a:1",
-            false,
-        ),
-        (
-            r#"{"headers":[{"name":"x-a","value":"1"}]}"#,
-            "GET h/ x-a:1 x-a:2",
-            false,
-        ),
-        (
-            r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#,
-            "GET h/ x-a:1",
-            false,
-        ),
+        (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/ x-a:1 x-a:1", false),
+        (r#"{"headers":[{"name":"x-a","value":"1"}]}"#, "GET h/ x-a:1 x-a:2", false),
+        (r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#, "GET h/ x-a:1", false),
         (
             r#"{"headers":[{"name":"x-a","value":"1"},{"name":"x-b","value":"2"}]}"#,
             "GET h/ x-b:2 x-a:1",
@@ -189,10 +157,7 @@ fn short(text: &str) -> String {
                     "template" => "Template",
                     _ => "RegularExpression",
                 };
-                format!(
-                    r#""path":{{"type":"{kind}","value":{}}}"#,
-                    Json::Text(value.to_owned())
-                )
+                format!(r#""path":{{"type":"{kind}","value":{}}}"#, Json::Text(value.to_owned()))
             }
         });
     }
@@ -203,11 +168,7 @@ fn short(text: &str) -> String {
 fn the_more_specific_wins_in_either_order() {
     for (winner, loser, request) in [
         // host over everything
-        (
-            "host=a.b.c",
-            "host=*.b.c exact=/x header=x-a:1 methods=GET",
-            "GET a.b.c/x x-a:1",
-        ),
+        ("host=a.b.c", "host=*.b.c exact=/x header=x-a:1 methods=GET", "GET a.b.c/x x-a:1"),
         ("host=*.a.b.c", "host=*.b.c exact=/x", "GET z.a.b.c/x"),
         ("host=*.c", "exact=/x header=x-a:1", "GET a.b.c/x x-a:1"),
         // path over headers and methods
@@ -225,11 +186,7 @@ fn the_more_specific_wins_in_either_order() {
         ("prefix=/x/y", "header=x-a:1", "GET h/x/y x-a:1"),
         // headers over methods
         ("exact=/x header=x-a:1", "exact=/x methods=GET", "GET h/x x-a:1"),
-        (
-            "exact=/x header=x-a:1,x-b:1",
-            "exact=/x header=x-a:1 methods=GET",
-            "GET h/x x-a:1 x-b:1",
-        ),
+        ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:1 methods=GET", "GET h/x x-a:1 x-b:1"),
         ("exact=/x methods=GET", "exact=/x", "GET h/x"),
         ("re=/x.y header=x-a:1", "re=/x..", "GET h/x.y x-a:1"),
         // what does not match is not in the way
@@ -266,27 +223,11 @@ fn which_may_stand_together() {
         ("exact=/x header=x-a:1", "exact=/x header=x-b:1", tie()),
         ("exact=/x header=x-a:1", "exact=/x header=x-a:2", vec![]),
         ("exact=/x header=x-a:1", "exact=/x header=x-a:1", tie()),
-        (
-            "exact=/x header=x-a:1,x-b:1",
-            "exact=/x header=x-a:1,x-c:1",
-            tie(),
-        ),
-        (
-            "exact=/x header=x-a:1,x-b:1",
-            "exact=/x header=x-a:2,x-c:1",
-            vec![],
-        ),
+        ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:1,x-c:1", tie()),
+        ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:2,x-c:1", vec![]),
         ("exact=/x header=x-a:1,x-b:1", "exact=/x header=x-a:1", vec![]),
-        (
-            "exact=/x header=x-a:1 methods=GET",
-            "exact=/x header=x-b:1 methods=POST",
-            vec![],
-        ),
-        (
-            "exact=/x header=x-a:1 methods=GET",
-            "exact=/x header=x-b:1",
-            vec![],
-        ),
+        ("exact=/x header=x-a:1 methods=GET", "exact=/x header=x-b:1 methods=POST", vec![]),
+        ("exact=/x header=x-a:1 methods=GET", "exact=/x header=x-b:1", vec![]),
         // hosts
         ("host=a.b", "host=c.d", vec![]),
         ("host=a.b", "host=*.b", vec![]),
@@ -313,11 +254,7 @@ fn which_may_stand_together() {
         ("prefix=/x", "re=/.* methods=GET", vec![]),
         ("prefix=/x", "host=a.b re=/.*", vec![]),
         ("host=a.b,c.d prefix=/x", "host=a.b re=/.*", vec![]),
-        (
-            "host=a.b,c.d prefix=/x",
-            "host=a.b,c.d re=/.*",
-            vec![Clash::Covered(0, 1)],
-        ),
+        ("host=a.b,c.d prefix=/x", "host=a.b,c.d re=/.*", vec![Clash::Covered(0, 1)]),
         ("exact=/x", "re=/.*", vec![]),
     ] {
         let (a, b) = (short(a), short(b));
@@ -336,19 +273,13 @@ fn what_is_walked_is_bounded() {
     assert_eq!(of(variants, 65), [Clash::Crowded(64)]);
     let expressions = |index| format!("host=h{index} re=/x.");
     assert_eq!(of(expressions, 64), []);
-    assert_eq!(
-        of(expressions, 66),
-        [Clash::Expressions(64), Clash::Expressions(65)]
-    );
+    assert_eq!(of(expressions, 66), [Clash::Expressions(64), Clash::Expressions(65)]);
 }
 
 #[test]
 fn what_is_refused() {
     let path = |kind: &str, value: &str| {
-        format!(
-            r#"{{"path":{{"type":"{kind}","value":{}}}}}"#,
-            Json::Text(value.to_owned())
-        )
+        format!(r#"{{"path":{{"type":"{kind}","value":{}}}}}"#, Json::Text(value.to_owned()))
     };
     for (text, problem) in [
         (
@@ -379,14 +310,8 @@ fn what_is_refused() {
             r#"{"methods":["get"]}"#.to_owned(),
             "methods[0]: `get`: a method is compared as it is written · help: did you mean `GET`?",
         ),
-        (
-            r#"{"methods":["GET","GET"]}"#.to_owned(),
-            "methods[1]: `GET` stands twice",
-        ),
-        (
-            r#"{"methods":["A B"]}"#.to_owned(),
-            "methods[0]: `A B` is not a method · help: such as `GET`",
-        ),
+        (r#"{"methods":["GET","GET"]}"#.to_owned(), "methods[1]: `GET` stands twice"),
+        (r#"{"methods":["A B"]}"#.to_owned(), "methods[0]: `A B` is not a method · help: such as `GET`"),
         (
             r#"{"headers":[{"name":":path","value":"/"}]}"#.to_owned(),
             "headers[0].name: `:path` is not a header name · help: use `hosts`, `path` and `methods` for what is in a request line",
@@ -412,10 +337,7 @@ fn what_is_refused() {
             path("Exact", "/a/../b"),
             "path.value: `/a/../b`: a dot segment, so every request for it is refused",
         ),
-        (
-            path("PathPrefix", "//a"),
-            "path.value: `//a`: a doubled slash, so every request for it is refused",
-        ),
+        (path("PathPrefix", "//a"), "path.value: `//a`: a doubled slash, so every request for it is refused"),
         (
             path("Exact", "/a%2fb"),
             "path.value: `/a%2fb`: an encoded slash, so every request for it is refused",
@@ -432,10 +354,7 @@ fn what_is_refused() {
             path("Exact", &"/a".repeat(66)),
             "path.value: `/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a…`: more than 64 segments",
         ),
-        (
-            path("Template", "/a"),
-            "path.value: a template without a variable · help: write `type: Exact`",
-        ),
+        (path("Template", "/a"), "path.value: a template without a variable · help: write `type: Exact`"),
         (
             path("Template", "/a/{}"),
             "path.value: `{}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`",
@@ -460,10 +379,7 @@ fn what_is_refused() {
             path("RegularExpression", "orders/.*"),
             "path.value: `orders/.*`: every path begins with `/`, so the route can never match · help: the whole path must match; begin with `/` or `.*`",
         ),
-        (
-            path("RegularExpression", &"x".repeat(513)),
-            "path.value: longer than 512 bytes",
-        ),
+        (path("RegularExpression", &"x".repeat(513)), "path.value: longer than 512 bytes"),
     ] {
         match read(&text) {
             Err(found) => assert_eq!(found, problem, "{text}"),

@@ -19,18 +19,8 @@ pub static REQUEST: Shape = Shape {
             Default::Is("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             "Methods that may come; any other is 405 with `Allow`.",
         ),
-        Key::new(
-            "maxPathBytes",
-            "size",
-            Default::Is("4Ki"),
-            "Bytes of the path without query; more is 414.",
-        ),
-        Key::new(
-            "maxQueryBytes",
-            "size",
-            Default::Is("8Ki"),
-            "Bytes of the query; more is 414.",
-        ),
+        Key::new("maxPathBytes", "size", Default::Is("4Ki"), "Bytes of the path without query; more is 414."),
+        Key::new("maxQueryBytes", "size", Default::Is("8Ki"), "Bytes of the query; more is 414."),
         Key::new(
             "maxHeaders",
             "integer",
@@ -62,13 +52,8 @@ pub static REQUEST: Shape = Shape {
             Default::Is("none"),
             "Headers that are taken off before the upstream sees the request, in either spelling.",
         ),
-        Key::new(
-            "body",
-            "map",
-            Default::Is("the defaults of its keys"),
-            "What the body may be.",
-        )
-        .nested(&body::BODY),
+        Key::new("body", "map", Default::Is("the defaults of its keys"), "What the body may be.")
+            .nested(&body::BODY),
     ],
 };
 
@@ -76,12 +61,7 @@ static REQUIRED_HEADER: Shape = Shape {
     name: "request.requiredHeaders[]",
     about: "A header that a request must carry exactly once.",
     keys: &[
-        Key::new(
-            "name",
-            "string",
-            Default::Required,
-            "The header's name; case does not matter.",
-        ),
+        Key::new("name", "string", Default::Required, "The header's name; case does not matter."),
         Key::new(
             "pattern",
             "regular expression",
@@ -118,41 +98,22 @@ pub fn read(field: &Field<'_>) -> Option<(Limits, body::Rules)> {
         rules.allow = rules.methods.join(", ").into();
     }
     let target = limits::TARGET_BYTES as u64;
-    set(
-        &mut rules.path_bytes,
-        section.get("maxPathBytes").and_then(|f| f.size(1..=target)),
-    );
-    set(
-        &mut rules.query_bytes,
-        section.get("maxQueryBytes").and_then(|f| f.size(0..=target)),
-    );
-    set(
-        &mut rules.headers,
-        section
-            .get("maxHeaders")
-            .and_then(|f| f.integer(1..=limits::HEADERS as u64)),
-    );
+    set(&mut rules.path_bytes, section.get("maxPathBytes").and_then(|f| f.size(1..=target)));
+    set(&mut rules.query_bytes, section.get("maxQueryBytes").and_then(|f| f.size(0..=target)));
+    set(&mut rules.headers, section.get("maxHeaders").and_then(|f| f.integer(1..=limits::HEADERS as u64)));
     set(
         &mut rules.header_bytes,
-        section
-            .get("maxHeaderBytes")
-            .and_then(|f| f.size(1..=limits::HEADER_BYTES as u64)),
+        section.get("maxHeaderBytes").and_then(|f| f.size(1..=limits::HEADER_BYTES as u64)),
     );
     rules.required = read_required(&section);
     rules.forbidden = names(section.get("forbiddenHeaders"));
     rules.stripped = names(section.get("stripHeaders"));
     for name in rules.required.iter().map(|header| &header.name) {
         if rules.forbidden.contains(name) {
-            section.error(
-                format!("{} is required and forbidden", quoted(name)),
-                "keep one of the two",
-            );
+            section.error(format!("{} is required and forbidden", quoted(name)), "keep one of the two");
         }
     }
-    let body = section
-        .get("body")
-        .and_then(|field| body::read(&field))
-        .unwrap_or_default();
+    let body = section.get("body").and_then(|field| body::read(&field)).unwrap_or_default();
     Some((rules, body))
 }
 
@@ -165,10 +126,7 @@ fn set(slot: &mut u64, value: Option<u64>) {
 fn read_methods(field: &Field<'_>) -> Vec<String> {
     let methods = field.texts().unwrap_or_default();
     for method in &methods {
-        if !method
-            .bytes()
-            .all(|b| http::is_token_byte(b) && !b.is_ascii_lowercase())
-        {
+        if !method.bytes().all(|b| http::is_token_byte(b) && !b.is_ascii_lowercase()) {
             field.error(
                 format!("{} is not a method", quoted(method)),
                 "methods are written in upper case: `GET`",

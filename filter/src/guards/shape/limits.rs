@@ -43,39 +43,17 @@ pub struct RequiredHeader {
 impl Limits {
     /// Cheap checks first. Nothing is read of a header but its name and length until the number and size are known to be in bounds.
     pub fn check(&self, head: &Head, request: &Wellformed<'_>) -> Result<(), Refusal> {
-        if !self
-            .methods
-            .iter()
-            .any(|method| method.as_bytes() == request.method())
-        {
+        if !self.methods.iter().any(|method| method.as_bytes() == request.method()) {
             return Err(Refusal::new(Reason::MethodNotAllowed).advise(Advice::Allow(self.allow.clone())));
         }
         let path = request.path();
-        within(
-            Reason::UriTooLong,
-            "bytes of path",
-            path.raw().len(),
-            self.path_bytes,
-        )?;
-        within(
-            Reason::UriTooLong,
-            "bytes of query",
-            path.query().map_or(0, <[u8]>::len),
-            self.query_bytes,
-        )?;
+        within(Reason::UriTooLong, "bytes of path", path.raw().len(), self.path_bytes)?;
+        within(Reason::UriTooLong, "bytes of query", path.query().map_or(0, <[u8]>::len), self.query_bytes)?;
         within(Reason::HeadersTooLarge, "headers", head.len(), self.headers)?;
-        within(
-            Reason::HeadersTooLarge,
-            "bytes of headers",
-            head.size(),
-            self.header_bytes,
-        )?;
+        within(Reason::HeadersTooLarge, "bytes of headers", head.size(), self.header_bytes)?;
         for name in &self.forbidden {
             if head.fields().any(|(sent, _)| super::passes_for(sent, name)) {
-                return Err(Refusal::because(
-                    Reason::HeaderForbidden,
-                    Detail::Named("header", name.clone()),
-                ));
+                return Err(Refusal::because(Reason::HeaderForbidden, Detail::Named("header", name.clone())));
             }
         }
         self.required.iter().try_for_each(|header| header.check(head))
@@ -95,19 +73,12 @@ impl RequiredHeader {
         if good {
             Ok(())
         } else {
-            Err(Refusal::because(
-                Reason::HeaderMissing,
-                Detail::Named("header", self.name.clone()),
-            ))
+            Err(Refusal::because(Reason::HeaderMissing, Detail::Named("header", self.name.clone())))
         }
     }
 }
 
 fn within(reason: Reason, what: &'static str, got: usize, limit: u64) -> Result<(), Refusal> {
     let got = u64::try_from(got).unwrap_or(u64::MAX);
-    if got <= limit {
-        Ok(())
-    } else {
-        Err(Refusal::because(reason, Detail::Over { what, got, limit }))
-    }
+    if got <= limit { Ok(()) } else { Err(Refusal::because(reason, Detail::Over { what, got, limit })) }
 }

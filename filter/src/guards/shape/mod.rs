@@ -44,10 +44,7 @@ impl<'h> Wellformed<'h> {
 pub fn examine(head: &Head) -> Result<Wellformed<'_>, Refusal> {
     let method = head.method();
     if method.is_empty() || !method.iter().all(|&b| crate::http::is_token_byte(b)) {
-        return Err(Refusal::because(
-            Reason::MalformedRequest,
-            Detail::Fact("the method is not a token"),
-        ));
+        return Err(Refusal::because(Reason::MalformedRequest, Detail::Fact("the method is not a token")));
     }
     let host = Authority::parse(head.authority()).map_err(|_| Reason::AuthorityInvalid)?;
     if head.target().len() > crate::limits::TARGET_BYTES {
@@ -64,14 +61,12 @@ pub fn examine(head: &Head) -> Result<Wellformed<'_>, Refusal> {
 pub fn unreadable(fault: HeadFault) -> Refusal {
     match fault {
         HeadFault::TooLarge => Reason::HeadersTooLarge.into(),
-        HeadFault::Unreadable => Refusal::because(
-            Reason::MalformedRequest,
-            Detail::Fact("the header map cannot be read"),
-        ),
-        HeadFault::Incomplete(name) | HeadFault::Doubled(name) => Refusal::because(
-            Reason::MalformedRequest,
-            Detail::Named("pseudo header", name.into()),
-        ),
+        HeadFault::Unreadable => {
+            Refusal::because(Reason::MalformedRequest, Detail::Fact("the header map cannot be read"))
+        }
+        HeadFault::Incomplete(name) | HeadFault::Doubled(name) => {
+            Refusal::because(Reason::MalformedRequest, Detail::Named("pseudo header", name.into()))
+        }
     }
 }
 

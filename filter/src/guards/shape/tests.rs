@@ -7,23 +7,14 @@ use crate::problem::Problems;
 use crate::testing::test;
 
 fn head(method: &str, target: &str, fields: &[(&str, &[u8])]) -> Head {
-    let pseudo: [(&str, &[u8]); 3] = [
-        (":method", method.as_bytes()),
-        (":authority", b"api.example.com"),
-        (":path", target.as_bytes()),
-    ];
-    let all: Vec<_> = pseudo
-        .iter()
-        .chain(fields)
-        .map(|(name, value)| (name.as_bytes(), *value))
-        .collect();
+    let pseudo: [(&str, &[u8]); 3] =
+        [(":method", method.as_bytes()), (":authority", b"api.example.com"), (":path", target.as_bytes())];
+    let all: Vec<_> = pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), *value)).collect();
     Head::parse(serialize(all.into_iter())).unwrap()
 }
 
 fn check(limits: &Limits, head: &Head) -> Result<(), Reason> {
-    limits
-        .check(head, &examine(head).map_err(|r| r.reason)?)
-        .map_err(|refusal| refusal.reason)
+    limits.check(head, &examine(head).map_err(|r| r.reason)?).map_err(|refusal| refusal.reason)
 }
 
 #[test]
@@ -51,57 +42,24 @@ fn limits_in_rows() {
         ("", "/", vec![web], Err(Reason::MalformedRequest)),
         ("GET", "/23456789", vec![web], Err(Reason::UriTooLong)),
         ("GET", "/?12345", vec![web], Err(Reason::UriTooLong)),
-        (
-            "GET",
-            "/",
-            vec![web, ("a", b""), ("b", b""), ("c", b"")],
-            Err(Reason::HeadersTooLarge),
-        ),
+        ("GET", "/", vec![web, ("a", b""), ("b", b""), ("c", b"")], Err(Reason::HeadersTooLarge)),
         ("GET", "/", vec![web, ("a", &long)], Err(Reason::HeadersTooLarge)),
         ("GET", "/", vec![], Err(Reason::HeaderMissing)),
-        (
-            "GET",
-            "/",
-            vec![("x-source", b"webx")],
-            Err(Reason::HeaderMissing),
-        ),
-        (
-            "GET",
-            "/",
-            vec![("x-source", b"web\xff")],
-            Err(Reason::HeaderMissing),
-        ),
+        ("GET", "/", vec![("x-source", b"webx")], Err(Reason::HeaderMissing)),
+        ("GET", "/", vec![("x-source", b"web\xff")], Err(Reason::HeaderMissing)),
         ("GET", "/", vec![web, web], Err(Reason::HeaderMissing)),
-        (
-            "GET",
-            "/",
-            vec![web, ("x-internal", b"")],
-            Err(Reason::HeaderForbidden),
-        ),
-        (
-            "GET",
-            "/",
-            vec![web, ("x_internal", b"1")],
-            Err(Reason::HeaderForbidden),
-        ),
+        ("GET", "/", vec![web, ("x-internal", b"")], Err(Reason::HeaderForbidden)),
+        ("GET", "/", vec![web, ("x_internal", b"1")], Err(Reason::HeaderForbidden)),
         ("GET", "/a//b", vec![web], Err(Reason::PathAmbiguous)),
         ("GET", "*", vec![web], Err(Reason::PathInvalid)),
     ] {
-        assert_eq!(
-            check(&limits, &head(method, target, &fields)),
-            expected,
-            "{method} {target} {fields:?}"
-        );
+        assert_eq!(check(&limits, &head(method, target, &fields)), expected, "{method} {target} {fields:?}");
     }
 }
 
 #[test]
 fn a_refused_method_is_told_the_others() {
-    let limits = Limits {
-        methods: vec!["GET".into()],
-        allow: "GET".into(),
-        ..Limits::default()
-    };
+    let limits = Limits { methods: vec!["GET".into()], allow: "GET".into(), ..Limits::default() };
     let head = head("POST", "/", &[]);
     let refusal = limits.check(&head, &examine(&head).unwrap()).unwrap_err();
     assert_eq!(refusal.advice, Advice::Allow("GET".into()));
@@ -133,26 +91,14 @@ fn what_a_user_may_not_write() {
             r#"{"methods":["get"]}"#,
             "request.methods: `get` is not a method · help: methods are written in upper case: `GET`",
         ),
-        (
-            r#"{"maxHeaders":0}"#,
-            "request.maxHeaders: expected a whole number from 1 to 512",
-        ),
-        (
-            r#"{"maxHeaders":5.5}"#,
-            "request.maxHeaders: expected a whole number from 1 to 512",
-        ),
+        (r#"{"maxHeaders":0}"#, "request.maxHeaders: expected a whole number from 1 to 512"),
+        (r#"{"maxHeaders":5.5}"#, "request.maxHeaders: expected a whole number from 1 to 512"),
         (
             r#"{"maxPathBytes":4096}"#,
             "request.maxPathBytes: expected a size such as `64Ki` or `1Mi`, found a number · help: write it as a string with its unit",
         ),
-        (
-            r#"{"maxPathBytes":"1Gi"}"#,
-            "request.maxPathBytes: expected 1B to 65536B",
-        ),
-        (
-            r#"{"maxPath":"1Ki"}"#,
-            "request: unknown field `maxPath` · help: did you mean `maxPathBytes`?",
-        ),
+        (r#"{"maxPathBytes":"1Gi"}"#, "request.maxPathBytes: expected 1B to 65536B"),
+        (r#"{"maxPath":"1Ki"}"#, "request: unknown field `maxPath` · help: did you mean `maxPathBytes`?"),
         (
             r#"{"requiredHeaders":[{"name":"a","pattern":"a)|(b"}]}"#,
             "request.requiredHeaders[0].pattern: not a regular expression: found closing ')' without matching '('",
@@ -161,10 +107,7 @@ fn what_a_user_may_not_write() {
             r#"{"requiredHeaders":[{"name":"a b"}]}"#,
             "request.requiredHeaders[0].name: `a b` is not a header name · help: letters, digits and dashes",
         ),
-        (
-            r#"{"forbiddenHeaders":["X-A","x-a"]}"#,
-            "request.forbiddenHeaders[1]: `x-a` stands twice",
-        ),
+        (r#"{"forbiddenHeaders":["X-A","x-a"]}"#, "request.forbiddenHeaders[1]: `x-a` stands twice"),
         (
             r#"{"forbiddenHeaders":["a"],"requiredHeaders":[{"name":"A"}]}"#,
             "request: `a` is required and forbidden · help: keep one of the two",

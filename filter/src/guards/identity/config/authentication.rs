@@ -16,12 +16,7 @@ pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<A
     let mut ids: Vec<ProviderId> = Vec::new();
     for way in ways {
         let Way::Token(named) = way else { continue };
-        ids.extend(
-            named
-                .into_iter()
-                .filter(|id| !ids.contains(id))
-                .collect::<Vec<_>>(),
-        );
+        ids.extend(named.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
     }
     if only_open {
         return Some(Authentication::Open);
@@ -31,11 +26,7 @@ pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<A
         return None;
     }
     refuse_shared_issuers(field, &ids, providers);
-    Some(Authentication::Token(TokenRule {
-        places: places(&ids, providers),
-        providers: ids,
-        optional,
-    }))
+    Some(Authentication::Token(TokenRule { places: places(&ids, providers), providers: ids, optional }))
 }
 
 enum Way {
@@ -49,10 +40,7 @@ fn the_only_key(section: &Section<'_>) -> Option<&'static str> {
         [key] if *key != "apiKey" => Some(key),
         [_] => None,
         [] => {
-            section.error(
-                "nothing is asked for",
-                "write `jwt: {}`, or `open: {because: \"…\"}`",
-            );
+            section.error("nothing is asked for", "write `jwt: {}`, or `open: {because: \"…\"}`");
             None
         }
         [_, _, ..] => {
@@ -88,10 +76,7 @@ fn way(section: &Section<'_>, providers: &Providers) -> Option<Way> {
     let jwt = section.get("jwt")?;
     let Some(list) = jwt.section(&shapes::ROUTE_JWT)?.get("providers") else {
         if providers.names.is_empty() {
-            jwt.error(
-                "there is no provider",
-                "write `jwt.providers` at the top of the document",
-            );
+            jwt.error("there is no provider", "write `jwt.providers` at the top of the document");
             return None;
         }
         return Some(Way::Token((0..providers.list.len()).map(ProviderId).collect()));
@@ -140,11 +125,7 @@ fn refuse_shared_issuers(field: &Field<'_>, ids: &[ProviderId], providers: &Prov
 
 fn places(ids: &[ProviderId], providers: &Providers) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
-    for place in ids
-        .iter()
-        .filter_map(|id| providers.provider(*id))
-        .flat_map(|provider| &provider.places)
-    {
+    for place in ids.iter().filter_map(|id| providers.provider(*id)).flat_map(|provider| &provider.places) {
         if !places.contains(place) {
             places.push(place.clone());
         }

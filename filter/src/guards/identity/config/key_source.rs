@@ -14,9 +14,7 @@ pub(super) type Keys = (KeySource, Result<KeySet, Detail>);
 
 /// Reads `localJWKS` or `secret`, whichever the algorithms take.
 pub(super) fn keys(section: &Section<'_>, algorithms: &[Algorithm]) -> Option<Keys> {
-    let symmetric = algorithms
-        .iter()
-        .any(|algorithm| algorithm.family() == Family::Hmac);
+    let symmetric = algorithms.iter().any(|algorithm| algorithm.family() == Family::Hmac);
     match (section.get("localJWKS"), section.get("secret"), symmetric) {
         (None, Some(field), true) => {
             let name = variable(&field.section(&shapes::ENV)?.get("env")?)?;
@@ -40,10 +38,7 @@ pub(super) fn keys(section: &Section<'_>, algorithms: &[Algorithm]) -> Option<Ke
         }
         (None, None, false) => {
             if !section.has("remoteJWKS") {
-                section.error(
-                    "there are no keys",
-                    "write `localJWKS: {inline: '{\"keys\": […]}'}`",
-                );
+                section.error("there are no keys", "write `localJWKS: {inline: '{\"keys\": […]}'}`");
             }
             None
         }

@@ -48,10 +48,7 @@ fn read_name(section: &Section<'_>, known: &[Rc<str>]) -> Option<Rc<str>> {
     let field = section.get("name")?;
     let name = field.text()?;
     if known.iter().any(|known| **known == *name) {
-        field.error(
-            format!("two providers have the name {}", quoted(name)),
-            "give each its own",
-        );
+        field.error(format!("two providers have the name {}", quoted(name)), "give each its own");
         return None;
     }
     Some(name.into())
@@ -88,10 +85,7 @@ fn variable(field: &Field<'_>) -> Option<Rc<str>> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
         // Not repeated: somebody may have put the secret itself here.
-        field.error(
-            "not the name of a variable",
-            "letters, digits and `_`, and no digit in front",
-        );
+        field.error("not the name of a variable", "letters, digits and `_`, and no digit in front");
         return None;
     }
     Some(name.into())

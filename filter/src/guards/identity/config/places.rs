@@ -10,18 +10,11 @@ use crate::http::{is_field_value, is_token_byte};
 /// Reads `extractFrom`.
 pub(super) fn places(section: &Section<'_>) -> Option<Vec<Place>> {
     let Some(field) = section.get("extractFrom") else {
-        return Some(vec![Place::Header {
-            name: "authorization".into(),
-            prefix: "bearer ".into(),
-        }]);
+        return Some(vec![Place::Header { name: "authorization".into(), prefix: "bearer ".into() }]);
     };
     let section = field.section(&shapes::EXTRACT_FROM)?;
     let mut places: Vec<Place> = Vec::new();
-    for element in section
-        .get("headers")
-        .and_then(|list| list.list())
-        .unwrap_or_default()
-    {
+    for element in section.get("headers").and_then(|list| list.list()).unwrap_or_default() {
         let Some(place) = header_place(&element) else {
             continue;
         };
@@ -37,10 +30,7 @@ pub(super) fn places(section: &Section<'_>) -> Option<Vec<Place>> {
         places.push(Place::Param(name));
     }
     if let Some(params) = section.get("params") {
-        params.warn(
-            "a token in a URL ends up in logs and histories",
-            "take it from a header or a cookie",
-        );
+        params.warn("a token in a URL ends up in logs and histories", "take it from a header or a cookie");
     }
     if section.present().is_empty() {
         section.error(
@@ -85,14 +75,7 @@ fn names(section: &Section<'_>, key: &'static str, sound: fn(&str) -> bool) -> V
     };
     let texts = field.texts().unwrap_or_default();
     for name in texts.iter().filter(|name| !sound(name)) {
-        field.error(
-            format!("{} cannot be a name here", quoted(name)),
-            "letters, digits and `-`, `.`, `_`",
-        );
+        field.error(format!("{} cannot be a name here", quoted(name)), "letters, digits and `-`, `.`, `_`");
     }
-    texts
-        .into_iter()
-        .filter(|name| sound(name))
-        .map(Rc::from)
-        .collect()
+    texts.into_iter().filter(|name| sound(name)).map(Rc::from).collect()
 }

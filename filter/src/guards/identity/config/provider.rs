@@ -19,15 +19,11 @@ const CLOCK_SKEW: u64 = 30 * SECOND;
 /// Reads a provider; `None` if it lacks what no provider can be without, which has then been noted.
 pub(super) fn read(section: &Section<'_>, name: Rc<str>) -> Option<Provider> {
     // Everything is read before anything is given up, so that all problems are noted.
-    let issuer = section
-        .get("issuer")
-        .and_then(|field| field.text().map(Box::from));
+    let issuer = section.get("issuer").and_then(|field| field.text().map(Box::from));
     let audience = audience(section);
     let algorithms = algorithms(section);
     let token_types = token_types(section);
-    let keys = algorithms
-        .as_deref()
-        .and_then(|algorithms| keys(section, algorithms));
+    let keys = algorithms.as_deref().and_then(|algorithms| keys(section, algorithms));
     let places = places(section);
     let forward = boolean(section, "forward", false);
     let clock_skew = section.get("clockSkew").map_or(Some(CLOCK_SKEW), |field| {
@@ -61,19 +57,13 @@ fn boolean(section: &Section<'_>, key: &'static str, default: bool) -> Option<bo
 }
 
 fn audience(section: &Section<'_>) -> Option<Audience> {
-    let any = section
-        .get("allowAnyAudience")
-        .map(|field| field.section(&shapes::BECAUSE)?.get("because")?.text());
+    let any =
+        section.get("allowAnyAudience").map(|field| field.section(&shapes::BECAUSE)?.get("because")?.text());
     match (section.get("audiences"), any) {
-        (Some(field), None) => Some(Audience::OneOf(
-            field.texts()?.into_iter().map(Box::from).collect(),
-        )),
+        (Some(field), None) => Some(Audience::OneOf(field.texts()?.into_iter().map(Box::from).collect())),
         (None, Some(because)) => because.map(|_| Audience::Any),
         (Some(_), Some(_)) => {
-            section.error(
-                "`audiences` and `allowAnyAudience` exclude each other",
-                "keep `audiences`",
-            );
+            section.error("`audiences` and `allowAnyAudience` exclude each other", "keep `audiences`");
             None
         }
         (None, None) => {
@@ -97,10 +87,7 @@ fn algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
         }
         algorithms.push(algorithm);
     }
-    let symmetric = algorithms
-        .iter()
-        .filter(|algorithm| algorithm.family() == Family::Hmac)
-        .count();
+    let symmetric = algorithms.iter().filter(|algorithm| algorithm.family() == Family::Hmac).count();
     // RFC 8725 §2.1: with both, a public key can be taken for a secret. Here they could not meet, and yet nobody needs it.
     if symmetric != 0 && symmetric != algorithms.len() {
         field.error(
@@ -114,10 +101,7 @@ fn algorithms(section: &Section<'_>) -> Option<Vec<Algorithm>> {
 
 fn token_types(section: &Section<'_>) -> Option<TokenTypes> {
     let Some(field) = section.get("tokenTypes") else {
-        return Some(TokenTypes {
-            absent: true,
-            named: vec!["jwt".to_owned(), "at+jwt".to_owned()],
-        });
+        return Some(TokenTypes { absent: true, named: vec!["jwt".to_owned(), "at+jwt".to_owned()] });
     };
     let named = field.texts()?.into_iter().map(media_type).collect();
     Some(TokenTypes { absent: false, named })
@@ -142,11 +126,7 @@ fn required_claims(section: &Section<'_>) -> Vec<Rc<str>> {
 
 fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
-    for element in section
-        .get("claimToHeaders")
-        .and_then(|list| list.list())
-        .unwrap_or_default()
-    {
+    for element in section.get("claimToHeaders").and_then(|list| list.list()).unwrap_or_default() {
         let Some(section) = element.section(&shapes::CLAIM_TO_HEADER) else {
             continue;
         };
@@ -156,15 +136,9 @@ fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
             continue;
         };
         if headers.iter().any(|other| other.header == header) {
-            section.error(
-                format!("two claims go to {}", quoted(&header)),
-                "give each its own header",
-            );
+            section.error(format!("two claims go to {}", quoted(&header)), "give each its own header");
         }
-        headers.push(ClaimHeader {
-            claim: claim.into(),
-            header,
-        });
+        headers.push(ClaimHeader { claim: claim.into(), header });
     }
     headers
 }
@@ -206,8 +180,5 @@ fn is_reserved(name: &str) -> bool {
         "x-real-ip",
         "x-request-id",
     ];
-    NAMES.contains(&name)
-        || ["x-envoy-", "x-forwarded-"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+    NAMES.contains(&name) || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
 }

@@ -62,12 +62,7 @@ pub static PROVIDER: Shape = Shape {
 pub static BECAUSE: Shape = Shape {
     name: "{because}",
     about: "What weakens a check is written down with its reason.",
-    keys: &[Key::new(
-        "because",
-        "string",
-        Default::Required,
-        "Why, for whoever reviews the policy.",
-    )],
+    keys: &[Key::new("because", "string", Default::Required, "Why, for whoever reviews the policy.")],
 };
 
 /// `{env: NAME}`
@@ -75,12 +70,7 @@ pub static ENV: Shape = Shape {
     name: "{env}",
     about: "A variable of the plugin's environment (`vm_config.environment_variables` in Envoy), so that no secret stands in \
             the policy.",
-    keys: &[Key::new(
-        "env",
-        "name of a variable",
-        Default::Required,
-        "Letters, digits and `_`.",
-    )],
+    keys: &[Key::new("env", "name of a variable", Default::Required, "Letters, digits and `_`.")],
 };
 
 /// `jwt.providers[].localJWKS`
@@ -106,12 +96,7 @@ pub static EXTRACT_FROM: Shape = Shape {
     about: "Where a token may stand. What is written here replaces the default.",
     keys: &[
         Key::new("headers", "list of maps", Default::Is("none"), "Request headers.").nested(&EXTRACT_HEADER),
-        Key::new(
-            "cookies",
-            "list of strings",
-            Default::Is("none"),
-            "Cookies, by name, with case.",
-        ),
+        Key::new("cookies", "list of strings", Default::Is("none"), "Cookies, by name, with case."),
         Key::new(
             "params",
             "list of strings",
@@ -142,12 +127,7 @@ pub static CLAIM_TO_HEADER: Shape = Shape {
     about: "A claim and the header it becomes: text, a number, a boolean, or a list of texts joined with commas. A claim of \
             another kind, or one that holds what no header may hold, refuses the token; a missing one sets no header.",
     keys: &[
-        Key::new(
-            "claim",
-            "claim",
-            Default::Required,
-            "Its name; `org.dept` finds a nested one.",
-        ),
+        Key::new("claim", "claim", Default::Required, "Its name; `org.dept` finds a nested one."),
         Key::new(
             "header",
             "header name",
@@ -177,19 +157,8 @@ pub static ANY_OF: Shape = Shape {
     about: "One of the ways in: exactly one of these keys.",
     keys: &[
         Key::new("jwt", "map", Default::Is("none"), "The bearer of a token.").nested(&ROUTE_JWT),
-        Key::new(
-            "open",
-            "map",
-            Default::Is("none"),
-            "Anybody who brings no credential.",
-        )
-        .nested(&BECAUSE),
-        Key::new(
-            "apiKey",
-            "map",
-            Default::NotBuilt("use `jwt`"),
-            "The bearer of an API key.",
-        ),
+        Key::new("open", "map", Default::Is("none"), "Anybody who brings no credential.").nested(&BECAUSE),
+        Key::new("apiKey", "map", Default::NotBuilt("use `jwt`"), "The bearer of an API key."),
     ],
 };
 

@@ -12,11 +12,7 @@ use crate::problem::{Problem, Problems, Severity};
 use crate::testing::test;
 
 pub(in crate::guards::identity) fn json(text: &str) -> Json {
-    let bounds = Bounds {
-        depth: 24,
-        values: 5000,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 24, values: 5000, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -34,17 +30,11 @@ fn provider(members: &str) -> String {
     ] {
         let written = format!("\"{key}\":");
         let dropped = format!("\"-{key}\"");
-        if !members
-            .iter()
-            .any(|member| member.starts_with(&written) || **member == dropped)
-        {
+        if !members.iter().any(|member| member.starts_with(&written) || **member == dropped) {
             let _ = write!(out, "{written}{value},");
         }
     }
-    let kept: Vec<&str> = members
-        .into_iter()
-        .filter(|member| !member.starts_with("\"-"))
-        .collect();
+    let kept: Vec<&str> = members.into_iter().filter(|member| !member.starts_with("\"-")).collect();
     out.push_str(&kept.join(","));
     out.trim_end_matches(',').to_owned() + "}"
 }
@@ -72,24 +62,12 @@ fn a_provider_with_its_defaults() {
     let (providers, problems) = one("");
     assert_eq!(problems, []);
     let provider = &providers.list[0];
-    assert_eq!(
-        (&*provider.name, &*provider.issuer),
-        ("corp", "https://id.example")
-    );
+    assert_eq!((&*provider.name, &*provider.issuer), ("corp", "https://id.example"));
     assert_eq!(provider.algorithms.len(), 9);
-    assert_eq!(
-        (provider.clock_skew, provider.max_lifetime),
-        (30_000_000_000, Some(3_600_000_000_000))
-    );
+    assert_eq!((provider.clock_skew, provider.max_lifetime), (30_000_000_000, Some(3_600_000_000_000)));
     assert!(provider.require_expiration && !provider.forward && provider.keys.is_ok());
     assert!(provider.token_types.accept(None) && provider.token_types.accept(Some("at+jwt")));
-    assert_eq!(
-        provider.places,
-        [Place::Header {
-            name: "authorization".into(),
-            prefix: "bearer ".into()
-        }]
-    );
+    assert_eq!(provider.places, [Place::Header { name: "authorization".into(), prefix: "bearer ".into() }]);
     assert_eq!(providers.identity_headers(), [] as [std::rc::Rc<str>; 0]);
 }
 
@@ -110,38 +88,22 @@ fn a_provider_with_everything() {
 #[test]
 #[expect(clippy::too_many_lines, reason = "rows")]
 fn what_a_person_is_told_of_a_provider() {
-    let secret = format!(
-        r#""localJWKS":{{"inline":{}}}"#,
-        Json::Text(set(&[jwk(Family::Hmac, "")]))
-    );
-    let private = format!(
-        r#""localJWKS":{{"inline":{}}}"#,
-        Json::Text(set(&[jwk(Family::P256, r#""d":"x","#)]))
-    );
-    let enc = format!(
-        r#""localJWKS":{{"inline":{}}}"#,
-        Json::Text(set(&[jwk(Family::P256, r#""use":"enc","#)]))
-    );
+    let secret = format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::Hmac, "")])));
+    let private =
+        format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::P256, r#""d":"x","#)])));
+    let enc =
+        format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::P256, r#""use":"enc","#)])));
     for (members, expected) in [
         (r#""-issuer""#, "providers[0]: `issuer` is missing"),
         (r#""-name""#, "providers[0]: `name` is missing"),
         (r#""-audiences""#, "providers[0]: `audiences` is missing"),
-        (
-            r#""-audiences"  "allowAnyAudience":{}"#,
-            "allowAnyAudience: `because` is missing",
-        ),
+        (r#""-audiences"  "allowAnyAudience":{}"#, "allowAnyAudience: `because` is missing"),
         (r#""allowAnyAudience":{"because":"x"}"#, "exclude each other"),
         (r#""audiences":[]"#, "audiences: an empty list"),
         (r#""-localJWKS""#, "there are no keys"),
         (r#""localJWKS":{}"#, "expected one of `inline` and `env`"),
-        (
-            r#""localJWKS":{"inline":"x","env":"X"}"#,
-            "expected one of `inline` and `env`",
-        ),
-        (
-            r#""localJWKS":{"inline":"{}"}"#,
-            "localJWKS.inline: the key set has no list `keys`",
-        ),
+        (r#""localJWKS":{"inline":"x","env":"X"}"#, "expected one of `inline` and `env`"),
+        (r#""localJWKS":{"inline":"{}"}"#, "localJWKS.inline: the key set has no list `keys`"),
         (r#""localJWKS":{"env":"MY-KEYS"}"#, "not the name of a variable"),
         (
             &secret,
@@ -149,32 +111,17 @@ fn what_a_person_is_told_of_a_provider() {
         ),
         (&private, "keys[0]: the key set holds a private key"),
         (&enc, "no key of the set can be used"),
-        (
-            r#""-localJWKS"  "remoteJWKS":{"uri":"x"}"#,
-            "remoteJWKS: not built yet",
-        ),
+        (r#""-localJWKS"  "remoteJWKS":{"uri":"x"}"#, "remoteJWKS: not built yet"),
         (r#""confirmation":{}"#, "confirmation: not built yet"),
         (r#""introspection":{}"#, "introspection: not built yet"),
-        (
-            r#""algorithms":["EdDSA"]"#,
-            "no key is for one of the `algorithms`",
-        ),
-        (
-            r#""algorithms":["RS265"]"#,
-            "unknown value `RS265` · help: did you mean `RS256`?",
-        ),
+        (r#""algorithms":["EdDSA"]"#, "no key is for one of the `algorithms`"),
+        (r#""algorithms":["RS265"]"#, "unknown value `RS265` · help: did you mean `RS256`?"),
         (r#""algorithms":["none"]"#, "unknown value `none`"),
         (r#""algorithms":["RS256","RS256"]"#, "the algorithm stands twice"),
-        (
-            r#""algorithms":["RS256","HS256"]"#,
-            "HS* beside algorithms with public keys",
-        ),
+        (r#""algorithms":["RS256","HS256"]"#, "HS* beside algorithms with public keys"),
         (r#""algorithms":["HS256"]"#, "HS* take no public keys"),
         (r#""algorithms":["HS256"]  "-localJWKS""#, "HS* need a secret"),
-        (
-            r#""-localJWKS"  "secret":{"env":"S"}"#,
-            "a secret without an algorithm that takes one",
-        ),
+        (r#""-localJWKS"  "secret":{"env":"S"}"#, "a secret without an algorithm that takes one"),
         (
             r#""algorithms":["HS256"]  "-localJWKS"  "secret":"literal""#,
             "secret: expected a map, found a string",
@@ -188,58 +135,22 @@ fn what_a_person_is_told_of_a_provider() {
         (r#""maxLifetime":"0s""#, "maxLifetime: expected"),
         (r#""tokenTypes":[]"#, "tokenTypes: an empty list"),
         (r#""extractFrom":{}"#, "no place to find a token in"),
-        (
-            r#""extractFrom":{"headers":[{"name":"x y"}]}"#,
-            "`x y` is no header name",
-        ),
-        (
-            r#""extractFrom":{"headers":[{"name":":path"}]}"#,
-            "`:path` is no header name",
-        ),
-        (
-            r#""extractFrom":{"headers":[{"name":"Cookie"}]}"#,
-            "a cookie is read by its name",
-        ),
-        (
-            r#""extractFrom":{"headers":[{"name":"a"},{"name":"A"}]}"#,
-            "the place stands twice",
-        ),
-        (
-            r#""extractFrom":{"headers":[{"name":"a","valuePrefix":"x,"}]}"#,
-            "no header value can begin so",
-        ),
-        (
-            r#""extractFrom":{"cookies":["a b"]}"#,
-            "`a b` cannot be a name here",
-        ),
-        (
-            r#""extractFrom":{"params":["a%62"]}"#,
-            "`a%62` cannot be a name here",
-        ),
+        (r#""extractFrom":{"headers":[{"name":"x y"}]}"#, "`x y` is no header name"),
+        (r#""extractFrom":{"headers":[{"name":":path"}]}"#, "`:path` is no header name"),
+        (r#""extractFrom":{"headers":[{"name":"Cookie"}]}"#, "a cookie is read by its name"),
+        (r#""extractFrom":{"headers":[{"name":"a"},{"name":"A"}]}"#, "the place stands twice"),
+        (r#""extractFrom":{"headers":[{"name":"a","valuePrefix":"x,"}]}"#, "no header value can begin so"),
+        (r#""extractFrom":{"cookies":["a b"]}"#, "`a b` cannot be a name here"),
+        (r#""extractFrom":{"params":["a%62"]}"#, "`a%62` cannot be a name here"),
         (
             r#""claimToHeaders":[{"claim":"sub","header":"Host"}]"#,
             "`host` is the proxy's or the protocol's own",
         ),
-        (
-            r#""claimToHeaders":[{"claim":"sub","header":"authorization"}]"#,
-            "own",
-        ),
-        (
-            r#""claimToHeaders":[{"claim":"sub","header":"x-envoy-retry-on"}]"#,
-            "own",
-        ),
-        (
-            r#""claimToHeaders":[{"claim":"sub","header":"X-Forwarded-For"}]"#,
-            "own",
-        ),
-        (
-            r#""claimToHeaders":[{"claim":"sub","header":"transfer-encoding"}]"#,
-            "own",
-        ),
-        (
-            r#""claimToHeaders":[{"claim":"sub","header":":path"}]"#,
-            "`:path` is no header name",
-        ),
+        (r#""claimToHeaders":[{"claim":"sub","header":"authorization"}]"#, "own"),
+        (r#""claimToHeaders":[{"claim":"sub","header":"x-envoy-retry-on"}]"#, "own"),
+        (r#""claimToHeaders":[{"claim":"sub","header":"X-Forwarded-For"}]"#, "own"),
+        (r#""claimToHeaders":[{"claim":"sub","header":"transfer-encoding"}]"#, "own"),
+        (r#""claimToHeaders":[{"claim":"sub","header":":path"}]"#, "`:path` is no header name"),
         (
             r#""claimToHeaders":[{"claim":"sub","header":"a"},{"claim":"x","header":"A"}]"#,
             "two claims go to `a`",
@@ -248,27 +159,13 @@ fn what_a_person_is_told_of_a_provider() {
             r#""claimToHeaders":[{"claim":"sub","header":"x-t"}]  "extractFrom":{"headers":[{"name":"x-t"}]}"#,
             "one that a credential is read from",
         ),
-        (
-            r#""isuer":"x""#,
-            "unknown field `isuer` · help: did you mean `issuer`?",
-        ),
+        (r#""isuer":"x""#, "unknown field `isuer` · help: did you mean `issuer`?"),
     ] {
         let (_, problems) = one(members);
         let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        assert!(
-            problems.iter().any(|p| p.severity == Severity::Error),
-            "{members}: no error"
-        );
-        assert!(
-            told.iter().any(|line| line.contains(expected)),
-            "{members}: {told:#?}"
-        );
-        assert!(
-            !told
-                .iter()
-                .any(|line| line.contains(SECRET) || line.contains("p@ss")),
-            "{told:#?}"
-        );
+        assert!(problems.iter().any(|p| p.severity == Severity::Error), "{members}: no error");
+        assert!(told.iter().any(|line| line.contains(expected)), "{members}: {told:#?}");
+        assert!(!told.iter().any(|line| line.contains(SECRET) || line.contains("p@ss")), "{told:#?}");
     }
 }
 
@@ -281,10 +178,7 @@ fn what_a_person_is_warned_of() {
     let open_end = provider("").replace(r#""maxLifetime":"1h","#, "");
     for (jwt, expected) in [
         (provider(&odd), "keys[1]: skipped: `use` is not `sig`"),
-        (
-            provider(r#""extractFrom":{"params":["token"]}"#),
-            "a token in a URL",
-        ),
+        (provider(r#""extractFrom":{"params":["token"]}"#), "a token in a URL"),
         (open_end, "there is no `maxLifetime`"),
     ] {
         let (providers, problems) = read(&format!(r#"{{"providers":[{jwt}]}}"#));
@@ -305,17 +199,9 @@ fn problems_are_reported_together_and_once() {
     let (read, told) = authentication(r#"{"jwt":{"providers":["corp"]}}"#, &providers);
     assert!(read.is_none() && told.is_empty(), "{told:?}");
     let (read, told) = authentication(r#"{"anyOf":[{"jwt":{}},{"open":{"because":"x"}}]}"#, &providers);
-    assert!(
-        read.is_none() && told.is_empty(),
-        "a broken provider opens no route: {told:?}"
-    );
+    assert!(read.is_none() && told.is_empty(), "a broken provider opens no route: {told:?}");
     let (_, problems) = read_two("corp", "https://a.example", "corp", "https://b.example");
-    assert!(
-        problems[0]
-            .to_string()
-            .contains("two providers have the name `corp`"),
-        "{problems:?}"
-    );
+    assert!(problems[0].to_string().contains("two providers have the name `corp`"), "{problems:?}");
 }
 
 fn read_two(name: &str, issuer: &str, other: &str, other_issuer: &str) -> (Providers, Vec<Problem>) {
@@ -331,26 +217,12 @@ fn routes() {
     for (route, count, optional) in [
         (r#"{"jwt":{}}"#, 2, false),
         (r#"{"jwt":{"providers":["shop"]}}"#, 1, false),
-        (
-            r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"jwt":{"providers":["corp","shop"]}}]}"#,
-            2,
-            false,
-        ),
-        (
-            r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"open":{"because":"docs"}}]}"#,
-            1,
-            true,
-        ),
+        (r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"jwt":{"providers":["corp","shop"]}}]}"#, 2, false),
+        (r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"open":{"because":"docs"}}]}"#, 1, true),
     ] {
         let (read, told) = authentication(route, &providers);
-        let Some(Authentication::Token(rule)) = read else {
-            panic!("{route}: {told:?}")
-        };
-        assert_eq!(
-            (rule.providers.len(), rule.optional, rule.places.len()),
-            (count, optional, 1),
-            "{route}"
-        );
+        let Some(Authentication::Token(rule)) = read else { panic!("{route}: {told:?}") };
+        assert_eq!((rule.providers.len(), rule.optional, rule.places.len()), (count, optional, 1), "{route}");
     }
     let (read, told) = authentication(r#"{"open":{"because":"probe"}}"#, &providers);
     assert!(matches!(read, Some(Authentication::Open)), "{told:?}");
@@ -361,10 +233,7 @@ fn what_a_person_is_told_of_a_route() {
     let (providers, _) = read_two("corp", "https://a.example", "shop", "https://b.example");
     for (route, expected) in [
         ("{}", "nothing is asked for"),
-        (
-            r#"{"jwt":{},"open":{"because":"x"}}"#,
-            "more than one key · help: write `anyOf",
-        ),
+        (r#"{"jwt":{},"open":{"because":"x"}}"#, "more than one key · help: write `anyOf"),
         (r#"{"open":{}}"#, "open: `because` is missing"),
         (r#"{"open":{"because":""}}"#, "open.because: an empty string"),
         (r#"{"open":true}"#, "open: expected a map"),
@@ -373,49 +242,25 @@ fn what_a_person_is_told_of_a_route() {
             r#"{"jwt":{"providers":["crop"]}}"#,
             "jwt.providers[0]: there is no provider `crop` · help: did you mean `corp`?",
         ),
-        (
-            r#"{"jwt":{"providers":["corp","corp"]}}"#,
-            "jwt.providers[1]: `corp` stands twice",
-        ),
+        (r#"{"jwt":{"providers":["corp","corp"]}}"#, "jwt.providers[1]: `corp` stands twice"),
         (r#"{"apiKey":{}}"#, "apiKey: not built yet"),
         (r#"{"anyOf":[]}"#, "anyOf: an empty list"),
-        (
-            r#"{"anyOf":[{"open":{"because":"x"}}]}"#,
-            "`open` stands twice, or alone",
-        ),
-        (
-            r#"{"anyOf":[{"jwt":{}},{"apiKey":{}}]}"#,
-            "anyOf[1].apiKey: not built yet",
-        ),
+        (r#"{"anyOf":[{"open":{"because":"x"}}]}"#, "`open` stands twice, or alone"),
+        (r#"{"anyOf":[{"jwt":{}},{"apiKey":{}}]}"#, "anyOf[1].apiKey: not built yet"),
         (r#"{"anyOf":[{"anyOf":[]}]}"#, "unknown field `anyOf`"),
-        (
-            r#"{"anyOf":[{"jwt":{},"open":{"because":"x"}}]}"#,
-            "anyOf[0]: more than one key",
-        ),
-        (
-            r#"{"jwtt":{}}"#,
-            "unknown field `jwtt` · help: did you mean `jwt`?",
-        ),
+        (r#"{"anyOf":[{"jwt":{},"open":{"because":"x"}}]}"#, "anyOf[0]: more than one key"),
+        (r#"{"jwtt":{}}"#, "unknown field `jwtt` · help: did you mean `jwt`?"),
     ] {
         let (read, told) = authentication(route, &providers);
-        assert!(
-            told.iter().any(|line| line.contains(expected)),
-            "{route}: {told:#?}"
-        );
+        assert!(told.iter().any(|line| line.contains(expected)), "{route}: {told:#?}");
         let is_open = matches!(read, Some(Authentication::Open));
         assert!(!is_open, "{route}: a mistake opens no route");
     }
     let (read, told) = authentication(r#"{"jwt":{}}"#, &Providers::default());
-    assert!(
-        read.is_none() && told[0].contains("there is no provider"),
-        "{told:?}"
-    );
+    assert!(read.is_none() && told[0].contains("there is no provider"), "{told:?}");
     let (twins, _) = read_two("corp", "https://a.example", "shop", "https://a.example");
     let (_, told) = authentication(r#"{"jwt":{}}"#, &twins);
-    assert!(
-        told[0].contains("the providers `corp` and `shop` have the same issuer"),
-        "{told:?}"
-    );
+    assert!(told[0].contains("the providers `corp` and `shop` have the same issuer"), "{told:?}");
     let (_, told) = authentication(r#"{"jwt":{"providers":["shop"]}}"#, &twins);
     assert!(told.is_empty(), "a route can tell them apart: {told:?}");
 }
@@ -437,11 +282,7 @@ fn the_environment_is_read_afterwards() {
             Some("secret shorter than the algorithm's hash in environment variable `SECRET`"),
         ),
         (hmac, None, Some("missing environment variable `SECRET`")),
-        (
-            r#""localJWKS":{"env":"KEYS"}"#,
-            Some(set(&[jwk(Family::Rsa, "")]).into_bytes()),
-            None,
-        ),
+        (r#""localJWKS":{"env":"KEYS"}"#, Some(set(&[jwk(Family::Rsa, "")]).into_bytes()), None),
         (
             r#""localJWKS":{"env":"KEYS"}"#,
             Some(set(&[jwk(Family::Hmac, "")]).into_bytes()),
@@ -452,11 +293,7 @@ fn the_environment_is_read_afterwards() {
             Some(vec![0xff]),
             Some("no usable key set in environment variable `KEYS`"),
         ),
-        (
-            r#""localJWKS":{"env":"KEYS"}"#,
-            None,
-            Some("missing environment variable `KEYS`"),
-        ),
+        (r#""localJWKS":{"env":"KEYS"}"#, None, Some("missing environment variable `KEYS`")),
         ("", None, None),
     ] {
         let (mut providers, problems) = one(members);
@@ -470,9 +307,5 @@ fn the_environment_is_read_afterwards() {
         );
     }
     let (providers, _) = one(hmac);
-    assert_eq!(
-        providers.without_keys().count(),
-        1,
-        "before the environment is read nothing holds"
-    );
+    assert_eq!(providers.without_keys().count(), 1, "before the environment is read nothing holds");
 }

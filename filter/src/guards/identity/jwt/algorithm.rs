@@ -142,9 +142,9 @@ mod tests {
             assert_eq!(Algorithm::named(word), Some(algorithm));
         }
         assert_eq!(Algorithm::named("Ed25519"), Some(Algorithm::EdDSA));
-        for word in [
-            "none", "None", "nOnE", "rs256", "RS256 ", "", "ES512", "ES256K", "RSA-OAEP", "HS1", "RS1",
-        ] {
+        for word in
+            ["none", "None", "nOnE", "rs256", "RS256 ", "", "ES512", "ES256K", "RSA-OAEP", "HS1", "RS1"]
+        {
             assert_eq!(Algorithm::named(word), None, "{word}");
         }
         assert!(Algorithm::asymmetric().iter().all(|a| a.family() != Family::Hmac));

@@ -9,9 +9,7 @@ use crate::time::{SECOND, Timestamp};
 /// What became of a token with these claims beside `iss` and `aud`.
 fn claims(members: &str, provider: &Provider, now: Timestamp) -> Option<Reason> {
     let claims = format!(r#"{{"iss":"https://id.example","aud":"api"{members}}}"#);
-    judge(mint(HEADER, &claims), provider, now)
-        .err()
-        .map(|refusal| refusal.reason)
+    judge(mint(HEADER, &claims), provider, now).err().map(|refusal| refusal.reason)
 }
 
 #[test]
@@ -38,10 +36,7 @@ fn times() {
         (r#","exp":[1800000100]"#, Some(ClaimInvalid)),
         ("", Some(ClaimMissing)),
         (r#","exp":1800000100,"nbf":1800000030"#, None),
-        (
-            r#","exp":1800000100,"nbf":1800000030.001"#,
-            Some(TokenNotYetValid),
-        ),
+        (r#","exp":1800000100,"nbf":1800000030.001"#, Some(TokenNotYetValid)),
         (r#","exp":1800000100,"nbf":1800000031"#, Some(TokenNotYetValid)),
         (r#","exp":1800000100,"nbf":-5"#, None),
         (r#","exp":1800000100,"nbf":1e300"#, Some(TokenNotYetValid)),
@@ -50,21 +45,13 @@ fn times() {
         (r#","exp":1800000100,"iat":1800000031"#, Some(TokenNotYetValid)),
         (r#","exp":1800000100,"iat":{}"#, Some(ClaimInvalid)),
     ] {
-        assert_eq!(
-            claims(members, &provider, Timestamp::from_seconds(NOW)),
-            expected,
-            "{members}"
-        );
+        assert_eq!(claims(members, &provider, Timestamp::from_seconds(NOW)), expected, "{members}");
     }
     let mut exact = super::tests::provider();
     exact.clock_skew = 0;
     let at = |nanos: u64| claims(r#","exp":1800000100"#, &exact, Timestamp::from_nanos(nanos));
     assert_eq!(at(1_800_000_100 * SECOND - 1), None, "a nanosecond before");
-    assert_eq!(
-        at(1_800_000_100 * SECOND),
-        Some(TokenExpired),
-        "at the second itself"
-    );
+    assert_eq!(at(1_800_000_100 * SECOND), Some(TokenExpired), "at the second itself");
     assert_eq!(at(u64::MAX), Some(TokenExpired));
     exact.require_expiration = false;
     assert_eq!(claims("", &exact, Timestamp::from_seconds(NOW)), None);
@@ -82,27 +69,14 @@ fn lifetimes() {
     provider.require_expiration = false;
     for (members, expected) in [
         (r#","iat":1800000000,"exp":1800000100"#, None),
-        (
-            r#","iat":1800000000,"exp":1800000100.5"#,
-            Some(Reason::TokenLifetimeExceeded),
-        ),
-        (
-            r#","iat":1799999999,"exp":1800000100"#,
-            Some(Reason::TokenLifetimeExceeded),
-        ),
-        (
-            r#","iat":-9223372036854775808,"exp":1e300"#,
-            Some(Reason::TokenLifetimeExceeded),
-        ),
+        (r#","iat":1800000000,"exp":1800000100.5"#, Some(Reason::TokenLifetimeExceeded)),
+        (r#","iat":1799999999,"exp":1800000100"#, Some(Reason::TokenLifetimeExceeded)),
+        (r#","iat":-9223372036854775808,"exp":1e300"#, Some(Reason::TokenLifetimeExceeded)),
         (r#","exp":1800000100"#, Some(Reason::TokenLifetimeExceeded)),
         (r#","iat":1800000000"#, Some(Reason::TokenLifetimeExceeded)),
         ("", Some(Reason::TokenLifetimeExceeded)),
     ] {
-        assert_eq!(
-            claims(members, &provider, Timestamp::from_seconds(NOW)),
-            expected,
-            "{members}"
-        );
+        assert_eq!(claims(members, &provider, Timestamp::from_seconds(NOW)), expected, "{members}");
     }
 }
 
@@ -117,40 +91,19 @@ fn audiences_issuers_and_required_claims() {
         (format!(r#"{{{iss},"aud":"api",{rest}}}"#), None),
         (format!(r#"{{{iss},"aud":["x","other"],{rest}}}"#), None),
         (format!(r#"{{{iss},"aud":"API",{rest}}}"#), Some(AudienceMismatch)),
-        (
-            format!(r#"{{{iss},"aud":"api ",{rest}}}"#),
-            Some(AudienceMismatch),
-        ),
-        (
-            format!(r#"{{{iss},"aud":"api,other",{rest}}}"#),
-            Some(AudienceMismatch),
-        ),
+        (format!(r#"{{{iss},"aud":"api ",{rest}}}"#), Some(AudienceMismatch)),
+        (format!(r#"{{{iss},"aud":"api,other",{rest}}}"#), Some(AudienceMismatch)),
         (format!(r#"{{{iss},"aud":[],{rest}}}"#), Some(AudienceMismatch)),
         (format!(r"{{{iss},{rest}}}"), Some(AudienceMismatch)),
         (format!(r#"{{{iss},"aud":["api",1],{rest}}}"#), Some(ClaimInvalid)),
         (format!(r#"{{{iss},"aud":[["api"]],{rest}}}"#), Some(ClaimInvalid)),
-        (
-            format!(r#"{{{iss},"aud":{{"api":1}},{rest}}}"#),
-            Some(ClaimInvalid),
-        ),
+        (format!(r#"{{{iss},"aud":{{"api":1}},{rest}}}"#), Some(ClaimInvalid)),
         (format!(r#"{{{iss},"aud":null,{rest}}}"#), Some(ClaimInvalid)),
-        (
-            format!(r#"{{"iss":"https://id.example/","aud":"api",{rest}}}"#),
-            Some(IssuerUnknown),
-        ),
-        (
-            format!(r#"{{"iss":["https://id.example"],"aud":"api",{rest}}}"#),
-            Some(IssuerUnknown),
-        ),
+        (format!(r#"{{"iss":"https://id.example/","aud":"api",{rest}}}"#), Some(IssuerUnknown)),
+        (format!(r#"{{"iss":["https://id.example"],"aud":"api",{rest}}}"#), Some(IssuerUnknown)),
         (format!(r#"{{"aud":"api",{rest}}}"#), Some(IssuerUnknown)),
-        (
-            format!(r#"{{{iss},"aud":"api","exp":1800000100,"org":{{"dept":"x"}}}}"#),
-            Some(ClaimMissing),
-        ),
-        (
-            format!(r#"{{{iss},"aud":"api","exp":1800000100,"sub":"ada","org":{{}}}}"#),
-            Some(ClaimMissing),
-        ),
+        (format!(r#"{{{iss},"aud":"api","exp":1800000100,"org":{{"dept":"x"}}}}"#), Some(ClaimMissing)),
+        (format!(r#"{{{iss},"aud":"api","exp":1800000100,"sub":"ada","org":{{}}}}"#), Some(ClaimMissing)),
         (
             format!(r#"{{{iss},"aud":"api","exp":1800000100,"sub":"ada","org":{{"dept":null}}}}"#),
             Some(ClaimMissing),
@@ -160,20 +113,11 @@ fn audiences_issuers_and_required_claims() {
             Some(ClaimInvalid),
         ),
         // What jwt-simple would refuse for its type, and RFC 7519 does not: a number, a list, an object as `jti` or `kid`-less `nonce`.
-        (
-            format!(r#"{{{iss},"aud":"api",{rest},"jti":7,"nonce":[1],"locale":{{}}}}"#),
-            None,
-        ),
+        (format!(r#"{{{iss},"aud":"api",{rest},"jti":7,"nonce":[1],"locale":{{}}}}"#), None),
     ] {
         assert_eq!(reason(mint(HEADER, &claims), &provider), expected, "{claims}");
     }
     provider.audience = Audience::Any;
-    assert_eq!(
-        reason(mint(HEADER, &format!(r"{{{iss},{rest}}}")), &provider),
-        None
-    );
-    assert_eq!(
-        reason(mint(HEADER, &format!(r#"{{{iss},"aud":7,{rest}}}"#)), &provider),
-        Some(ClaimInvalid)
-    );
+    assert_eq!(reason(mint(HEADER, &format!(r"{{{iss},{rest}}}")), &provider), None);
+    assert_eq!(reason(mint(HEADER, &format!(r#"{{{iss},"aud":7,{rest}}}"#)), &provider), Some(ClaimInvalid));
 }

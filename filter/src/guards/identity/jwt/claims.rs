@@ -61,12 +61,7 @@ impl Times {
         let Some(limit) = provider.max_lifetime else {
             return Ok(());
         };
-        let refuse = |fact| {
-            Err(Refusal::because(
-                Reason::TokenLifetimeExceeded,
-                Detail::Fact(fact),
-            ))
-        };
+        let refuse = |fact| Err(Refusal::because(Reason::TokenLifetimeExceeded, Detail::Fact(fact)));
         match (self.exp, self.iat) {
             (Some(exp), Some(iat)) if exp.saturating_sub(iat) <= Nanos::from(limit) => Ok(()),
             (Some(_), Some(_)) => refuse("exp - iat is over maxLifetime"),
@@ -83,10 +78,7 @@ fn numeric_date(claims: &Json, name: &'static str) -> Result<Option<Nanos>, Refu
     match claims.get(name) {
         None => Ok(None),
         Some(Json::Integer(seconds)) => Ok(Some(Nanos::from(*seconds).saturating_mul(unit))),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a float beyond the range saturates"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a float beyond the range saturates")]
         Some(Json::Number(seconds)) => {
             let whole = (seconds.trunc() as Nanos).saturating_mul(unit);
             let fraction = (seconds.fract() * 1e9) as Nanos;
@@ -128,10 +120,7 @@ fn check_audience(claims: &Json, provider: &Provider) -> Result<(), Refusal> {
 fn check_required(claims: &Json, provider: &Provider) -> Result<(), Refusal> {
     for name in &provider.required_claims {
         if matches!(claim(claims, name), None | Some(Json::Null)) {
-            return Err(Refusal::because(
-                Reason::ClaimMissing,
-                Detail::Named("claim", name.clone()),
-            ));
+            return Err(Refusal::because(Reason::ClaimMissing, Detail::Named("claim", name.clone())));
         }
     }
     Ok(())

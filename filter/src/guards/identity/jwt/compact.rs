@@ -13,11 +13,8 @@ use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
 
 /// RFC 7515 §4: "Header Parameter names within the JOSE Header MUST be unique"; RFC 7519 §4 says it of claims.
-const BOUNDS: Bounds = Bounds {
-    depth: limits::TOKEN_DEPTH,
-    values: limits::TOKEN_VALUES,
-    duplicates: Duplicates::Refuse,
-};
+const BOUNDS: Bounds =
+    Bounds { depth: limits::TOKEN_DEPTH, values: limits::TOKEN_VALUES, duplicates: Duplicates::Refuse };
 
 /// A token taken apart, none of it believed.
 #[derive(Debug)]
@@ -57,11 +54,7 @@ impl<'t> Compact<'t> {
 
         let header = decode(header)?;
         if header.len() > limits::TOKEN_HEADER_BYTES {
-            return Err(over(
-                "bytes of token header",
-                header.len(),
-                limits::TOKEN_HEADER_BYTES,
-            ));
+            return Err(over("bytes of token header", header.len(), limits::TOKEN_HEADER_BYTES));
         }
         let header = object(&header)?;
         refuse_critical(&header)?;
@@ -71,14 +64,7 @@ impl<'t> Compact<'t> {
 
         let claims = object(&decode(payload)?)?;
         let signature = decode(signature)?;
-        Ok(Self {
-            algorithm,
-            kid,
-            typ,
-            claims,
-            text,
-            signature,
-        })
+        Ok(Self { algorithm, kid, typ, claims, text, signature })
     }
 }
 
@@ -129,24 +115,17 @@ fn refuse_critical(header: &Json) -> Result<(), Refusal> {
 }
 
 fn algorithm(header: &Json) -> Result<Algorithm, Refusal> {
-    header
-        .get("alg")
-        .and_then(Json::as_text)
-        .and_then(Algorithm::named)
-        .ok_or_else(|| {
-            let fact = Detail::Fact("`alg` is missing, or names nothing that this gateway checks");
-            Refusal::because(Reason::AlgorithmUnaccepted, fact)
-        })
+    header.get("alg").and_then(Json::as_text).and_then(Algorithm::named).ok_or_else(|| {
+        let fact = Detail::Fact("`alg` is missing, or names nothing that this gateway checks");
+        Refusal::because(Reason::AlgorithmUnaccepted, fact)
+    })
 }
 
 fn text_of<'h>(header: &'h Json, name: &'static str, reason: Reason) -> Result<Option<&'h str>, Refusal> {
     match header.get(name) {
         None => Ok(None),
         Some(Json::Text(text)) => Ok(Some(text)),
-        Some(_) => Err(Refusal::because(
-            reason,
-            Detail::Fact("a header parameter of the wrong type"),
-        )),
+        Some(_) => Err(Refusal::because(reason, Detail::Fact("a header parameter of the wrong type"))),
     }
 }
 

@@ -33,19 +33,9 @@ pub struct Key {
 /// The key itself, ready for both ways of checking.
 #[derive(Debug)]
 pub(super) enum Material {
-    Rsa {
-        spki: Vec<u8>,
-        key: Box<PKey<Public>>,
-        bytes: usize,
-    },
-    P256 {
-        spki: Vec<u8>,
-        key: ES256PublicKey,
-    },
-    P384 {
-        spki: Vec<u8>,
-        key: ES384PublicKey,
-    },
+    Rsa { spki: Vec<u8>, key: Box<PKey<Public>>, bytes: usize },
+    P256 { spki: Vec<u8>, key: ES256PublicKey },
+    P384 { spki: Vec<u8>, key: ES384PublicKey },
     Ed25519(Ed25519PublicKey),
     Hmac(Secret<Vec<u8>>),
 }
@@ -84,11 +74,7 @@ impl Material {
 impl KeySet {
     /// The set of one shared secret.
     pub fn secret(secret: Secret<Vec<u8>>) -> Self {
-        let key = Key {
-            kid: None,
-            algorithm: None,
-            material: Material::Hmac(secret),
-        };
+        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret) };
         Self { keys: vec![key] }
     }
 
@@ -99,13 +85,7 @@ impl KeySet {
     /// is the only key of its provider, so there `kid` chooses nothing.
     pub fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
         let unknown = |fact| Refusal::because(Reason::KeyUnknown, Detail::Fact(fact));
-        if let [
-            only @ Key {
-                material: Material::Hmac(_),
-                ..
-            },
-        ] = self.keys.as_slice()
-        {
+        if let [only @ Key { material: Material::Hmac(_), .. }] = self.keys.as_slice() {
             return serving(only, algorithm);
         }
         if let Some(kid) = kid {
@@ -132,20 +112,14 @@ impl KeySet {
         let list = elements(jwks).map_err(|note| vec![note])?;
         let (mut keys, mut skipped, mut faults) = (Vec::new(), Vec::new(), Vec::new());
         for (index, jwk) in list.iter().enumerate() {
-            let at = |note: Note| Note {
-                key: Some(index),
-                ..note
-            };
+            let at = |note: Note| Note { key: Some(index), ..note };
             if let Some(fault) = holds_a_secret(jwk) {
                 faults.push(at(fault));
                 continue;
             }
             match read_key(jwk) {
                 Ok(key) if key.kid.is_some() && keys.iter().any(|k: &Key| k.kid == key.kid) => {
-                    faults.push(at(note(
-                        "two keys have this `kid`",
-                        "give each key its own `kid`",
-                    )));
+                    faults.push(at(note("two keys have this `kid`", "give each key its own `kid`")));
                 }
                 Ok(key) => keys.push(key),
                 Err(odd) => skipped.push(at(odd)),
@@ -158,11 +132,7 @@ impl KeySet {
             ));
             faults.append(&mut skipped);
         }
-        if faults.is_empty() {
-            Ok((Self { keys }, skipped))
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok((Self { keys }, skipped)) } else { Err(faults) }
     }
 }
 
@@ -170,51 +140,31 @@ fn serving(key: &Key, algorithm: Algorithm) -> Result<&Key, Refusal> {
     if key.serves(algorithm) {
         return Ok(key);
     }
-    Err(Refusal::because(
-        Reason::AlgorithmUnaccepted,
-        Detail::Fact("the key is for another algorithm"),
-    ))
+    Err(Refusal::because(Reason::AlgorithmUnaccepted, Detail::Fact("the key is for another algorithm")))
 }
 
 const fn note(what: &'static str, help: &'static str) -> Note {
-    Note {
-        key: None,
-        what,
-        help,
-    }
+    Note { key: None, what, help }
 }
 
 fn elements(jwks: &[u8]) -> Result<Vec<Json>, Note> {
     if jwks.len() > limits::JWKS_BYTES {
         return Err(note("the key set is too long", "keep it under 256 KiB"));
     }
-    let bounds = Bounds {
-        depth: limits::JWKS_DEPTH,
-        values: limits::JWKS_VALUES,
-        duplicates: Duplicates::Refuse,
-    };
+    let bounds =
+        Bounds { depth: limits::JWKS_DEPTH, values: limits::JWKS_VALUES, duplicates: Duplicates::Refuse };
     let set = Json::parse(jwks, bounds).map_err(|_| {
-        note(
-            "the key set is not JSON, or holds a key twice",
-            r#"write `{"keys": [{"kty": …}]}`"#,
-        )
+        note("the key set is not JSON, or holds a key twice", r#"write `{"keys": [{"kty": …}]}`"#)
     })?;
     let Json::Map(fields) = set else {
-        return Err(note(
-            "the key set is not a map",
-            r#"write `{"keys": [{"kty": …}]}`"#,
-        ));
+        return Err(note("the key set is not a map", r#"write `{"keys": [{"kty": …}]}`"#));
     };
     match fields.into_iter().find(|(name, _)| name == "keys") {
         Some((_, Json::List(list))) if list.len() <= limits::JWKS_KEYS => Ok(list),
-        Some((_, Json::List(_))) => Err(note(
-            "the key set holds too many keys",
-            "keep the keys that are in use",
-        )),
-        _ => Err(note(
-            "the key set has no list `keys`",
-            r#"write `{"keys": [{"kty": …}]}`"#,
-        )),
+        Some((_, Json::List(_))) => {
+            Err(note("the key set holds too many keys", "keep the keys that are in use"))
+        }
+        _ => Err(note("the key set has no list `keys`", r#"write `{"keys": [{"kty": …}]}`"#)),
     }
 }
 
@@ -240,11 +190,7 @@ fn read_key(jwk: &Json) -> Result<Key, Note> {
         None => None,
         Some(alg) => Some(Algorithm::named(alg).ok_or(note("`alg` is none that is checked here", ""))?),
     };
-    let key = Key {
-        kid,
-        algorithm,
-        material,
-    };
+    let key = Key { kid, algorithm, material };
     if algorithm.is_some_and(|alg| !key.serves(alg)) {
         return Err(note("`alg` is not for this kind of key", ""));
     }
@@ -296,13 +242,9 @@ fn bytes(jwk: &Json, name: &str) -> Option<Vec<u8>> {
 /// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used". The upper bound and the one exponent are jwt-simple's:
 /// a longer key could be checked by some hosts and not in wasm, and a policy means the same on all of them.
 fn read_rsa(jwk: &Json) -> Result<Material, Note> {
-    let (modulus, exponent) = bytes(jwk, "n")
-        .zip(bytes(jwk, "e"))
-        .ok_or(note("`n` or `e` is missing or not base64url", ""))?;
-    let odd = note(
-        "an RSA key that is not of 2048 to 4096 bits with the exponent 65537",
-        "",
-    );
+    let (modulus, exponent) =
+        bytes(jwk, "n").zip(bytes(jwk, "e")).ok_or(note("`n` or `e` is missing or not base64url", ""))?;
+    let odd = note("an RSA key that is not of 2048 to 4096 bits with the exponent 65537", "");
     if exponent.len() > limits::RSA_EXPONENT_BYTES || modulus.is_empty() {
         return Err(odd);
     }
@@ -320,10 +262,7 @@ fn point(jwk: &Json, size: usize) -> Result<Vec<u8>, Note> {
     let (x, y) = bytes(jwk, "x")
         .filter(fits)
         .zip(bytes(jwk, "y").filter(fits))
-        .ok_or(note(
-            "`x` or `y` is missing or not as long as the curve has it",
-            "",
-        ))?;
+        .ok_or(note("`x` or `y` is missing or not as long as the curve has it", ""))?;
     Ok([&[4], x.as_slice(), y.as_slice()].concat())
 }
 
@@ -344,7 +283,5 @@ fn read_p384(jwk: &Json) -> Result<Material, Note> {
 /// jwt-simple refuses points that are not canonical or of small order, under which one signature fits many messages.
 fn read_ed25519(jwk: &Json) -> Result<Material, Note> {
     let x = bytes(jwk, "x").ok_or(note("`x` is missing or not base64url", ""))?;
-    Ok(Material::Ed25519(
-        Ed25519PublicKey::from_bytes(&x).map_err(|_| OFF_CURVE)?,
-    ))
+    Ok(Material::Ed25519(Ed25519PublicKey::from_bytes(&x).map_err(|_| OFF_CURVE)?))
 }

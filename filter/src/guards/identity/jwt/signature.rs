@@ -32,12 +32,12 @@ pub fn holds(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8], hos
         Material::Rsa { key, .. } if algorithm.is_pss() => rsa(key, algorithm, text, signature),
         Material::Rsa { spki, key, .. } => asked(host, algorithm, spki, signature, text)
             .unwrap_or_else(|| rsa(key, algorithm, text, signature)),
-        Material::P256 { spki, key } => ecdsa(32, algorithm, spki, signature, text, host, || {
-            p256(key, text, signature)
-        }),
-        Material::P384 { spki, key } => ecdsa(48, algorithm, spki, signature, text, host, || {
-            p384(key, text, signature)
-        }),
+        Material::P256 { spki, key } => {
+            ecdsa(32, algorithm, spki, signature, text, host, || p256(key, text, signature))
+        }
+        Material::P384 { spki, key } => {
+            ecdsa(48, algorithm, spki, signature, text, host, || p384(key, text, signature))
+        }
         Material::Ed25519(key) => ed25519(key, text, signature),
         Material::Hmac(secret) => hmac(secret.expose(), algorithm, text, signature),
     }
@@ -102,11 +102,7 @@ fn rsa(key: &PKey<Public>, algorithm: Algorithm, text: &[u8], signature: &[u8]) 
         Hash::Sha512 => MessageDigest::sha512(),
     };
     // RFC 7518 §3.5: the salt is as long as the hash, and MGF1 takes the same hash; both are superboring's defaults.
-    let padding = if algorithm.is_pss() {
-        Padding::PKCS1_PSS
-    } else {
-        Padding::PKCS1
-    };
+    let padding = if algorithm.is_pss() { Padding::PKCS1_PSS } else { Padding::PKCS1 };
     let verify = || {
         let mut verifier = superboring::sign::Verifier::new(digest, key)?;
         verifier.set_rsa_padding(padding)?;
@@ -124,10 +120,7 @@ fn p256(key: &ES256PublicKey, text: &[u8], signature: &[u8]) -> bool {
         hash.update(text);
         Ok(())
     };
-    key.public_key()
-        .as_ref()
-        .verify_digest(digest, &signature)
-        .is_ok()
+    key.public_key().as_ref().verify_digest(digest, &signature).is_ok()
 }
 
 fn p384(key: &ES384PublicKey, text: &[u8], signature: &[u8]) -> bool {
@@ -138,10 +131,7 @@ fn p384(key: &ES384PublicKey, text: &[u8], signature: &[u8]) -> bool {
         hash.update(text);
         Ok(())
     };
-    key.public_key()
-        .as_ref()
-        .verify_digest(digest, &signature)
-        .is_ok()
+    key.public_key().as_ref().verify_digest(digest, &signature).is_ok()
 }
 
 /// ed25519-compact refuses an `S` that is not reduced, and points that are not canonical or of small order.

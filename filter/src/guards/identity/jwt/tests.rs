@@ -21,10 +21,7 @@ pub(super) fn provider() -> Provider {
     let keys = [
         jwk(Family::P256, r#""kid":"ec","#),
         jwk(Family::Rsa, r#""kid":"rsa","#),
-        jwk(
-            Family::Rsa,
-            r#""kid":"rs256","alg":"RS256","use":"sig","key_ops":["verify"],"#,
-        ),
+        jwk(Family::Rsa, r#""kid":"rs256","alg":"RS256","use":"sig","key_ops":["verify"],"#),
         jwk(Family::Ed25519, r#""kid":"ed","#),
     ];
     Provider {
@@ -32,10 +29,7 @@ pub(super) fn provider() -> Provider {
         issuer: "https://id.example".into(),
         audience: Audience::OneOf(vec!["api".into(), "other".into()]),
         algorithms: Algorithm::asymmetric(),
-        token_types: TokenTypes {
-            absent: true,
-            named: vec!["jwt".to_owned(), "at+jwt".to_owned()],
-        },
+        token_types: TokenTypes { absent: true, named: vec!["jwt".to_owned(), "at+jwt".to_owned()] },
         source: KeySource::Inline,
         keys: Ok(KeySet::read(set(&keys).as_bytes()).unwrap().0),
         places: vec![Place::Cookie("session".into())],
@@ -61,25 +55,15 @@ pub(super) fn mint(header: &str, claims: &str) -> String {
 pub(super) fn judge(token: impl AsRef<[u8]>, provider: &Provider, now: Timestamp) -> Result<Token, Refusal> {
     let judged = |host: bool| {
         let token = Compact::parse(token.as_ref())?;
-        if host {
-            check(token, provider, now, &BoringHost)
-        } else {
-            check(token, provider, now, &NoHost)
-        }
+        if host { check(token, provider, now, &BoringHost) } else { check(token, provider, now, &NoHost) }
     };
     let (by_host, in_wasm) = (judged(true), judged(false));
-    assert_eq!(
-        by_host.as_ref().err(),
-        in_wasm.as_ref().err(),
-        "the two ways differ"
-    );
+    assert_eq!(by_host.as_ref().err(), in_wasm.as_ref().err(), "the two ways differ");
     by_host
 }
 
 pub(super) fn reason(token: impl AsRef<[u8]>, provider: &Provider) -> Option<Reason> {
-    judge(token, provider, Timestamp::from_seconds(NOW))
-        .err()
-        .map(|refusal| refusal.reason)
+    judge(token, provider, Timestamp::from_seconds(NOW)).err().map(|refusal| refusal.reason)
 }
 
 #[test]
@@ -87,13 +71,9 @@ fn a_sound_token_holds() {
     let token = judge(mint(HEADER, SOUND), &provider(), Timestamp::from_seconds(NOW)).unwrap();
     assert_eq!((&**token.provider(), token.kid()), ("corp", Some("ec")));
     assert_eq!(token.claim("sub").and_then(Json::as_text), Some("ada"));
-    for (alg, kid) in [
-        ("RS256", "rs256"),
-        ("RS512", "rsa"),
-        ("PS384", "rsa"),
-        ("EdDSA", "ed"),
-        ("Ed25519", "ed"),
-    ] {
+    for (alg, kid) in
+        [("RS256", "rs256"), ("RS512", "rsa"), ("PS384", "rsa"), ("EdDSA", "ed"), ("Ed25519", "ed")]
+    {
         let header = format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#);
         let token = mint_with(&header, SOUND, Algorithm::named(alg).unwrap());
         assert_eq!(reason(token, &provider()), None, "{alg}");
@@ -121,45 +101,23 @@ fn shapes_that_are_no_token() {
         ("padding of the signature", format!("{good}==")),
         ("a blank", format!("{header}. {claims}.{signature}")),
         ("a newline", format!("{good}\n")),
-        (
-            "the other alphabet",
-            format!("{header}.{claims}.{}+/", &signature[2..]),
-        ),
-        (
-            "trailing bits",
-            format!("{header}.{claims}.{}h", &signature[..85]),
-        ),
+        ("the other alphabet", format!("{header}.{claims}.{}+/", &signature[2..])),
+        ("trailing bits", format!("{header}.{claims}.{}h", &signature[..85])),
         ("a lone digit", format!("{header}.{claims}A.{signature}")),
-        (
-            "not UTF-8 in JSON",
-            format!("{header}.{}.{signature}", base64(b"{\"iss\":\"\xff\"}")),
-        ),
-        (
-            "a header twice",
-            bad_header(r#"{"alg":"ES256","kid":"a","alg":"ES256"}"#),
-        ),
-        (
-            "a header twice, escaped",
-            bad_header(r#"{"alg":"none","\u0061lg":"ES256"}"#),
-        ),
+        ("not UTF-8 in JSON", format!("{header}.{}.{signature}", base64(b"{\"iss\":\"\xff\"}"))),
+        ("a header twice", bad_header(r#"{"alg":"ES256","kid":"a","alg":"ES256"}"#)),
+        ("a header twice, escaped", bad_header(r#"{"alg":"none","\u0061lg":"ES256"}"#)),
         ("a header that is a list", bad_header(r#"["ES256"]"#)),
         ("text behind the header", bad_header(r#"{"alg":"ES256"}{}"#)),
         ("a claim twice", bad_claims(r#"{"iss":"a","sub":"b","iss":"c"}"#)),
-        (
-            "a claim twice, nested",
-            bad_claims(r#"{"iss":"a","b":{"c":1,"c":2}}"#),
-        ),
+        ("a claim twice, nested", bad_claims(r#"{"iss":"a","b":{"c":1,"c":2}}"#)),
         ("claims 5,000 deep", bad_claims(&deep)),
         ("too many values", bad_claims(&wide)),
         ("claims that are text", bad_claims("\"iss\"")),
         ("a nested token", bad_claims(&good)),
         ("a BOM", bad_claims("\u{feff}{}")),
     ] {
-        assert_eq!(
-            reason(&token, &provider()),
-            Some(Reason::TokenMalformed),
-            "{name}"
-        );
+        assert_eq!(reason(&token, &provider()), Some(Reason::TokenMalformed), "{name}");
     }
     assert_eq!(signature.len(), 86, "the rows cut a signature of 64 bytes");
 }
@@ -174,21 +132,10 @@ fn tokens_of_every_length() {
         mint(HEADER, &claims)
     };
     assert_eq!(reason(long(11_000), &provider()), None);
-    assert_eq!(
-        reason(long(30_000), &provider()),
-        Some(Reason::TokenTooLarge),
-        "40 KB"
-    );
-    assert_eq!(
-        reason(vec![b'.'; 100_000], &provider()),
-        Some(Reason::TokenTooLarge)
-    );
+    assert_eq!(reason(long(30_000), &provider()), Some(Reason::TokenTooLarge), "40 KB");
+    assert_eq!(reason(vec![b'.'; 100_000], &provider()), Some(Reason::TokenTooLarge));
     let header = format!(r#"{{"alg":"ES256","kid":"ec","x5c":["{}"]}}"#, "x".repeat(8200));
-    assert_eq!(
-        reason(mint(&header, SOUND), &provider()),
-        Some(Reason::TokenTooLarge),
-        "the header"
-    );
+    assert_eq!(reason(mint(&header, SOUND), &provider()), Some(Reason::TokenTooLarge), "the header");
 }
 
 #[test]
@@ -214,11 +161,7 @@ fn algorithms_that_are_not_taken() {
         (r#"{"alg":"RS256","kid":"rsa"}"#, SignatureInvalid),
         (r#"{"alg":"ES384"}"#, KeyUnknown),
     ] {
-        assert_eq!(
-            reason(mint(header, SOUND), &provider()),
-            Some(expected),
-            "{header}"
-        );
+        assert_eq!(reason(mint(header, SOUND), &provider()), Some(expected), "{header}");
     }
     let mut narrow = provider();
     narrow.algorithms = vec![Algorithm::RS256];
@@ -228,46 +171,22 @@ fn algorithms_that_are_not_taken() {
         "the provider takes RS256 only"
     );
     let unsigned = format!("{}.{}.", base64(r#"{"alg":"ES256","kid":"ec"}"#), base64(SOUND));
-    assert_eq!(
-        reason(unsigned, &provider()),
-        Some(SignatureInvalid),
-        "no signature"
-    );
+    assert_eq!(reason(unsigned, &provider()), Some(SignatureInvalid), "no signature");
 }
 
 #[test]
 fn a_public_key_is_never_a_secret() {
     // RFC 8725 §2.1: HMAC with the bytes of the RSA public key, in the forms that libraries have taken it in.
     let jwks = jwk(Family::Rsa, "");
-    for secret in [
-        unbase64(RSA[0]),
-        RSA[0].as_bytes().to_vec(),
-        jwks.into_bytes(),
-        Vec::new(),
-    ] {
+    for secret in [unbase64(RSA[0]), RSA[0].as_bytes().to_vec(), jwks.into_bytes(), Vec::new()] {
         for kid in [r#","kid":"rsa""#, r#","kid":"rs256""#, ""] {
-            let text = format!(
-                "{}.{}",
-                base64(format!(r#"{{"alg":"HS256"{kid}}}"#)),
-                base64(SOUND)
-            );
-            let token = format!(
-                "{text}.{}",
-                base64(hmac(Algorithm::HS256, &secret, text.as_bytes()))
-            );
+            let text = format!("{}.{}", base64(format!(r#"{{"alg":"HS256"{kid}}}"#)), base64(SOUND));
+            let token = format!("{text}.{}", base64(hmac(Algorithm::HS256, &secret, text.as_bytes())));
             assert_eq!(reason(&token, &provider()), Some(Reason::AlgorithmUnaccepted));
             let mut lax = provider();
             lax.algorithms.push(Algorithm::HS256);
-            let expected = if kid.is_empty() {
-                Reason::KeyUnknown
-            } else {
-                Reason::AlgorithmUnaccepted
-            };
-            assert_eq!(
-                reason(&token, &lax),
-                Some(expected),
-                "no policy can say so, and the key refuses too"
-            );
+            let expected = if kid.is_empty() { Reason::KeyUnknown } else { Reason::AlgorithmUnaccepted };
+            assert_eq!(reason(&token, &lax), Some(expected), "no policy can say so, and the key refuses too");
         }
     }
 }
@@ -279,22 +198,11 @@ fn a_shared_secret_has_no_name() {
     let secret = unbase64(super::vectors::SECRET);
     provider.keys = Ok(KeySet::secret(crate::secret::Secret::new(secret)));
     for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"2026-11"}"#] {
-        assert_eq!(
-            reason(mint_with(header, SOUND, Algorithm::HS256), &provider),
-            None,
-            "{header}"
-        );
+        assert_eq!(reason(mint_with(header, SOUND, Algorithm::HS256), &provider), None, "{header}");
     }
     let other = mint_with(r#"{"alg":"HS512"}"#, SOUND, Algorithm::HS512);
-    assert_eq!(
-        reason(other, &provider),
-        Some(Reason::AlgorithmUnaccepted),
-        "HS512 is not named"
-    );
-    assert_eq!(
-        reason(mint(HEADER, SOUND), &provider),
-        Some(Reason::AlgorithmUnaccepted)
-    );
+    assert_eq!(reason(other, &provider), Some(Reason::AlgorithmUnaccepted), "HS512 is not named");
+    assert_eq!(reason(mint(HEADER, SOUND), &provider), Some(Reason::AlgorithmUnaccepted));
 }
 
 #[test]
@@ -303,10 +211,7 @@ fn a_token_does_not_bring_its_own_key() {
     let own = jwk(Family::Ed25519, "");
     for member in [
         format!(r#""jwk":{own}"#),
-        format!(
-            r#""jku":"https://evil.example/jwks","x5u":"https://evil.example/{}""#,
-            1
-        ),
+        format!(r#""jku":"https://evil.example/jwks","x5u":"https://evil.example/{}""#, 1),
         r#""x5c":["MIIB"]"#.to_owned(),
     ] {
         let header = format!(r#"{{"alg":"EdDSA","kid":"evil",{member}}}"#);
@@ -320,52 +225,18 @@ fn a_token_does_not_bring_its_own_key() {
 
 #[test]
 fn kids() {
-    let ambiguous = |alg: &str| {
-        mint_with(
-            &format!(r#"{{"alg":"{alg}"}}"#),
-            SOUND,
-            Algorithm::named(alg).unwrap(),
-        )
-    };
-    assert_eq!(
-        reason(ambiguous("ES256"), &provider()),
-        None,
-        "one key could have been meant"
-    );
-    assert_eq!(
-        reason(ambiguous("RS256"), &provider()),
-        Some(Reason::KeyUnknown),
-        "two keys could"
-    );
-    assert_eq!(
-        reason(ambiguous("PS256"), &provider()),
-        None,
-        "the other RSA key is for RS256"
-    );
-    for kid in [
-        r#""EC""#,
-        r#""ec ""#,
-        r#""""#,
-        r#""../ec""#,
-        r#""' or 1=1""#,
-        "1",
-        "null",
-        r#"["ec"]"#,
-    ] {
+    let ambiguous =
+        |alg: &str| mint_with(&format!(r#"{{"alg":"{alg}"}}"#), SOUND, Algorithm::named(alg).unwrap());
+    assert_eq!(reason(ambiguous("ES256"), &provider()), None, "one key could have been meant");
+    assert_eq!(reason(ambiguous("RS256"), &provider()), Some(Reason::KeyUnknown), "two keys could");
+    assert_eq!(reason(ambiguous("PS256"), &provider()), None, "the other RSA key is for RS256");
+    for kid in [r#""EC""#, r#""ec ""#, r#""""#, r#""../ec""#, r#""' or 1=1""#, "1", "null", r#"["ec"]"#] {
         let header = format!(r#"{{"alg":"ES256","kid":{kid}}}"#);
-        assert_eq!(
-            reason(mint(&header, SOUND), &provider()),
-            Some(Reason::KeyUnknown),
-            "{kid}"
-        );
+        assert_eq!(reason(mint(&header, SOUND), &provider()), Some(Reason::KeyUnknown), "{kid}");
     }
     let mut nameless = provider();
     nameless.keys = Ok(KeySet::read(set(&[jwk(Family::P256, "")]).as_bytes()).unwrap().0);
-    assert_eq!(
-        reason(mint(HEADER, SOUND), &nameless),
-        Some(Reason::KeyUnknown),
-        "a kid that no key has"
-    );
+    assert_eq!(reason(mint(HEADER, SOUND), &nameless), Some(Reason::KeyUnknown), "a kid that no key has");
     assert_eq!(reason(mint(r#"{"alg":"ES256"}"#, SOUND), &nameless), None);
 }
 
@@ -396,22 +267,9 @@ fn types_and_critical_parameters() {
         assert_eq!(reason(mint(&header, SOUND), &provider()), expected, "{member}");
     }
     let mut strict = provider();
-    strict.token_types = TokenTypes {
-        absent: false,
-        named: vec!["secevent".to_owned()],
-    };
-    assert_eq!(
-        reason(mint(HEADER, SOUND), &strict),
-        Some(TokenTypeUnaccepted),
-        "no typ"
-    );
-    assert_eq!(
-        reason(
-            mint(r#"{"alg":"ES256","kid":"ec","typ":"secevent"}"#, SOUND),
-            &strict
-        ),
-        None
-    );
+    strict.token_types = TokenTypes { absent: false, named: vec!["secevent".to_owned()] };
+    assert_eq!(reason(mint(HEADER, SOUND), &strict), Some(TokenTypeUnaccepted), "no typ");
+    assert_eq!(reason(mint(r#"{"alg":"ES256","kid":"ec","typ":"secevent"}"#, SOUND), &strict), None);
 }
 
 #[test]
@@ -420,26 +278,12 @@ fn signatures_come_last_and_count() {
     let (text, signature) = good.rsplit_once('.').unwrap();
     let other = mint(HEADER, &SOUND.replace("ada", "eve"));
     let swapped = format!("{}.{signature}", other.rsplit_once('.').unwrap().0);
-    assert_eq!(
-        reason(swapped, &provider()),
-        Some(Reason::SignatureInvalid),
-        "another's claims"
-    );
-    assert_eq!(
-        reason(format!("{text}."), &provider()),
-        Some(Reason::SignatureInvalid)
-    );
-    assert_eq!(
-        reason(format!("{text}.{}", base64([0; 64])), &provider()),
-        Some(Reason::SignatureInvalid)
-    );
+    assert_eq!(reason(swapped, &provider()), Some(Reason::SignatureInvalid), "another's claims");
+    assert_eq!(reason(format!("{text}."), &provider()), Some(Reason::SignatureInvalid));
+    assert_eq!(reason(format!("{text}.{}", base64([0; 64])), &provider()), Some(Reason::SignatureInvalid));
     let expired = mint(HEADER, &SOUND.replace("1800000100", "1700000000"));
     let unsigned = format!("{}.", expired.rsplit_once('.').unwrap().0);
-    assert_eq!(
-        reason(unsigned, &provider()),
-        Some(Reason::TokenExpired),
-        "cheap checks first"
-    );
+    assert_eq!(reason(unsigned, &provider()), Some(Reason::TokenExpired), "cheap checks first");
 }
 
 #[test]
@@ -447,14 +291,8 @@ fn without_keys_nothing_holds() {
     let mut provider = provider();
     provider.keys = Err(Detail::Fact("gone"));
     let refusal = judge(mint(HEADER, SOUND), &provider, Timestamp::from_seconds(NOW)).unwrap_err();
-    assert_eq!(
-        (refusal.reason, refusal.detail),
-        (Reason::KeysUnavailable, Detail::Fact("gone"))
-    );
-    assert_eq!(
-        refusal.advice,
-        crate::decision::Advice::RetryAfter(limits::KEYS_RETRY_SECONDS)
-    );
+    assert_eq!((refusal.reason, refusal.detail), (Reason::KeysUnavailable, Detail::Fact("gone")));
+    assert_eq!(refusal.advice, crate::decision::Advice::RetryAfter(limits::KEYS_RETRY_SECONDS));
 }
 
 #[test]
@@ -472,9 +310,6 @@ fn no_byte_of_a_token_reaches_a_detail() {
         "MARK.MARK.MARK".to_owned(),
     ] {
         let refusal = judge(&token, &provider(), Timestamp::from_seconds(NOW)).unwrap_err();
-        assert!(
-            !format!("{refusal:?} {}", refusal.detail).contains("MARK"),
-            "{refusal:?}"
-        );
+        assert!(!format!("{refusal:?} {}", refusal.detail).contains("MARK"), "{refusal:?}");
     }
 }

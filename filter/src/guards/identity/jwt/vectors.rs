@@ -45,10 +45,8 @@ pub(crate) const P256: [&str; 3] = [
     "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
 ];
 /// RFC 8037 A.1: the Ed25519 key, `x`, `d`.
-pub(crate) const ED25519: [&str; 2] = [
-    "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-];
+pub(crate) const ED25519: [&str; 2] =
+    ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"];
 /// A P-384 key of our own: the scalar is this byte 48 times.
 const P384_SCALAR: [u8; 48] = [7; 48];
 
@@ -86,10 +84,7 @@ impl Verifier for BoringHost {
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict {
         let (digest, hashed) = match hash {
             "sha256" => (MessageDigest::sha256(), hmac_sha256::Hash::hash(text).to_vec()),
-            "sha384" => (
-                MessageDigest::sha384(),
-                hmac_sha512::sha384::Hash::hash(text).to_vec(),
-            ),
+            "sha384" => (MessageDigest::sha384(), hmac_sha512::sha384::Hash::hash(text).to_vec()),
             "sha512" => (MessageDigest::sha512(), hmac_sha512::Hash::hash(text).to_vec()),
             other => panic!("{other} is not supported."),
         };
@@ -100,19 +95,11 @@ impl Verifier for BoringHost {
             verifier.update(text).unwrap();
             verifier.verify(signature).unwrap_or(false)
         } else if let Ok(key) = ES256PublicKey::from_der(spki) {
-            p256::ecdsa::Signature::from_der(signature).is_ok_and(|signature| {
-                key.public_key()
-                    .as_ref()
-                    .verify_prehash(&hashed, &signature)
-                    .is_ok()
-            })
+            p256::ecdsa::Signature::from_der(signature)
+                .is_ok_and(|signature| key.public_key().as_ref().verify_prehash(&hashed, &signature).is_ok())
         } else if let Ok(key) = ES384PublicKey::from_der(spki) {
-            p384::ecdsa::Signature::from_der(signature).is_ok_and(|signature| {
-                key.public_key()
-                    .as_ref()
-                    .verify_prehash(&hashed, &signature)
-                    .is_ok()
-            })
+            p384::ecdsa::Signature::from_der(signature)
+                .is_ok_and(|signature| key.public_key().as_ref().verify_prehash(&hashed, &signature).is_ok())
         } else {
             panic!("Failed to initialize digest verify.")
         };
@@ -141,11 +128,7 @@ pub(crate) fn sign(algorithm: Algorithm, text: &[u8]) -> Vec<u8> {
             };
             let key = rsa_private();
             let mut signer = superboring::sign::Signer::new(digest, &key).unwrap();
-            let padding = if algorithm.is_pss() {
-                Padding::PKCS1_PSS
-            } else {
-                Padding::PKCS1
-            };
+            let padding = if algorithm.is_pss() { Padding::PKCS1_PSS } else { Padding::PKCS1 };
             signer.set_rsa_padding(padding).unwrap();
             signer.update(text).unwrap();
             signer.sign_to_vec().unwrap()
@@ -163,10 +146,7 @@ pub(crate) fn sign(algorithm: Algorithm, text: &[u8]) -> Vec<u8> {
         }
         Family::Ed25519 => {
             let seed = ed25519_compact::Seed::from_slice(&unbase64(ED25519[1])).unwrap();
-            ed25519_compact::KeyPair::from_seed(seed)
-                .sk
-                .sign(text, None)
-                .to_vec()
+            ed25519_compact::KeyPair::from_seed(seed).sk.sign(text, None).to_vec()
         }
         Family::Hmac => hmac(algorithm, &unbase64(SECRET), text),
     }
@@ -184,10 +164,9 @@ pub(crate) fn hmac(algorithm: Algorithm, secret: &[u8], text: &[u8]) -> Vec<u8> 
 pub(crate) fn jwk(family: Family, members: &str) -> String {
     match family {
         Family::Rsa => format!(r#"{{{members}"kty":"RSA","n":"{}","e":"AQAB"}}"#, RSA[0]),
-        Family::P256 => format!(
-            r#"{{{members}"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}"#,
-            P256[0], P256[1]
-        ),
+        Family::P256 => {
+            format!(r#"{{{members}"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}"#, P256[0], P256[1])
+        }
         Family::P384 => {
             let key = p384::ecdsa::SigningKey::from_slice(&P384_SCALAR).unwrap();
             let point = key.verifying_key().to_sec1_point(false);
@@ -215,11 +194,7 @@ fn keys_for(family: Family) -> KeySet {
 fn both(keys: &KeySet, algorithm: Algorithm, text: &[u8], signature: &[u8]) -> bool {
     let key = keys.choose(None, algorithm).unwrap();
     let by_host = holds(key, algorithm, text, signature, &BoringHost);
-    assert_eq!(
-        by_host,
-        holds(key, algorithm, text, signature, &NoHost),
-        "the two ways differ"
-    );
+    assert_eq!(by_host, holds(key, algorithm, text, signature, &NoHost), "the two ways differ");
     by_host
 }
 
@@ -238,23 +213,14 @@ fn published_examples() {
         ("RFC 7515 A.1", keys_for(Family::Hmac), Algorithm::HS256, A1_TOKEN),
         ("RFC 7515 A.2", keys_for(Family::Rsa), Algorithm::RS256, A2_TOKEN),
         ("RFC 7515 A.3", keys_for(Family::P256), Algorithm::ES256, A3_TOKEN),
-        (
-            "RFC 8037 A.4",
-            keys_for(Family::Ed25519),
-            Algorithm::EdDSA,
-            RFC8037_A4_TOKEN,
-        ),
+        ("RFC 8037 A.4", keys_for(Family::Ed25519), Algorithm::EdDSA, RFC8037_A4_TOKEN),
         ("RFC 7520 4.2", rfc7520, Algorithm::PS384, RFC7520_4_2_TOKEN),
     ] {
         let (text, signature) = halves(token);
         assert!(both(&keys, algorithm, text, &signature), "{name}");
         assert!(!both(&keys, algorithm, &text[1..], &signature), "{name}");
     }
-    assert_eq!(
-        Compact::parse(A4_TOKEN.as_bytes()).unwrap_err().reason,
-        Reason::AlgorithmUnaccepted,
-        "ES512"
-    );
+    assert_eq!(Compact::parse(A4_TOKEN.as_bytes()).unwrap_err().reason, Reason::AlgorithmUnaccepted, "ES512");
     assert_eq!(
         sign(Algorithm::RS256, halves(A2_TOKEN).0),
         halves(A2_TOKEN).1,
@@ -269,10 +235,7 @@ fn every_algorithm_holds_and_breaks_in_both_ways() {
         let keys = keys_for(algorithm.family());
         let good = sign(algorithm, text);
         assert!(both(&keys, algorithm, text, &good), "{name}");
-        assert!(
-            !both(&keys, algorithm, b"header.payloae", &good),
-            "{name}: another text"
-        );
+        assert!(!both(&keys, algorithm, b"header.payloae", &good), "{name}: another text");
         for at in [0, good.len() / 2, good.len() - 1] {
             let mut bent = good.clone();
             bent[at] ^= 1;
@@ -287,14 +250,8 @@ fn every_algorithm_holds_and_breaks_in_both_ways() {
         ] {
             assert!(!both(&keys, algorithm, text, bad), "{name}: {} bytes", bad.len());
         }
-        assert!(
-            !both(&keys, algorithm, text, &vec![0; good.len()]),
-            "{name}: zeros"
-        );
-        assert!(
-            !both(&keys, algorithm, text, &vec![0xff; good.len()]),
-            "{name}: ones"
-        );
+        assert!(!both(&keys, algorithm, text, &vec![0; good.len()]), "{name}: zeros");
+        assert!(!both(&keys, algorithm, text, &vec![0xff; good.len()]), "{name}: ones");
     }
 }
 
@@ -307,16 +264,8 @@ fn an_algorithm_never_meets_another_kind_of_key_nor_another_hash() {
             let key = keys.choose(None, other).unwrap();
             let signature = sign(algorithm, text);
             let same = algorithm == other;
-            assert_eq!(
-                holds(key, other, text, &signature, &BoringHost),
-                same,
-                "{name} as {other_name}"
-            );
-            assert_eq!(
-                holds(key, other, text, &signature, &NoHost),
-                same,
-                "{name} as {other_name}"
-            );
+            assert_eq!(holds(key, other, text, &signature, &BoringHost), same, "{name} as {other_name}");
+            assert_eq!(holds(key, other, text, &signature, &NoHost), same, "{name} as {other_name}");
             if algorithm.family() != other.family() {
                 assert!(
                     !holds(key, algorithm, text, &signature, &BoringHost),
@@ -339,16 +288,8 @@ fn ecdsa_signatures_that_are_none() {
             assert!(!both(&keys, algorithm, text, &bad));
         }
         let der = match size {
-            32 => p256::ecdsa::Signature::from_slice(&good)
-                .unwrap()
-                .to_der()
-                .as_bytes()
-                .to_vec(),
-            _ => p384::ecdsa::Signature::from_slice(&good)
-                .unwrap()
-                .to_der()
-                .as_bytes()
-                .to_vec(),
+            32 => p256::ecdsa::Signature::from_slice(&good).unwrap().to_der().as_bytes().to_vec(),
+            _ => p384::ecdsa::Signature::from_slice(&good).unwrap().to_der().as_bytes().to_vec(),
         };
         assert!(!both(&keys, algorithm, text, &der), "DER in a token");
     }
@@ -357,16 +298,7 @@ fn ecdsa_signatures_that_are_none() {
     for n in 0..256_u32 {
         let text = n.to_be_bytes();
         let key = keys.choose(None, Algorithm::ES256).unwrap();
-        assert!(
-            holds(
-                key,
-                Algorithm::ES256,
-                &text,
-                &sign(Algorithm::ES256, &text),
-                &BoringHost
-            ),
-            "{n}"
-        );
+        assert!(holds(key, Algorithm::ES256, &text, &sign(Algorithm::ES256, &text), &BoringHost), "{n}");
     }
 }
 
@@ -379,10 +311,7 @@ fn ed25519_keys_and_signatures_of_small_order_are_none() {
     order_two[0] = 0xec;
     order_two[31] = 0x7f;
     for point in [neutral, order_two, [0; 32], [0xff; 32]] {
-        let jwks = set(&[format!(
-            r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#,
-            base64(point)
-        )]);
+        let jwks = set(&[format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, base64(point))]);
         assert!(KeySet::read(jwks.as_bytes()).is_err(), "{point:?}");
     }
     // `S` plus the group's order is the same number to a lenient reader.

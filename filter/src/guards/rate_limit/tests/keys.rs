@@ -12,9 +12,7 @@ use crate::testing::test;
 #[test]
 fn whose_bucket_it_is() {
     let of = |by: &str, address: Option<&str>, route: &str, head: &Head, caller: &Caller| {
-        let rule = rules(&format!(
-            r#"{{"name":"r","by":{by},"limit":{{"requests":1,"unit":"Day"}}}}"#
-        ));
+        let rule = rules(&format!(r#"{{"name":"r","by":{by},"limit":{{"requests":1,"unit":"Day"}}}}"#));
         let facts = Facts {
             client_address: address.map(|text| text.parse::<IpAddr>().unwrap()),
             route,
@@ -41,80 +39,34 @@ fn whose_bucket_it_is() {
     let who = |by, claims: &str| of(by, None, "r", &plain, &token(claims));
     let (subject, client, claim) = (r#"["subject"]"#, r#"["client"]"#, r#"[{"claim":"o.d"}]"#);
     for (by, a, b, same) in [
-        (
-            subject,
-            r#"{"iss":"i","sub":"1","x":1}"#,
-            r#"{"iss":"i","sub":"1","x":2}"#,
-            true,
-        ),
-        (
-            subject,
-            r#"{"iss":"i","sub":"1"}"#,
-            r#"{"iss":"j","sub":"1"}"#,
-            false,
-        ),
-        (
-            subject,
-            r#"{"iss":"i","sub":"12"}"#,
-            r#"{"iss":"i1","sub":"2"}"#,
-            false,
-        ),
+        (subject, r#"{"iss":"i","sub":"1","x":1}"#, r#"{"iss":"i","sub":"1","x":2}"#, true),
+        (subject, r#"{"iss":"i","sub":"1"}"#, r#"{"iss":"j","sub":"1"}"#, false),
+        (subject, r#"{"iss":"i","sub":"12"}"#, r#"{"iss":"i1","sub":"2"}"#, false),
         (subject, r#"{"iss":"i","sub":""}"#, r#"{"iss":"i"}"#, false),
-        (
-            client,
-            r#"{"iss":"i","azp":"c"}"#,
-            r#"{"iss":"i","client_id":"c"}"#,
-            true,
-        ),
-        (
-            client,
-            r#"{"iss":"i","azp":"c"}"#,
-            r#"{"iss":"j","azp":"c"}"#,
-            false,
-        ),
+        (client, r#"{"iss":"i","azp":"c"}"#, r#"{"iss":"i","client_id":"c"}"#, true),
+        (client, r#"{"iss":"i","azp":"c"}"#, r#"{"iss":"j","azp":"c"}"#, false),
         (claim, r#"{"o":{"d":"x"}}"#, r#"{"o":{"d":"x","e":1}}"#, true),
         (claim, r#"{"o":{"d":"x"}}"#, r#"{"o":{"d":["x"]}}"#, false),
         (claim, r#"{"o":{"d":["a","b"]}}"#, r#"{"o":{"d":["ab"]}}"#, false),
-        (
-            claim,
-            r#"{"o":{"d":[["a"],"b"]}}"#,
-            r#"{"o":{"d":[["a","b"]]}}"#,
-            false,
-        ),
+        (claim, r#"{"o":{"d":[["a"],"b"]}}"#, r#"{"o":{"d":[["a","b"]]}}"#, false),
         (claim, r#"{"o":{"d":1}}"#, r#"{"o":{"d":"1"}}"#, false),
         (claim, r#"{"o":{"d":{"a":1}}}"#, r#"{"o":{"d":{"b":1}}}"#, false),
         (claim, r#"{"o":{"d":true}}"#, r#"{"o":{"d":false}}"#, false),
         (claim, r#"{"o":{"d":0.5}}"#, r#"{"o":{"d":0.25}}"#, false),
         (claim, r#"{"o":{"d":null}}"#, "{}", true),
-        (
-            claim,
-            r#"{"iss":"i","o":{"d":"x"}}"#,
-            r#"{"iss":"j","o":{"d":"x"}}"#,
-            false,
-        ),
+        (claim, r#"{"iss":"i","o":{"d":"x"}}"#, r#"{"iss":"j","o":{"d":"x"}}"#, false),
     ] {
         assert_eq!(who(by, a) == who(by, b), same, "{a} {b}");
     }
-    assert_ne!(
-        of(subject, None, "r", &plain, &nobody),
-        who(subject, r#"{"sub":"1"}"#)
-    );
+    assert_ne!(of(subject, None, "r", &plain, &nobody), who(subject, r#"{"sub":"1"}"#));
     let sent = |by, fields: &[(&str, &[u8])]| of(by, None, "r", &head(fields), &nobody);
     let (x, long) = (r#"[{"header":"X-Key"}]"#, [b'k'; 60 << 10]);
     for (a, b, same) in [
-        (
-            &[("x-key", &b"1"[..])][..],
-            &[("x-key", &b"1"[..]), ("y", b"2")][..],
-            true,
-        ),
+        (&[("x-key", &b"1"[..])][..], &[("x-key", &b"1"[..]), ("y", b"2")][..], true),
         (&[("x-key", b"1")], &[("x-key", b"2")], false),
         (&[("x-key", b"1"), ("x-key", b"2")], &[("x-key", b"1")], false),
         (&[("x-key", b"1"), ("x-key", b"2")], &[("x-key", b"12")], false),
-        (
-            &[("x-key", b"1"), ("x-key", b"2")],
-            &[("x-key", b"2"), ("x-key", b"1")],
-            false,
-        ),
+        (&[("x-key", b"1"), ("x-key", b"2")], &[("x-key", b"2"), ("x-key", b"1")], false),
         (&[("x-key", b"")], &[], false),
         (&[("x-key", b"\xff\x00")], &[("x-key", b"\xff")], false),
         (&[("x-key", &long)], &[("x-key", &long)], true),
@@ -124,19 +76,10 @@ fn whose_bucket_it_is() {
         assert_eq!(sent(x, a) == sent(x, b), same, "{} {}", a.len(), b.len());
     }
     let (method, post) = (r#"["method"]"#, head(&[(":method", b"POST")]));
-    assert_ne!(
-        of(method, None, "r", &plain, &nobody),
-        of(method, None, "r", &post, &nobody)
-    );
+    assert_ne!(of(method, None, "r", &plain, &nobody), of(method, None, "r", &post, &nobody));
     let route = r#"["route"]"#;
-    assert_ne!(
-        of(route, None, "r", &plain, &nobody),
-        of(route, None, "s", &plain, &nobody)
-    );
-    assert_eq!(
-        of(subject, None, "r", &plain, &nobody),
-        of(subject, None, "s", &plain, &nobody)
-    );
+    assert_ne!(of(route, None, "r", &plain, &nobody), of(route, None, "s", &plain, &nobody));
+    assert_eq!(of(subject, None, "r", &plain, &nobody), of(subject, None, "s", &plain, &nobody));
 }
 
 #[test]

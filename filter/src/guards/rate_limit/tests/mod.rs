@@ -47,24 +47,16 @@ enum Trouble {
 impl SharedData for Shared {
     fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
         if self.trouble.get() == Trouble::Reads {
-            return Err(HostError {
-                call: "get_shared_data",
-                status: 10,
-            });
+            return Err(HostError { call: "get_shared_data", status: 10 });
         }
         let values = self.values.borrow();
-        Ok(values
-            .get(key)
-            .map(|(value, version)| (value.clone(), Cas(NonZeroU32::new(*version).unwrap()))))
+        Ok(values.get(key).map(|(value, version)| (value.clone(), Cas(NonZeroU32::new(*version).unwrap()))))
     }
 
     fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
         match (self.trouble.get(), cas) {
             (Trouble::Writes, _) => {
-                return Err(HostError {
-                    call: "set_shared_data",
-                    status: 10,
-                });
+                return Err(HostError { call: "set_shared_data", status: 10 });
             }
             (Trouble::Loses, Some(_)) => return Ok(Swap::Lost),
             (Trouble::LosesFirst(left @ 1..), Some(_)) => {
@@ -90,36 +82,22 @@ impl SharedData for Shared {
 impl Shared {
     /// Every slot's bytes.
     fn state(&self) -> Vec<Vec<u8>> {
-        self.values
-            .borrow()
-            .values()
-            .map(|(value, _)| value.clone())
-            .collect()
+        self.values.borrow().values().map(|(value, _)| value.clone()).collect()
     }
 }
 
 fn json(text: &str) -> Json {
-    let bounds = Bounds {
-        depth: 16,
-        values: 1000,
-        duplicates: Duplicates::Keep,
-    };
+    let bounds = Bounds { depth: 16, values: 1000, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).unwrap()
 }
 
 /// The rules in a `rules` list, or the problems as they print.
 fn written(text: &str) -> Result<Rules, String> {
     let (document, problems) = (json(text), Problems::new());
-    let scope = Scope {
-        policy: "shop",
-        route: Some("orders"),
-    };
+    let scope = Scope { policy: "shop", route: Some("orders") };
     let rules = read(&Field::root(&document, &problems), scope);
     let found: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
-    assert!(
-        rules.is_some() || !found.is_empty(),
-        "{text}: refused without a word"
-    );
+    assert!(rules.is_some() || !found.is_empty(), "{text}: refused without a word");
     rules.filter(|_| found.is_empty()).ok_or(found.join("\n"))
 }
 
@@ -149,27 +127,13 @@ impl World {
     fn new() -> Self {
         let data = Shared::default();
         let table = Table::sized(&data, [7; 16], NonZeroU32::new(8).unwrap()).unwrap();
-        Self {
-            data,
-            table,
-            head: head(&[]),
-        }
+        Self { data, table, head: head(&[]) }
     }
 
     fn ask(&self, rules: &Rules, second: u64) -> Result<Permit, Refusal> {
-        let facts = Facts {
-            client_address: None,
-            route: "orders",
-            head: &self.head,
-            caller: &Caller::Anonymous,
-        };
-        admit(
-            rules,
-            &facts,
-            Timestamp::from_seconds(NOW + second),
-            &self.data,
-            &self.table,
-        )
+        let facts =
+            Facts { client_address: None, route: "orders", head: &self.head, caller: &Caller::Anonymous };
+        admit(rules, &facts, Timestamp::from_seconds(NOW + second), &self.data, &self.table)
     }
 
     fn passed(&self, rules: &Rules, second: u64, tries: usize) -> usize {
@@ -179,42 +143,24 @@ impl World {
 
 #[test]
 fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
-    let (world, rules) = (
-        World::new(),
-        rules(r#"{"name":"r","limit":{"requests":60,"unit":"Minute"},"burst":5}"#),
-    );
+    let (world, rules) =
+        (World::new(), rules(r#"{"name":"r","limit":{"requests":60,"unit":"Minute"},"burst":5}"#));
     for (second, passed) in [(0, 5), (0, 0), (1, 1), (3, 2), (100, 5), (86_400, 5)] {
         assert_eq!(world.passed(&rules, second, 20), passed, "at {second}");
     }
     let refusal = world.ask(&rules, 86_400).unwrap_err();
-    assert_eq!(
-        (refusal.reason, &refusal.detail),
-        (Reason::RateLimited, &Detail::Named("rule", "r".into()))
-    );
-    let Advice::Limited(limited) = refusal.advice else {
-        panic!("{refusal:?}")
-    };
-    assert_eq!(
-        (&*limited.rule, limited.quota, limited.window, limited.retry_after),
-        ("r", 60, 60, 1)
-    );
+    assert_eq!((refusal.reason, &refusal.detail), (Reason::RateLimited, &Detail::Named("rule", "r".into())));
+    let Advice::Limited(limited) = refusal.advice else { panic!("{refusal:?}") };
+    assert_eq!((&*limited.rule, limited.quota, limited.window, limited.retry_after), ("r", 60, 60, 1));
 }
 
 #[test]
 fn nobody_comes_too_early_at_the_second_they_were_told() {
-    for (requests, unit) in [
-        (1, "Second"),
-        (3, "Second"),
-        (7, "Minute"),
-        (100, "Hour"),
-        (1, "Day"),
-    ] {
+    for (requests, unit) in [(1, "Second"), (3, "Second"), (7, "Minute"), (100, "Hour"), (1, "Day")] {
         let text = format!(r#"{{"name":"r","limit":{{"requests":{requests},"unit":"{unit}"}},"burst":1}}"#);
         let (world, rules) = (World::new(), rules(&text));
         assert_eq!(world.passed(&rules, 0, 2), 1);
-        let Advice::Limited(limited) = world.ask(&rules, 0).unwrap_err().advice else {
-            panic!()
-        };
+        let Advice::Limited(limited) = world.ask(&rules, 0).unwrap_err().advice else { panic!() };
         assert_eq!(world.passed(&rules, limited.retry_after - 1, 1), 0, "{text}");
         assert_eq!(world.passed(&rules, limited.retry_after, 1), 1, "{text}");
     }
@@ -255,22 +201,11 @@ fn a_charge_is_taken_back_when_a_later_one_fails() {
     let (world, both, first) = (World::new(), rules(&format!("{first},{second}")), rules(first));
     let before = world.data.state();
     // The slots as another host might hand them out: the first rule's can be written, the second's never.
-    let spoiled = Spoiled {
-        data: &world.data,
-        after: Cell::new(1),
-    };
-    let facts = Facts {
-        client_address: None,
-        route: "r",
-        head: &world.head,
-        caller: &Caller::Anonymous,
-    };
+    let spoiled = Spoiled { data: &world.data, after: Cell::new(1) };
+    let facts = Facts { client_address: None, route: "r", head: &world.head, caller: &Caller::Anonymous };
     let now = Timestamp::from_seconds(NOW);
     let refusal = admit(&both, &facts, now, &spoiled, &world.table).unwrap_err();
-    assert_eq!(
-        (refusal.reason, refusal.advice),
-        (Reason::LimiterBusy, Advice::RetryAfter(1))
-    );
+    assert_eq!((refusal.reason, refusal.advice), (Reason::LimiterBusy, Advice::RetryAfter(1)));
     assert_ne!(world.data.state(), before, "the key is known now");
     assert_eq!(world.passed(&first, 0, 10), 5, "and its bucket is full");
 }
@@ -301,20 +236,10 @@ fn a_shadow_rule_counts_and_lets_pass() {
     let shadow = r#"{"name":"s","limit":{"requests":2,"unit":"Hour"},"mode":"Shadow"}"#;
     let hard = r#"{"name":"h","limit":{"requests":4,"unit":"Hour"},"mode":"Enforce"}"#;
     let (world, rules) = (World::new(), rules(&format!("{shadow},{hard}")));
-    let shadowed = |_| {
-        world
-            .ask(&rules, 0)
-            .map(|p| p.shadowed().map(|r| r.detail.to_string()))
-    };
-    let seen: Vec<_> = (0..5)
-        .map(shadowed)
-        .map(|r| r.map_err(|r| r.detail.to_string()))
-        .collect();
+    let shadowed = |_| world.ask(&rules, 0).map(|p| p.shadowed().map(|r| r.detail.to_string()));
+    let seen: Vec<_> = (0..5).map(shadowed).map(|r| r.map_err(|r| r.detail.to_string())).collect();
     let would = || Ok(Some("rule `s`".to_owned()));
-    assert_eq!(
-        seen,
-        [Ok(None), Ok(None), would(), would(), Err("rule `h`".to_owned())]
-    );
+    assert_eq!(seen, [Ok(None), Ok(None), would(), would(), Err("rule `h`".to_owned())]);
     // A shadow rule whose bucket cannot be charged lets pass, too.
     let (world, rules) = (World::new(), self::rules(shadow));
     world.data.trouble.set(Trouble::Writes);
@@ -338,9 +263,6 @@ fn what_cannot_be_charged_is_refused() {
         assert_eq!(world.passed(&rules, 0, 9), 5, "nothing was spent");
     }
     let world = World::new();
-    world
-        .data
-        .trouble
-        .set(Trouble::LosesFirst(limits::RATE_TRIES - 1));
+    world.data.trouble.set(Trouble::LosesFirst(limits::RATE_TRIES - 1));
     assert_eq!(world.passed(&rules, 0, 9), 5, "the last try counts");
 }

@@ -13,13 +13,7 @@ use crate::testing::test;
 #[test]
 fn a_slot_that_is_missing_or_no_slot_is_refused_and_not_made() {
     let rules = rules(r#"{"name":"r","limit":{"requests":5,"unit":"Hour"}}"#);
-    for (value, status) in [
-        (None, 1),
-        (Some(0), 4),
-        (Some(8), 4),
-        (Some(287), 4),
-        (Some(289), 4),
-    ] {
+    for (value, status) in [(None, 1), (Some(0), 4), (Some(8), 4), (Some(287), 4), (Some(289), 4)] {
         let world = World::new();
         for index in 0..8 {
             let key = format!("portcullis.limits.v1.8.{index}");
@@ -29,9 +23,7 @@ fn a_slot_that_is_missing_or_no_slot_is_refused_and_not_made() {
         }
         let before = world.data.state();
         let refusal = world.ask(&rules, 0).unwrap_err();
-        let Detail::Host(error) = refusal.detail else {
-            panic!("{refusal:?}")
-        };
+        let Detail::Host(error) = refusal.detail else { panic!("{refusal:?}") };
         assert_eq!((refusal.reason, error.status), (Reason::HostFailed, status));
         assert_eq!(world.data.state(), before);
     }
@@ -44,17 +36,12 @@ fn a_table_is_made_once_and_found_again() {
     assert_eq!((data.values.borrow().len(), data.writes.get()), (9, 9));
     let before = data.state();
     let again = Table::sized(&data, [2; 16], eight).unwrap();
-    assert_eq!(
-        (data.writes.get(), again.seed()),
-        (9, &[1; 16]),
-        "the first seed holds"
-    );
+    assert_eq!((data.writes.get(), again.seed()), (9, &[1; 16]), "the first seed holds");
     assert_eq!(data.state(), before);
     // A first load that was cut off is finished by the next, and what is there stays.
     let key = "portcullis.limits.v1.8.7";
     data.values.borrow_mut().remove(key);
-    data.set_shared("portcullis.limits.v1.8.0", &[3; BYTES], None)
-        .unwrap();
+    data.set_shared("portcullis.limits.v1.8.0", &[3; BYTES], None).unwrap();
     Table::sized(&data, [2; 16], eight).unwrap();
     assert!(data.values.borrow().contains_key(key));
     assert_eq!(data.values.borrow()["portcullis.limits.v1.8.0"].0, [3; BYTES]);
@@ -74,8 +61,7 @@ fn a_table_that_cannot_be_made_is_an_error() {
         assert!(Table::sized(&data, [1; 16], eight).is_err());
     }
     let data = Shared::default();
-    data.set_shared("portcullis.limits.v1.seed", b"short", None)
-        .unwrap();
+    data.set_shared("portcullis.limits.v1.seed", b"short", None).unwrap();
     assert_eq!(Table::sized(&data, [1; 16], eight).unwrap_err().status, 4);
 }
 
@@ -87,9 +73,6 @@ fn the_whole_table_has_the_names_it_should() {
     let slots = limits::RATE_SLOTS;
     assert_eq!(values.len(), slots as usize + 1);
     assert!((0..slots).all(|index| values.contains_key(&format!("portcullis.limits.v1.{slots}.{index}"))));
-    let bytes: usize = values
-        .iter()
-        .map(|(name, (value, _))| name.len() + value.len() + 110)
-        .sum();
+    let bytes: usize = values.iter().map(|(name, (value, _))| name.len() + value.len() + 110).sum();
     assert!((6 << 20..8 << 20).contains(&bytes), "{bytes}");
 }
