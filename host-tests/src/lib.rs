@@ -4,7 +4,7 @@
 //!
 //! | runner | the filter | the host | the clock |
 //! | --- | --- | --- | --- |
-//! | [`fake_host`] | its Rust code, linked natively | a world of maps | virtual |
+//! | [`native`] | its Rust code, linked natively | [`fake_host`], a world of maps | virtual |
 //! | [`wasm_host`] | the compiled plugin | wasmtime, in this process | virtual |
 //! | [`envoy`] | the compiled plugin | a real Envoy with two workers | real |
 //!
@@ -20,6 +20,7 @@ pub mod envoy;
 pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
+pub mod native;
 pub mod observed;
 pub mod scenario;
 pub mod tokens;

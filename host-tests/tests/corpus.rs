@@ -2,6 +2,7 @@
 
 use host_tests::artifacts;
 use host_tests::corpus::{self, Case, InEnvoy, InWasmtime, Runner};
+use host_tests::native::Native;
 use host_tests::observed::differences;
 use host_tests::scenario;
 
@@ -14,6 +15,7 @@ fn every_scenario_ends_as_it_says_in_every_host() {
     let mut runners: Vec<Box<dyn Runner>> = vec![
         // First the one whose clock is real.
         Box::new(InEnvoy::new(&plugin, &cases).unwrap()),
+        Box::new(Native::default()),
         Box::new(InWasmtime::new(&plugin, true).unwrap()),
         Box::new(InWasmtime::new(&plugin, false).unwrap()),
     ];

@@ -11,10 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!(head.fields().count(), head.len());
     assert!(head.fields().all(|(name, _)| !name.starts_with(b":")));
-    let fields = head
-        .fields()
-        .map(|(name, value)| name.len() + value.len())
-        .sum::<usize>();
+    let fields = head.fields().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     assert!(head.size() >= fields, "{} < {fields}", head.size());
     assert!(head.size() <= bytes.len());
 

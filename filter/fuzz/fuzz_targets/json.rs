@@ -8,20 +8,13 @@ const DEPTH: usize = 8;
 const VALUES: usize = 256;
 
 fuzz_target!(|bytes: &[u8]| {
-    let bounds = Bounds {
-        depth: DEPTH,
-        values: VALUES,
-        duplicates: Duplicates::Refuse,
-    };
+    let bounds = Bounds { depth: DEPTH, values: VALUES, duplicates: Duplicates::Refuse };
     let Ok(json) = Json::parse(bytes, bounds) else {
         return;
     };
     assert!(serde_json::from_slice::<serde_json::Value>(bytes).is_ok());
     let (depth, values) = measure(&json);
-    assert!(
-        depth <= DEPTH && values <= VALUES,
-        "depth {depth}, {values} values"
-    );
+    assert!(depth <= DEPTH && values <= VALUES, "depth {depth}, {values} values");
     let text = json.to_string();
     let again = Json::parse(text.as_bytes(), bounds).expect("canonical text is JSON");
     assert_eq!(again.to_string(), text);

@@ -14,23 +14,14 @@ fuzz_target!(|bytes: &[u8]| {
     assert_one_reading(&decode(path));
     // Decoded by somebody else, the raw path is this one.
     let raw = bytes.split(|&b| b == b'?').next().expect("split has a first");
-    assert_eq!(
-        decode(core::str::from_utf8(raw).expect("accepted, so ASCII")),
-        path
-    );
-    assert_eq!(
-        parsed.query().map(<[u8]>::len),
-        bytes.len().checked_sub(raw.len() + 1)
-    );
+    assert_eq!(decode(core::str::from_utf8(raw).expect("accepted, so ASCII")), path);
+    assert_eq!(parsed.query().map(<[u8]>::len), bytes.len().checked_sub(raw.len() + 1));
 });
 
 fn assert_one_reading(path: &str) {
     assert!(path.starts_with('/'), "{path:?}");
     assert!(!path.contains("//"), "{path:?}");
-    assert!(
-        !path.split('/').any(|segment| segment == "." || segment == ".."),
-        "{path:?}"
-    );
+    assert!(!path.split('/').any(|segment| segment == "." || segment == ".."), "{path:?}");
     assert!(!path.contains(['\\', ';']), "{path:?}");
     assert!(!path.bytes().any(|b| b < 0x20 || b == 0x7f), "{path:?}");
 }
@@ -41,9 +32,8 @@ fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let escape = tail.get(..2).and_then(|two| core::str::from_utf8(two).ok());
-        let byte = escape
-            .filter(|two| !two.starts_with('+'))
-            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        let byte =
+            escape.filter(|two| !two.starts_with('+')).and_then(|two| u8::from_str_radix(two, 16).ok());
         match (first, byte) {
             (b'%', Some(byte)) => {
                 out.push(byte);
