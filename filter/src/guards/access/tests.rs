@@ -61,7 +61,6 @@ fn outcome(rules: &Authorization, claims: &str, ip: &str) -> (String, Vec<String
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one row for each kind of caller")]
 fn who_may() {
     let roles = r#"{"jwt":{"claims":[{"name":"org.roles","valueType":"StringArray","values":["x","y"]}]}}"#;
     let dept = r#"{"jwt":{"claims":[{"name":"dept","values":["eu","us"]}]}}"#;
