@@ -64,12 +64,12 @@ fn world() -> World {
         let claims = r#"{"iss":"i","aud":"a","sub":"ada","iat":1000,"exp":2000,"jti":"0123456789"}"#;
         format!("{}.{}", base64(header.as_bytes()), base64(claims.as_bytes()))
     };
-    let by_ed = text(r#"{"alg":"EdDSA","kid":"ed","typ":"JWT"}"#);
-    let by_ec = text(r#"{"alg":"ES256","kid":"ec","typ":"JWT"}"#);
-    let ed_signature = base64(&*ed.sk.sign(&by_ed, None));
-    let ec_signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(&ec, by_ec.as_bytes());
-    let ec_signature = base64(&ec_signature.to_bytes());
-    let tokens = [format!("{by_ed}.{ed_signature}"), format!("{by_ec}.{ec_signature}")];
+    let edwards = text(r#"{"alg":"EdDSA","kid":"ed","typ":"JWT"}"#);
+    let curve = text(r#"{"alg":"ES256","kid":"ec","typ":"JWT"}"#);
+    let signed = base64(&*ed.sk.sign(&edwards, None));
+    let p256: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(&ec, curve.as_bytes());
+    let p256 = base64(&p256.to_bytes());
+    let tokens = [format!("{edwards}.{signed}"), format!("{curve}.{p256}")];
     World { providers, route, tokens }
 }
 

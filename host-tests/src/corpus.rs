@@ -140,7 +140,7 @@ fn merge(target: &mut Value, patch: &Value) {
                 target.as_object_mut().and_then(|known| known.remove(name));
             }
             Value::Object(_) if target.get(name).is_some_and(Value::is_object) => {
-                merge(&mut target[name], value)
+                merge(&mut target[name], value);
             }
             _ => target[name] = value.clone(),
         }

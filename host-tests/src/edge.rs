@@ -27,7 +27,7 @@ impl HeaderMap {
         match &request.body {
             crate::exchange::Body::None => {}
             crate::exchange::Body::Whole(bytes) => {
-                map.add("content-length", bytes.len().to_string().as_bytes())
+                map.add("content-length", bytes.len().to_string().as_bytes());
             }
             crate::exchange::Body::Chunks(_) => map.add("transfer-encoding", b"chunked"),
         }

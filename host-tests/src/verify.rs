@@ -22,6 +22,9 @@ pub fn verify(hash: &str, spki: &[u8], signed: &[u8], text: &[u8]) -> Verdict {
     }
 }
 
+/// What Envoy says of a signature that is not the key's.
+const ERROR: &[u8] = b"Failed to verify digest. Error code: 0";
+
 /// Serves the foreign function: `None` if the argument is no message of the form above.
 pub fn verify_message(argument: &[u8]) -> Option<Vec<u8>> {
     let mut fields = [&[][..]; 5];
@@ -39,7 +42,6 @@ pub fn verify_message(argument: &[u8]) -> Option<Vec<u8>> {
     if verify(hash, spki, signed, text) == Verdict::Valid {
         return Some(vec![0x08, 0x01]);
     }
-    const ERROR: &[u8] = b"Failed to verify digest. Error code: 0";
     let mut result = vec![0x12, u8::try_from(ERROR.len()).ok()?];
     result.extend_from_slice(ERROR);
     Some(result)

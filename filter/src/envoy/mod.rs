@@ -14,7 +14,7 @@ use crate::host::{Host, Level};
 /// Called by the host once a VM, before anything else.
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "the ABI calls it by this name, and a reactor runs its constructors itself")]
-pub extern "C" fn _initialize() {
+pub(crate) extern "C" fn _initialize() {
     unsafe extern "C" {
         fn __wasm_call_ctors();
     }

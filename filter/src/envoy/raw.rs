@@ -83,14 +83,14 @@ mod abi {
 }
 
 /// Takes over a block that the host wrote into our memory through `proxy_on_memory_allocate`, which the SDK answers with a
-/// `Vec` of capacity `size`: the same `Vec` comes back.
+/// boxed slice of `size`: the same slice comes back.
 fn owned(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() {
         return Vec::new();
     }
-    // SAFETY: `data` was allocated for the host by the SDK as a `Vec<u8>` of this capacity, the host filled `size`
-    // bytes of it, and nobody else keeps the pointer.
-    unsafe { Vec::from_raw_parts(data, size, size) }
+    // SAFETY: the SDK allocated `data` for the host as a boxed slice of this size, the host filled it, and nobody else keeps
+    // the pointer.
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }.into_vec()
 }
 
 fn block(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, u32> {

@@ -28,7 +28,7 @@ pub(super) fn admit(
             None => host.remove_request_header("cookie")?,
         },
         Some(Spent::Param(name)) => {
-            host.set_request_header(":path", &spent::target_without(head.target(), name))?
+            host.set_request_header(":path", &spent::target_without(head.target(), name))?;
         }
         None => {}
     }

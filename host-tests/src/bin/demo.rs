@@ -67,7 +67,7 @@ fn follow(demo: &mut Demo, ended: &AtomicBool) -> std::io::Result<()> {
 /// Behind the log's prefix an event is an object that begins with its schema.
 fn print_event(line: &str) -> std::io::Result<()> {
     match line.find(r#"{"schema":"portcullis.audit/"#) {
-        Some(start) => std::io::stdout().write_all(line[start..].as_bytes()),
+        Some(start) => std::io::stdout().write_all(&line.as_bytes()[start..]),
         None => Ok(()),
     }
 }

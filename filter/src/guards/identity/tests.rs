@@ -91,7 +91,6 @@ fn one_credential_and_where_it_stood() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "rows")]
 fn credentials_that_are_none_or_too_many() {
     use Reason::{CredentialConflict, CredentialMissing, IssuerUnknown, TokenMalformed, TokenTooLarge};
     let corp = token("https://corp", "");

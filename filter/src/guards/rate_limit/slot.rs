@@ -237,12 +237,12 @@ mod tests {
 
     #[test]
     fn a_slow_rule_does_not_starve_a_fast_one() {
-        let (slow, fast, mut slot) = (rate(1000, 86_400), rate(10, 1), Slot::EMPTY);
+        let (daily, quick, mut slot) = (rate(1000, 86_400), rate(10, 1), Slot::EMPTY);
         for key in 0..100_000 {
-            passes(&mut slot, key, &slow, NOW);
+            passes(&mut slot, key, &daily, NOW);
         }
-        assert!(!passes(&mut slot, 100_000, &slow, NOW), "the slow lane is full");
-        let first = (200_000..200_100).filter(|&key| passes(&mut slot, key, &fast, NOW)).count();
+        assert!(!passes(&mut slot, 100_000, &daily, NOW), "the slow lane is full");
+        let first = (200_000..200_100).filter(|&key| passes(&mut slot, key, &quick, NOW)).count();
         assert!(first >= WAYS, "{first}");
     }
 

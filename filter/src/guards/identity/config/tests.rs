@@ -86,7 +86,6 @@ fn a_provider_with_everything() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "rows")]
 fn what_a_person_is_told_of_a_provider() {
     let secret = format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::Hmac, "")])));
     let private =

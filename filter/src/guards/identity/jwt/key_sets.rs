@@ -8,7 +8,6 @@ use crate::limits;
 use crate::testing::test;
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "rows")]
 fn key_sets() {
     let (ec, rsa, ed) = (jwk(Family::P256, ""), jwk(Family::Rsa, ""), jwk(Family::Ed25519, ""));
     let odd =

@@ -60,7 +60,7 @@ fn whose_bucket_it_is() {
     }
     assert_ne!(of(subject, None, "r", &plain, &nobody), who(subject, r#"{"sub":"1"}"#));
     let sent = |by, fields: &[(&str, &[u8])]| of(by, None, "r", &head(fields), &nobody);
-    let (x, long) = (r#"[{"header":"X-Key"}]"#, [b'k'; 60 << 10]);
+    let (x, long) = (r#"[{"header":"X-Key"}]"#, vec![b'k'; 60 << 10]);
     for (a, b, same) in [
         (&[("x-key", &b"1"[..])][..], &[("x-key", &b"1"[..]), ("y", b"2")][..], true),
         (&[("x-key", b"1")], &[("x-key", b"2")], false),

@@ -238,8 +238,8 @@ fn a_shadow_rule_counts_and_lets_pass() {
     let (world, rules) = (World::new(), rules(&format!("{shadow},{hard}")));
     let shadowed = |_| world.ask(&rules, 0).map(|p| p.shadowed().map(|r| r.detail.to_string()));
     let seen: Vec<_> = (0..5).map(shadowed).map(|r| r.map_err(|r| r.detail.to_string())).collect();
-    let would = || Ok(Some("rule `s`".to_owned()));
-    assert_eq!(seen, [Ok(None), Ok(None), would(), would(), Err("rule `h`".to_owned())]);
+    let named = || Ok(Some("rule `s`".to_owned()));
+    assert_eq!(seen, [Ok(None), Ok(None), named(), named(), Err("rule `h`".to_owned())]);
     // A shadow rule whose bucket cannot be charged lets pass, too.
     let (world, rules) = (World::new(), self::rules(shadow));
     world.data.trouble.set(Trouble::Writes);
