@@ -8,12 +8,14 @@
 //! What this does not protect against: an upstream that reads the path in another way than the gateway does, such as one
 //! that ignores case. `http::path` refuses the paths on which readers are known to differ.
 
+mod bucket;
 pub mod config;
 pub mod path;
 mod table;
 
+pub use bucket::Clash;
 pub use config::{MATCH, Match};
-pub use table::{Clash, Table};
+pub use table::Table;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! Which route of ten thousand, at the price of ten? An index of hosts, and for each host of paths.
 
 use core::str::Split;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use regex_lite::Regex;
 
+use super::bucket::{Bucket, Candidate, Clash, Clashes, Rest};
 use super::config::{Host, Match};
 use super::path::{Pattern, Segment, disjoint};
 use crate::http::Head;
@@ -17,19 +18,6 @@ pub struct Table {
     names: HashMap<Box<str>, Paths>,
     below: HashMap<Box<str>, Paths>,
     any: Paths,
-}
-
-/// Why a set of routes has no one answer to some request. Routes are told by their index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Clash {
-    /// One request can match both, and neither is more specific.
-    Tie(usize, usize),
-    /// Every request for the first is taken by the second.
-    Covered(usize, usize),
-    /// More routes than [`limits::ROUTE_VARIANTS`] share its host and path.
-    Crowded(usize),
-    /// More routes than [`limits::ROUTE_PATTERNS`] have a regular expression.
-    Expressions(usize),
 }
 
 /// The routes of one host, by path, the most specific kind first.
@@ -60,26 +48,6 @@ struct Node {
     literals: HashMap<Box<str>, usize>,
     variable: Option<usize>,
     bucket: Bucket,
-}
-
-/// Routes of one host and path, the more specific first.
-#[derive(Debug, Default)]
-struct Bucket(Vec<Rc<Candidate>>);
-
-#[derive(Debug)]
-struct Candidate {
-    route: usize,
-    /// Under how many hosts the route stands.
-    hosts: usize,
-    methods: Vec<Box<str>>,
-    headers: Vec<(Box<str>, Box<str>)>,
-}
-
-/// What is left to compare once host and path have led to a bucket.
-#[derive(Clone, Copy)]
-struct Rest<'r> {
-    method: &'r [u8],
-    head: &'r Head,
 }
 
 impl Table {
@@ -306,100 +274,5 @@ impl Trie {
             .and_then(|segment| node.literals.get(segment))
             .and_then(|&next| self.longest(next, segments, rest))
             .or_else(|| node.bucket.choose(rest))
-    }
-}
-
-impl Bucket {
-    fn choose(&self, rest: Rest<'_>) -> Option<usize> {
-        self.find(rest).map(|candidate| candidate.route)
-    }
-
-    fn find(&self, rest: Rest<'_>) -> Option<&Candidate> {
-        let found = self.0.iter().find(|candidate| candidate.matches(rest));
-        found.map(Rc::as_ref)
-    }
-
-    fn finish(&mut self, clashes: &mut Clashes) {
-        self.0.sort_by_key(|c| core::cmp::Reverse(c.rank()));
-        if let Some(beyond) = self.0.get(limits::ROUTE_VARIANTS) {
-            clashes.add(Clash::Crowded(beyond.route));
-            return;
-        }
-        for (index, a) in self.0.iter().enumerate() {
-            for b in self.0.iter().skip(index.saturating_add(1)) {
-                a.compare(b, clashes);
-            }
-        }
-    }
-
-    fn compare(&self, other: &Bucket, clashes: &mut Clashes) {
-        for a in &self.0 {
-            for b in &other.0 {
-                a.compare(b, clashes);
-            }
-        }
-    }
-
-    /// The route that takes whatever comes here, if there is one.
-    fn takes_all(&self) -> Option<usize> {
-        let all = |c: &&Rc<Candidate>| c.methods.is_empty() && c.headers.is_empty();
-        self.0.iter().find(all).map(|c| c.route)
-    }
-}
-
-impl Candidate {
-    fn matches(&self, rest: Rest<'_>) -> bool {
-        let method = self.methods.is_empty() || self.methods.iter().any(|m| m.as_bytes() == rest.method);
-        let header = |(name, value): &(Box<str>, Box<str>)| {
-            rest.head.only(name).is_ok_and(|found| found == Some(value.as_bytes()))
-        };
-        method && self.headers.iter().all(header)
-    }
-
-    fn rank(&self) -> (usize, bool) {
-        (self.headers.len(), !self.methods.is_empty())
-    }
-
-    /// Notes a tie: the same rank, a method that both take, and no header on whose value they differ.
-    fn compare(&self, other: &Self, clashes: &mut Clashes) {
-        let method = self.methods.is_empty() || self.methods.iter().any(|m| other.methods.contains(m));
-        let apart =
-            |(name, value): &(Box<str>, Box<str>)| other.headers.iter().any(|(n, v)| n == name && v != value);
-        if self.rank() == other.rank() && method && !self.headers.iter().any(apart) {
-            clashes.add(Clash::Tie(self.route.min(other.route), self.route.max(other.route)));
-        }
-    }
-}
-
-/// Each clash once, though two routes may meet under several hosts.
-#[derive(Default)]
-struct Clashes {
-    found: HashSet<Clash>,
-    /// Under how many of its hosts a route is covered, and by which.
-    covered: HashMap<usize, (usize, usize)>,
-}
-
-impl Clashes {
-    /// Bounded: nobody reads more, and ten thousand equal routes would make fifty million pairs.
-    fn add(&mut self, clash: Clash) {
-        if self.found.len() < limits::ROUTE_CLASHES {
-            self.found.insert(clash);
-        }
-    }
-
-    fn cover(&mut self, candidate: &Candidate, by: usize) {
-        let (hosts, last) = self.covered.entry(candidate.route).or_insert((0, by));
-        *hosts = hosts.saturating_add(1);
-        *last = by;
-        if *hosts == candidate.hosts {
-            self.add(Clash::Covered(candidate.route, by));
-        }
-    }
-
-    /// In the order of the document.
-    fn into_vec(self) -> Vec<Clash> {
-        let mut found: Vec<Clash> = self.found.into_iter().collect();
-        found.sort_unstable();
-        found
     }
 }
