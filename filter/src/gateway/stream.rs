@@ -18,6 +18,9 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Stream {
     gateway: Rc<Gateway>,
+    /// Once refused, nothing goes on, whether or not the answer could be given: a host that holds a head back sends it on when a later
+    /// piece of the request may go on.
+    refused: bool,
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
 }
@@ -36,14 +39,14 @@ struct Body {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, body: None, record: None }
+        Self { gateway, refused: false, body: None, record: None }
     }
 
     /// The head is here.
     pub fn on_request_headers(&mut self, host: &impl Host, end_of_stream: bool) -> Flow {
         let gateway = Rc::clone(&self.gateway);
         let Some(policy) = &gateway.policy else {
-            return answer::refuse(host, None, None, &Refusal::new(Reason::HostFailed));
+            return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
         };
         let now = host.now();
         let head = now.and_then(|_| host.request_headers()).map_err(Refusal::from);
@@ -53,7 +56,7 @@ impl Stream {
             Err(refusal) => {
                 apply::conceal_unread(host);
                 self.record = record::unread(policy, &refusal, now);
-                return answer::refuse(host, Some(policy), None, &refusal);
+                return self.answer(host, Some(policy), None, &refusal);
             }
         };
         let mut journey = Journey::new(policy, &gateway.table, &head, now, !end_of_stream);
@@ -97,11 +100,25 @@ impl Stream {
     fn stop(&mut self, host: &impl Host, policy: &Policy, journey: &Journey<'_>, refusal: &Refusal) -> Flow {
         self.record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
         apply::conceal(host, policy, journey.head());
-        answer::refuse(host, Some(policy), Some(journey), refusal)
+        self.answer(host, Some(policy), Some(journey), refusal)
+    }
+
+    fn answer(
+        &mut self,
+        host: &impl Host,
+        policy: Option<&Policy>,
+        journey: Option<&Journey<'_>>,
+        refusal: &Refusal,
+    ) -> Flow {
+        self.refused = true;
+        answer::refuse(host, policy, journey, refusal)
     }
 
     /// `bytes` of the body are here.
     pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
+        if self.refused {
+            return Flow::Stop;
+        }
         let Some(body) = &mut self.body else {
             return Flow::Continue;
         };
@@ -109,6 +126,11 @@ impl Stream {
             Ok(()) => Flow::Continue,
             Err(refusal) => self.cut_off(host, &refusal),
         }
+    }
+
+    /// The trailers are here.
+    pub fn on_request_trailers(&mut self) -> Flow {
+        if self.refused { Flow::Stop } else { Flow::Continue }
     }
 
     /// The head went upstream long ago, so there is nothing to conceal or to clear; the body goes no further.
@@ -124,7 +146,7 @@ impl Stream {
             return Flow::Continue;
         }
         self.record = record::of(policy, &journey, Decision::Refused, Some(refusal), host);
-        answer::refuse(host, Some(policy), Some(&journey), refusal)
+        self.answer(host, Some(policy), Some(&journey), refusal)
     }
 
     /// The stream is over: the event, if there is one, is written.
