@@ -33,7 +33,7 @@ impl HttpContext for HttpStream {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        action(self.stream.on_request_trailers())
+        action(self.stream.on_request_trailers(&Proxy))
     }
 
     fn on_log(&mut self) {

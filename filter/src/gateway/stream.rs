@@ -21,6 +21,7 @@ pub struct Stream {
     /// Once refused, nothing goes on, whether or not the answer could be given: a host that holds a head back sends it on when a later
     /// piece of the request may go on.
     refused: bool,
+    route: Option<usize>,
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
 }
@@ -39,7 +40,7 @@ struct Body {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, refused: false, body: None, record: None }
+        Self { gateway, refused: false, route: None, body: None, record: None }
     }
 
     /// The head is here.
@@ -64,6 +65,7 @@ impl Stream {
             apply::admit(host, policy, journey.route(), &head, &admission)?;
             Ok(admission)
         });
+        self.route = journey.route_index();
         match verdict {
             Ok(Admission { identified, meter }) => {
                 let shadowed = !journey.shadow_rules().is_empty();
@@ -128,9 +130,22 @@ impl Stream {
         }
     }
 
-    /// The trailers are here.
-    pub fn on_request_trailers(&mut self) -> Flow {
-        if self.refused { Flow::Stop } else { Flow::Continue }
+    /// The trailers are here. An upstream that takes them for headers (RFC 9110 §6.5.1 forbids it) must find no identity in them.
+    pub fn on_request_trailers(&mut self, host: &impl Host) -> Flow {
+        let gateway = Rc::clone(&self.gateway);
+        let (false, Some(policy)) = (self.refused, &gateway.policy) else {
+            return Flow::Stop;
+        };
+        let route = self.route.and_then(|route| policy.routes.get(route));
+        match apply::clear_trailers(host, policy, route) {
+            Ok(()) => Flow::Continue,
+            Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
+            Err(refusal) => {
+                let now = host.now().unwrap_or(Timestamp::from_nanos(0));
+                self.record = record::unread(policy, &refusal, now);
+                self.answer(host, Some(policy), None, &refusal)
+            }
+        }
     }
 
     /// The head went upstream long ago, so there is nothing to conceal or to clear; the body goes no further.
@@ -141,7 +156,7 @@ impl Stream {
         };
         let journey =
             Journey::new(policy, &gateway.table, &body.head, body.now, true).resume(body.route, body.caller);
-        if journey.mode() == Mode::Shadow {
+        if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;
         }

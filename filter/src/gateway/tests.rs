@@ -67,6 +67,15 @@ impl Host for Shaky {
         self.call("remove", name, ())
     }
 
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        let sent = [("x-other", "1"), ("x_mine", "1"), ("x-bad", "1")];
+        self.call("trailers", "", serialize(sent.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()))))
+    }
+
+    fn remove_request_trailer(&self, name: &str) -> Result<(), HostError> {
+        self.call("untrail", name, ())
+    }
+
     fn property(&self, _: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
         self.call("property", "", None)
     }
@@ -106,7 +115,7 @@ fn what_was_refused_stays_refused_whether_or_not_it_could_be_answered() {
         let mut stream = stream("Enforce");
         assert_eq!(stream.on_request_headers(&host, false), Flow::Stop, "{fails}");
         assert_eq!(stream.on_request_body(&host, 1), Flow::Stop, "{fails}");
-        assert_eq!(stream.on_request_trailers(), Flow::Stop, "{fails}");
+        assert_eq!(stream.on_request_trailers(&host), Flow::Stop, "{fails}");
         assert!(!host.called("mark"), "{fails}");
         assert_eq!(
             host.calls.borrow().iter().filter(|call| call.starts_with("respond")).count(),
@@ -119,5 +128,26 @@ fn what_was_refused_stays_refused_whether_or_not_it_could_be_answered() {
     assert_eq!(stream.on_request_body(&host, 4), Flow::Continue);
     assert_eq!(stream.on_request_body(&host, 1), Flow::Stop);
     assert_eq!(stream.on_request_body(&host, 1), Flow::Stop);
-    assert_eq!(stream.on_request_trailers(), Flow::Stop);
+    assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
+}
+
+/// gRPC upstreams and old HTTP/1 servers merge trailers into headers.
+#[test]
+fn trailers_say_nothing_that_headers_may_not() {
+    for mode in ["Enforce", "Shadow"] {
+        let host = Shaky::default();
+        let mut stream = stream(mode);
+        assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
+        assert_eq!(stream.on_request_trailers(&host), Flow::Continue);
+        let calls = host.calls.borrow();
+        let gone: Vec<_> = calls.iter().filter_map(|call| call.strip_prefix("untrail ")).collect();
+        assert_eq!(gone, ["x_mine", "x-bad"]);
+    }
+    for (fails, mode) in [("trailers", "Enforce"), ("untrail", "Enforce"), ("untrail", "Shadow")] {
+        let host = Shaky { fails, ..Shaky::default() };
+        let mut stream = stream(mode);
+        assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
+        assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
+        assert!(host.called("respond host_failed"));
+    }
 }
