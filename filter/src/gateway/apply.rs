@@ -3,9 +3,9 @@
 use super::admit::Admission;
 use crate::decision::Refusal;
 use crate::guards::identity::spent::{self, Spent};
-use crate::guards::shape::{passes_for, unreadable};
+use crate::guards::shape::unreadable;
 use crate::host::{Host, HostError};
-use crate::http::Head;
+use crate::http::{Head, passes_for};
 use crate::policy::{Policy, Route};
 use crate::redaction::{CREDENTIAL_HEADERS, REDACTED};
 
