@@ -8,7 +8,7 @@ use regex_lite::Regex;
 
 use super::config::{Host, Match};
 use super::path::{Pattern, Segment, disjoint};
-use crate::http::Head;
+use crate::http::{Head, passes_for};
 use crate::limits;
 
 /// The routes of a policy, by what a request shows.
@@ -82,6 +82,23 @@ struct Rest<'r> {
     head: &'r Head,
 }
 
+/// Whether there is a route.
+#[derive(Clone, Copy)]
+enum Found<T> {
+    /// This one.
+    Route(T),
+    /// A header that one asks for stands there in two readings. A less specific route must not take what might be meant for that one.
+    Unclear,
+}
+
+/// Whether a candidate takes a request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Takes {
+    No,
+    Unclear,
+    Yes,
+}
+
 impl Table {
     /// Indexes `routes` (each with the number that [`Table::choose`] answers with), and tells which of them clash.
     pub fn build<'m>(routes: impl Iterator<Item = (usize, &'m Match)>) -> (Self, Vec<Clash>) {
@@ -133,16 +150,22 @@ impl Table {
     /// A host costs one look-up a label, a path one a segment, whatever the number of routes; only regular expressions,
     /// and routes that differ in nothing but methods and headers, are tried one by one.
     pub fn choose(&self, host: &str, path: &str, method: &[u8], head: &Head) -> Option<usize> {
-        let rest = Rest { method, head };
-        if let Some(route) = self.names.get(host).and_then(|paths| paths.choose(path, rest)) {
-            return Some(route);
+        match self.find(host, path, Rest { method, head })? {
+            Found::Route(route) => Some(route),
+            Found::Unclear => None,
+        }
+    }
+
+    fn find(&self, host: &str, path: &str, rest: Rest<'_>) -> Option<Found<usize>> {
+        if let Some(found) = self.names.get(host).and_then(|paths| paths.choose(path, rest)) {
+            return Some(found);
         }
         if !self.below.is_empty() {
             let mut labels = host;
             while let Some((_, parent)) = labels.split_once('.') {
                 labels = parent;
-                if let Some(route) = self.below.get(parent).and_then(|paths| paths.choose(path, rest)) {
-                    return Some(route);
+                if let Some(found) = self.below.get(parent).and_then(|paths| paths.choose(path, rest)) {
+                    return Some(found);
                 }
             }
         }
@@ -212,7 +235,7 @@ impl Paths {
         }
     }
 
-    fn choose(&self, path: &str, rest: Rest<'_>) -> Option<usize> {
+    fn choose(&self, path: &str, rest: Rest<'_>) -> Option<Found<usize>> {
         let segments = || {
             let mut segments = path.split('/');
             segments.next();
@@ -227,7 +250,7 @@ impl Paths {
     }
 
     /// The longest expression that matches and has a route for the rest; of equal length, the route that asks for more.
-    fn expressed(&self, path: &str, rest: Rest<'_>) -> Option<usize> {
+    fn expressed(&self, path: &str, rest: Rest<'_>) -> Option<Found<usize>> {
         let mut best: Option<(usize, &Candidate)> = None;
         for expression in &self.expressions {
             if best.is_some_and(|(length, _)| length > expression.length) {
@@ -236,11 +259,17 @@ impl Paths {
             let Some(found) = expression.bucket.find(rest) else {
                 continue;
             };
+            let Found::Route(found) = found else {
+                if expression.regex.is_match(path) {
+                    return Some(Found::Unclear);
+                }
+                continue;
+            };
             if best.is_none_or(|(_, best)| found.rank() > best.rank()) && expression.regex.is_match(path) {
                 best = Some((expression.length, found));
             }
         }
-        best.map(|(_, candidate)| candidate.route)
+        best.map(|(_, candidate)| Found::Route(candidate.route))
     }
 }
 
@@ -286,7 +315,7 @@ impl Trie {
 
     /// The route whose segments are these, literals before variables from the left. A node is seen at most once, and the
     /// depth is that of the policy's own paths.
-    fn whole(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<usize> {
+    fn whole(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<Found<usize>> {
         let node = self.nodes.get(at)?;
         let Some(segment) = segments.next() else {
             return node.bucket.choose(rest);
@@ -299,7 +328,7 @@ impl Trie {
     }
 
     /// The route with the most of the first segments.
-    fn longest(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<usize> {
+    fn longest(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<Found<usize>> {
         let node = self.nodes.get(at)?;
         segments
             .next()
@@ -310,13 +339,19 @@ impl Trie {
 }
 
 impl Bucket {
-    fn choose(&self, rest: Rest<'_>) -> Option<usize> {
-        self.find(rest).map(|candidate| candidate.route)
+    fn choose(&self, rest: Rest<'_>) -> Option<Found<usize>> {
+        self.find(rest).map(|found| match found {
+            Found::Route(candidate) => Found::Route(candidate.route),
+            Found::Unclear => Found::Unclear,
+        })
     }
 
-    fn find(&self, rest: Rest<'_>) -> Option<&Candidate> {
-        let found = self.0.iter().find(|candidate| candidate.matches(rest));
-        found.map(Rc::as_ref)
+    fn find(&self, rest: Rest<'_>) -> Option<Found<&Candidate>> {
+        self.0.iter().find_map(|candidate| match candidate.takes(rest) {
+            Takes::No => None,
+            Takes::Unclear => Some(Found::Unclear),
+            Takes::Yes => Some(Found::Route(candidate.as_ref())),
+        })
     }
 
     fn finish(&mut self, clashes: &mut Clashes) {
@@ -348,12 +383,12 @@ impl Bucket {
 }
 
 impl Candidate {
-    fn matches(&self, rest: Rest<'_>) -> bool {
-        let method = self.methods.is_empty() || self.methods.iter().any(|m| m.as_bytes() == rest.method);
-        let header = |(name, value): &(Box<str>, Box<str>)| {
-            rest.head.only(name).is_ok_and(|found| found == Some(value.as_bytes()))
-        };
-        method && self.headers.iter().all(header)
+    fn takes(&self, rest: Rest<'_>) -> Takes {
+        if !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == rest.method) {
+            return Takes::No;
+        }
+        let headers = self.headers.iter().map(|(name, value)| stands(rest.head, name, value.as_bytes()));
+        headers.min().unwrap_or(Takes::Yes)
     }
 
     fn rank(&self) -> (usize, bool) {
@@ -369,6 +404,16 @@ impl Candidate {
             clashes.add(Clash::Tie(self.route.min(other.route), self.route.max(other.route)));
         }
     }
+}
+
+/// Whether the header stands there with this value: once, and under no other name that an upstream could take for it.
+fn stands(head: &Head, name: &str, value: &[u8]) -> Takes {
+    let mut alike = head.fields().filter(|(sent, _)| passes_for(sent, name));
+    if !alike.clone().any(|(_, found)| found == value) {
+        return Takes::No;
+    }
+    let exact = alike.next().is_some_and(|(sent, _)| sent == name.as_bytes());
+    if exact && alike.next().is_none() { Takes::Yes } else { Takes::Unclear }
 }
 
 /// Each clash once, though two routes may meet under several hosts.
