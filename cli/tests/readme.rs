@@ -38,5 +38,8 @@ fn the_bad_policy_has_the_problems_that_are_shown() {
         .unwrap();
     assert_eq!(out.status.code(), Some(1));
     let shown = String::from_utf8(out.stdout).unwrap();
-    assert_eq!(block("$ portcullis check bad.yaml\n"), format!("$ portcullis check bad.yaml\n{}", shown.trim_end()));
+    assert_eq!(
+        block("$ portcullis check bad.yaml\n"),
+        format!("$ portcullis check bad.yaml\n{}", shown.trim_end())
+    );
 }

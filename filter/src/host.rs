@@ -98,6 +98,10 @@ pub trait Host: SharedData + Verifier {
     fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
     /// Takes every request header of that name away.
     fn remove_request_header(&self, name: &str) -> Result<(), HostError>;
+    /// The request's trailers, in the form of [`Host::request_headers`].
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError>;
+    /// Takes every request trailer of that name away.
+    fn remove_request_trailer(&self, name: &str) -> Result<(), HostError>;
     /// A property of the stream (`source.address`, `response.code`); `None` if this host or moment has none.
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError>;
     /// Sets a filter-state property of one segment: `portcullis_admitted` becomes `wasm.portcullis_admitted`.

@@ -182,6 +182,14 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        Ok(HeaderMap::default().to_abi())
+    }
+
+    fn remove_request_trailer(&self, _: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
         Ok(self.properties.borrow().get(&path.join(".")).cloned())
     }

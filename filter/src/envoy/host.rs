@@ -82,6 +82,14 @@ impl Host for Proxy {
         raw::remove_header(raw::REQUEST_HEADERS, name).map_err(failed("remove_header_map_value"))
     }
 
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        raw::headers(raw::REQUEST_TRAILERS).map_err(failed("get_header_map_pairs"))
+    }
+
+    fn remove_request_trailer(&self, name: &str) -> Result<(), HostError> {
+        raw::remove_header(raw::REQUEST_TRAILERS, name).map_err(failed("remove_header_map_value"))
+    }
+
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
         match raw::property(path.join("\0").as_bytes()) {
             Ok(value) => Ok(Some(value)),

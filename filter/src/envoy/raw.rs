@@ -7,6 +7,7 @@ use core::ptr;
 
 /// Header maps of the ABI.
 pub(super) const REQUEST_HEADERS: u32 = 0;
+pub(super) const REQUEST_TRAILERS: u32 = 1;
 /// Buffers of the ABI.
 pub(super) const PLUGIN_CONFIGURATION: u32 = 7;
 

@@ -32,6 +32,10 @@ impl HttpContext for HttpStream {
         action(self.stream.on_request_body(&Proxy, size))
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        action(self.stream.on_request_trailers(&Proxy))
+    }
+
     fn on_log(&mut self) {
         self.stream.on_log(&Proxy);
     }

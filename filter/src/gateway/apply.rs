@@ -1,10 +1,11 @@
 //! The decision becomes host calls: what the upstream sees, and what the proxy's own log sees.
 
 use super::admit::Admission;
+use crate::decision::Refusal;
 use crate::guards::identity::spent::{self, Spent};
-use crate::guards::shape::passes_for;
+use crate::guards::shape::unreadable;
 use crate::host::{Host, HostError};
-use crate::http::Head;
+use crate::http::{Head, passes_for};
 use crate::policy::{Policy, Route};
 use crate::redaction::{CREDENTIAL_HEADERS, REDACTED};
 
@@ -53,13 +54,30 @@ pub(super) fn pass(
 /// take for it.
 fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) -> Result<(), HostError> {
     let stripped = route.map_or(&[][..], |route| route.request.stripped.as_slice());
-    for (sent, _) in head.fields() {
-        let ours =
-            policy.providers.identity_headers().iter().chain(stripped).any(|name| passes_for(sent, name));
-        if ours {
-            // A header name that is not ASCII cannot be ours; Envoy lets none in.
-            host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
-        }
+    let ours = || policy.providers.identity_headers().iter().chain(stripped);
+    for (sent, _) in head.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+        // A header name that is not ASCII cannot be ours; Envoy lets none in.
+        host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// The same for trailers. What the route forbids goes too: the head went upstream before they came.
+pub(super) fn clear_trailers(
+    host: &impl Host,
+    policy: &Policy,
+    route: Option<&Route>,
+) -> Result<(), Refusal> {
+    let request = route.map(|route| &route.request);
+    let unwanted =
+        || request.into_iter().flat_map(|request| request.stripped.iter().chain(&request.forbidden));
+    let ours = || policy.providers.identity_headers().iter().chain(unwanted());
+    if ours().next().is_none() {
+        return Ok(());
+    }
+    let trailers = Head::parse_trailers(host.request_trailers()?).map_err(unreadable)?;
+    for (sent, _) in trailers.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+        host.remove_request_trailer(core::str::from_utf8(sent).unwrap_or_default())?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ mod answer;
 mod apply;
 mod record;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use stream::Stream;
 

@@ -18,6 +18,10 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Stream {
     gateway: Rc<Gateway>,
+    /// Once refused, nothing goes on, whether or not the answer could be given: a host that holds a head back sends it on when a later
+    /// piece of the request may go on.
+    refused: bool,
+    route: Option<usize>,
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
 }
@@ -36,14 +40,14 @@ struct Body {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, body: None, record: None }
+        Self { gateway, refused: false, route: None, body: None, record: None }
     }
 
     /// The head is here.
     pub fn on_request_headers(&mut self, host: &impl Host, end_of_stream: bool) -> Flow {
         let gateway = Rc::clone(&self.gateway);
         let Some(policy) = &gateway.policy else {
-            return answer::refuse(host, None, None, &Refusal::new(Reason::HostFailed));
+            return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
         };
         let now = host.now();
         let head = now.and_then(|_| host.request_headers()).map_err(Refusal::from);
@@ -53,7 +57,7 @@ impl Stream {
             Err(refusal) => {
                 apply::conceal_unread(host);
                 self.record = record::unread(policy, &refusal, now);
-                return answer::refuse(host, Some(policy), None, &refusal);
+                return self.answer(host, Some(policy), None, &refusal);
             }
         };
         let mut journey = Journey::new(policy, &gateway.table, &head, now, !end_of_stream);
@@ -61,6 +65,7 @@ impl Stream {
             apply::admit(host, policy, journey.route(), &head, &admission)?;
             Ok(admission)
         });
+        self.route = journey.route_index();
         match verdict {
             Ok(Admission { identified, meter }) => {
                 let shadowed = !journey.shadow_rules().is_empty();
@@ -97,17 +102,49 @@ impl Stream {
     fn stop(&mut self, host: &impl Host, policy: &Policy, journey: &Journey<'_>, refusal: &Refusal) -> Flow {
         self.record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
         apply::conceal(host, policy, journey.head());
-        answer::refuse(host, Some(policy), Some(journey), refusal)
+        self.answer(host, Some(policy), Some(journey), refusal)
+    }
+
+    fn answer(
+        &mut self,
+        host: &impl Host,
+        policy: Option<&Policy>,
+        journey: Option<&Journey<'_>>,
+        refusal: &Refusal,
+    ) -> Flow {
+        self.refused = true;
+        answer::refuse(host, policy, journey, refusal)
     }
 
     /// `bytes` of the body are here.
     pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
+        if self.refused {
+            return Flow::Stop;
+        }
         let Some(body) = &mut self.body else {
             return Flow::Continue;
         };
         match body.meter.take(bytes) {
             Ok(()) => Flow::Continue,
             Err(refusal) => self.cut_off(host, &refusal),
+        }
+    }
+
+    /// The trailers are here. An upstream that takes them for headers (RFC 9110 §6.5.1 forbids it) must find no identity in them.
+    pub fn on_request_trailers(&mut self, host: &impl Host) -> Flow {
+        let gateway = Rc::clone(&self.gateway);
+        let (false, Some(policy)) = (self.refused, &gateway.policy) else {
+            return Flow::Stop;
+        };
+        let route = self.route.and_then(|route| policy.routes.get(route));
+        match apply::clear_trailers(host, policy, route) {
+            Ok(()) => Flow::Continue,
+            Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
+            Err(refusal) => {
+                let now = host.now().unwrap_or(Timestamp::from_nanos(0));
+                self.record = record::unread(policy, &refusal, now);
+                self.answer(host, Some(policy), None, &refusal)
+            }
         }
     }
 
@@ -119,12 +156,12 @@ impl Stream {
         };
         let journey =
             Journey::new(policy, &gateway.table, &body.head, body.now, true).resume(body.route, body.caller);
-        if journey.mode() == Mode::Shadow {
+        if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;
         }
         self.record = record::of(policy, &journey, Decision::Refused, Some(refusal), host);
-        answer::refuse(host, Some(policy), Some(&journey), refusal)
+        self.answer(host, Some(policy), Some(&journey), refusal)
     }
 
     /// The stream is over: the event, if there is one, is written.

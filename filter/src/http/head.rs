@@ -44,6 +44,11 @@ impl Head {
     /// Reads the ABI's form: a count, that many pairs of lengths, then each name and value with a NUL behind it; numbers
     /// are 32 bit, little-endian. Nothing in it is believed.
     pub fn parse(raw: Vec<u8>) -> Result<Self, HeadFault> {
+        Self::parse_trailers(raw)?.complete()
+    }
+
+    /// The same for the trailers of a request, which have no pseudo headers.
+    pub fn parse_trailers(raw: Vec<u8>) -> Result<Self, HeadFault> {
         if raw.len() > limits::HEADER_BYTES {
             return Err(HeadFault::TooLarge);
         }
@@ -59,7 +64,7 @@ impl Head {
             lengths = lengths.saturating_add(8);
             head.file(span)?;
         }
-        head.complete()
+        Ok(head)
     }
 
     fn empty() -> Self {

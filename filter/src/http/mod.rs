@@ -41,6 +41,13 @@ pub const fn is_token_byte(b: u8) -> bool {
         )
 }
 
+/// Whether a client's header `sent` is, to some reader, the header `ours` (lower case): CGI and its heirs (RFC 3875 §4.1.18) turn `-` and
+/// `_` into one, and some of them every byte that is no letter and no digit, so that `x_user` and `x.user` arrive as `x-user`.
+pub fn passes_for(sent: &[u8], ours: &str) -> bool {
+    let fold = |b: u8| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' };
+    sent.len() == ours.len() && sent.iter().zip(ours.bytes()).all(|(&a, b)| fold(a) == fold(b))
+}
+
 /// Strips blanks and tabs from both ends: RFC 9110 §5.6.3 `OWS`.
 pub fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {

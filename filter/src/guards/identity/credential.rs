@@ -4,7 +4,7 @@
 
 use super::rules::Place;
 use crate::decision::{Detail, Reason, Refusal};
-use crate::http::{Head, is_token_byte, trim};
+use crate::http::{Head, is_token_byte, passes_for, trim};
 use crate::limits;
 
 /// A credential and where it stood.
@@ -65,6 +65,10 @@ fn check_alphabet(token: &[u8]) -> Result<(), Refusal> {
 }
 
 fn in_header<'h>(head: &'h Head, name: &str, prefix: &str) -> Result<Option<&'h [u8]>, Refusal> {
+    // An upstream that reads `x_token` as `x-token` might take the token that we did not check.
+    if head.fields().any(|(sent, _)| sent != name.as_bytes() && passes_for(sent, name)) {
+        return Err(conflict("a header that passes for the credential's"));
+    }
     let mut ours = None;
     for value in head.all(name) {
         if let Some(token) = behind(value, prefix)? {

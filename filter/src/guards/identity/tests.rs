@@ -139,6 +139,13 @@ fn credentials_that_are_none_or_too_many() {
         ("header and parameter", &query, authorization(&bearer), CredentialConflict),
         ("two headers", "/", [authorization(&bearer), raw("x-token", &corp)].concat(), CredentialConflict),
         ("one of them empty", "/", [authorization(&bearer), raw("x-token", "")].concat(), CredentialConflict),
+        (
+            "a header that passes for ours",
+            "/",
+            [raw("x-token", &corp), raw("x_token", "x")].concat(),
+            CredentialConflict,
+        ),
+        ("only the one that passes for it", "/", raw("x.token", &corp), CredentialConflict),
         ("a cookie twice", "/", raw("cookie", &twice), CredentialConflict),
         (
             "a cookie in two headers",

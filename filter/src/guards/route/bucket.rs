@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use crate::http::Head;
+use crate::http::{Head, passes_for};
 use crate::limits;
 
 /// Why a set of routes has no one answer to some request. Routes are told by their index.
@@ -39,14 +39,37 @@ pub(super) struct Rest<'r> {
     pub(super) head: &'r Head,
 }
 
+/// Whether there is a route.
+#[derive(Clone, Copy)]
+pub(super) enum Found<T> {
+    /// This one.
+    Route(T),
+    /// A header that one asks for stands there in two readings. A less specific route must not take what might be meant for that one.
+    Unclear,
+}
+
+/// Whether a candidate takes a request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Takes {
+    No,
+    Unclear,
+    Yes,
+}
+
 impl Bucket {
-    pub(super) fn choose(&self, rest: Rest<'_>) -> Option<usize> {
-        self.find(rest).map(|candidate| candidate.route)
+    pub(super) fn choose(&self, rest: Rest<'_>) -> Option<Found<usize>> {
+        self.find(rest).map(|found| match found {
+            Found::Route(candidate) => Found::Route(candidate.route),
+            Found::Unclear => Found::Unclear,
+        })
     }
 
-    pub(super) fn find(&self, rest: Rest<'_>) -> Option<&Candidate> {
-        let found = self.0.iter().find(|candidate| candidate.matches(rest));
-        found.map(Rc::as_ref)
+    pub(super) fn find(&self, rest: Rest<'_>) -> Option<Found<&Candidate>> {
+        self.0.iter().find_map(|candidate| match candidate.takes(rest) {
+            Takes::No => None,
+            Takes::Unclear => Some(Found::Unclear),
+            Takes::Yes => Some(Found::Route(candidate.as_ref())),
+        })
     }
 
     pub(super) fn finish(&mut self, clashes: &mut Clashes) {
@@ -78,12 +101,12 @@ impl Bucket {
 }
 
 impl Candidate {
-    fn matches(&self, rest: Rest<'_>) -> bool {
-        let method = self.methods.is_empty() || self.methods.iter().any(|m| m.as_bytes() == rest.method);
-        let header = |(name, value): &(Box<str>, Box<str>)| {
-            rest.head.only(name).is_ok_and(|found| found == Some(value.as_bytes()))
-        };
-        method && self.headers.iter().all(header)
+    fn takes(&self, rest: Rest<'_>) -> Takes {
+        if !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == rest.method) {
+            return Takes::No;
+        }
+        let headers = self.headers.iter().map(|(name, value)| stands(rest.head, name, value.as_bytes()));
+        headers.min().unwrap_or(Takes::Yes)
     }
 
     pub(super) fn rank(&self) -> (usize, bool) {
@@ -99,6 +122,16 @@ impl Candidate {
             clashes.add(Clash::Tie(self.route.min(other.route), self.route.max(other.route)));
         }
     }
+}
+
+/// Whether the header stands there with this value: once, and under no other name that an upstream could take for it.
+fn stands(head: &Head, name: &str, value: &[u8]) -> Takes {
+    let mut alike = head.fields().filter(|(sent, _)| passes_for(sent, name));
+    if !alike.clone().any(|(_, found)| found == value) {
+        return Takes::No;
+    }
+    let exact = alike.next().is_some_and(|(sent, _)| sent == name.as_bytes());
+    if exact && alike.next().is_none() { Takes::Yes } else { Takes::Unclear }
 }
 
 /// Each clash once, though two routes may meet under several hosts.

@@ -57,7 +57,8 @@ static PATH: Shape = Shape {
 
 static HEADER: Shape = Shape {
     name: "routes[].match.headers[]",
-    about: "A header field that must be there once, with this value. A field that a client sends twice matches nothing.",
+    about: "A header field that must be there once, with this value. A request that says this value beside another, or under a name that \
+            passes for this one (`x_a` for `x-a`), is `404`: it goes to no less specific route.",
     keys: &[
         Key::new("name", "string", Default::Required, "The field's name, in any case."),
         Key::new("value", "string", Default::Required, "The whole value, byte for byte."),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use regex_lite::Regex;
 
-use super::bucket::{Bucket, Candidate, Clash, Clashes, Rest};
+use super::bucket::{Bucket, Candidate, Clash, Clashes, Found, Rest};
 use super::config::{Host, Match};
 use super::path::{Pattern, Segment, disjoint};
 use crate::http::Head;
@@ -101,16 +101,22 @@ impl Table {
     /// A host costs one look-up a label, a path one a segment, whatever the number of routes; only regular expressions,
     /// and routes that differ in nothing but methods and headers, are tried one by one.
     pub fn choose(&self, host: &str, path: &str, method: &[u8], head: &Head) -> Option<usize> {
-        let rest = Rest { method, head };
-        if let Some(route) = self.names.get(host).and_then(|paths| paths.choose(path, rest)) {
-            return Some(route);
+        match self.find(host, path, Rest { method, head })? {
+            Found::Route(route) => Some(route),
+            Found::Unclear => None,
+        }
+    }
+
+    fn find(&self, host: &str, path: &str, rest: Rest<'_>) -> Option<Found<usize>> {
+        if let Some(found) = self.names.get(host).and_then(|paths| paths.choose(path, rest)) {
+            return Some(found);
         }
         if !self.below.is_empty() {
             let mut labels = host;
             while let Some((_, parent)) = labels.split_once('.') {
                 labels = parent;
-                if let Some(route) = self.below.get(parent).and_then(|paths| paths.choose(path, rest)) {
-                    return Some(route);
+                if let Some(found) = self.below.get(parent).and_then(|paths| paths.choose(path, rest)) {
+                    return Some(found);
                 }
             }
         }
@@ -180,7 +186,7 @@ impl Paths {
         }
     }
 
-    fn choose(&self, path: &str, rest: Rest<'_>) -> Option<usize> {
+    fn choose(&self, path: &str, rest: Rest<'_>) -> Option<Found<usize>> {
         let segments = || {
             let mut segments = path.split('/');
             segments.next();
@@ -195,7 +201,7 @@ impl Paths {
     }
 
     /// The longest expression that matches and has a route for the rest; of equal length, the route that asks for more.
-    fn expressed(&self, path: &str, rest: Rest<'_>) -> Option<usize> {
+    fn expressed(&self, path: &str, rest: Rest<'_>) -> Option<Found<usize>> {
         let mut best: Option<(usize, &Candidate)> = None;
         for expression in &self.expressions {
             if best.is_some_and(|(length, _)| length > expression.length) {
@@ -204,11 +210,17 @@ impl Paths {
             let Some(found) = expression.bucket.find(rest) else {
                 continue;
             };
+            let Found::Route(found) = found else {
+                if expression.regex.is_match(path) {
+                    return Some(Found::Unclear);
+                }
+                continue;
+            };
             if best.is_none_or(|(_, best)| found.rank() > best.rank()) && expression.regex.is_match(path) {
                 best = Some((expression.length, found));
             }
         }
-        best.map(|(_, candidate)| candidate.route)
+        best.map(|(_, candidate)| Found::Route(candidate.route))
     }
 }
 
@@ -254,7 +266,7 @@ impl Trie {
 
     /// The route whose segments are these, literals before variables from the left. A node is seen at most once, and the
     /// depth is that of the policy's own paths.
-    fn whole(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<usize> {
+    fn whole(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<Found<usize>> {
         let node = self.nodes.get(at)?;
         let Some(segment) = segments.next() else {
             return node.bucket.choose(rest);
@@ -267,7 +279,7 @@ impl Trie {
     }
 
     /// The route with the most of the first segments.
-    fn longest(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<usize> {
+    fn longest(&self, at: usize, mut segments: Split<'_, char>, rest: Rest<'_>) -> Option<Found<usize>> {
         let node = self.nodes.get(at)?;
         segments
             .next()

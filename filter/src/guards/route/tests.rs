@@ -132,6 +132,47 @@ fn hosts_methods_and_headers() {
     }
 }
 
+/// A second field must not lead past the route that was meant for the first: the upstream takes one of them.
+#[test]
+fn a_doubled_header_does_not_lead_to_a_weaker_route() {
+    for (strict, weaker) in [
+        ("prefix=/x header=x-a:1", "prefix=/x"),
+        ("exact=/x header=x-a:1", "prefix=/"),
+        ("template=/{a} header=x-a:1", "prefix=/"),
+        ("re=/[x] header=x-a:1", "re=/."),
+        ("host=a.b prefix=/ header=x-a:1", "host=*.b"),
+        ("host=*.b prefix=/ header=x-a:1", "prefix=/"),
+        ("prefix=/ header=x-a:1,x-b:1", "prefix=/"),
+    ] {
+        let (table, clashes) = table(&[&short(strict), &short(weaker)]);
+        assert_eq!(clashes, []);
+        for (fields, chosen) in [
+            ("x-a:1 x-b:1", Some(0)),
+            ("x-a:2 x-b:1", Some(1)),
+            ("x-a:1 x-a:1 x-b:1", None),
+            ("x-a:2 x-a:1 x-b:1", None),
+            ("x-a:1 x_a:2 x-b:1", None),
+            ("x_a:1 x-b:1", None),
+            ("x-a:2 x-a:3 x-b:1", Some(1)),
+            ("x_a:2 x-b:1", Some(1)),
+        ] {
+            assert_eq!(
+                choose(&table, &format!("GET a.b/x {fields}")),
+                chosen,
+                "{strict}, {weaker}: {fields}"
+            );
+        }
+    }
+    let (table, _) = table(&[
+        &short("prefix=/x methods=POST header=x-a:1"),
+        &short("prefix=/x"),
+        &short("re=/y header=x-a:1"),
+    ]);
+    assert_eq!(choose(&table, "GET h/x x-a:1 x-a:1"), Some(1), "of another method");
+    assert_eq!(choose(&table, "POST h/x x-a:1 x-a:1"), None);
+    assert_eq!(choose(&table, "GET h/xyz x-a:1 x-a:1"), None);
+}
+
 /// Shorthand for a match: `kind value [host] [methods] [headers]`, `-` for none.
 fn short(text: &str) -> String {
     let mut parts = Vec::new();

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 
 use super::Wellformed;
 use crate::decision::{Advice, Detail, Reason, Refusal};
-use crate::http::Head;
+use crate::http::{Head, passes_for};
 
 /// The compiled `request` section, but for the body.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Limits {
         within(Reason::HeadersTooLarge, "headers", head.len(), self.headers)?;
         within(Reason::HeadersTooLarge, "bytes of headers", head.size(), self.header_bytes)?;
         for name in &self.forbidden {
-            if head.fields().any(|(sent, _)| super::passes_for(sent, name)) {
+            if head.fields().any(|(sent, _)| passes_for(sent, name)) {
                 return Err(Refusal::because(Reason::HeaderForbidden, Detail::Named("header", name.clone())));
             }
         }
@@ -62,7 +62,9 @@ impl Limits {
 
 impl RequiredHeader {
     fn check(&self, head: &Head) -> Result<(), Refusal> {
-        let value = head.only(&self.name).ok().flatten();
+        // A second field that passes for it is a second opinion on its value.
+        let alike = head.fields().filter(|(sent, _)| passes_for(sent, &self.name)).count();
+        let value = head.only(&self.name).ok().flatten().filter(|_| alike == 1);
         let good = match (&self.pattern, value) {
             (_, None) => false,
             (None, Some(_)) => true,

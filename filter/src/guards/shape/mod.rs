@@ -69,10 +69,3 @@ pub fn unreadable(fault: HeadFault) -> Refusal {
         }
     }
 }
-
-/// Whether a client's header `sent` is, to some reader, the header `ours` (lower case): CGI and its heirs turn `-` and `_`
-/// into one, so that `x_user` arrives as `x-user`.
-pub fn passes_for(sent: &[u8], ours: &str) -> bool {
-    let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    sent.len() == ours.len() && sent.iter().zip(ours.bytes()).all(|(&a, b)| fold(a) == fold(b))
-}

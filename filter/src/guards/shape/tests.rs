@@ -1,7 +1,7 @@
-use super::{Limits, RequiredHeader, examine, passes_for};
+use super::{Limits, RequiredHeader, examine};
 use crate::decision::{Advice, Reason};
 use crate::document::Field;
-use crate::http::{Head, head::serialize};
+use crate::http::{Head, head::serialize, passes_for};
 use crate::json::Json;
 use crate::problem::Problems;
 use crate::testing::test;
@@ -48,6 +48,8 @@ fn limits_in_rows() {
         ("GET", "/", vec![("x-source", b"webx")], Err(Reason::HeaderMissing)),
         ("GET", "/", vec![("x-source", b"web\xff")], Err(Reason::HeaderMissing)),
         ("GET", "/", vec![web, web], Err(Reason::HeaderMissing)),
+        ("GET", "/", vec![web, ("x_source", b"evil")], Err(Reason::HeaderMissing)),
+        ("GET", "/", vec![("x_source", b"web")], Err(Reason::HeaderMissing)),
         ("GET", "/", vec![web, ("x-internal", b"")], Err(Reason::HeaderForbidden)),
         ("GET", "/", vec![web, ("x_internal", b"1")], Err(Reason::HeaderForbidden)),
         ("GET", "/a//b", vec![web], Err(Reason::PathAmbiguous)),
@@ -73,7 +75,9 @@ fn spellings_that_pass_for_ours() {
         ("X-User", true),
         ("x-users", false),
         ("x-use", false),
-        ("x.user", false),
+        ("x.user", true),
+        ("x~user", true),
+        ("xauser", false),
         ("", false),
     ] {
         assert_eq!(passes_for(sent.as_bytes(), "x-user"), passes, "{sent}");

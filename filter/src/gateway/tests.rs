@@ -1,0 +1,153 @@
+//! What does a stream do when the host fails it halfway?
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Flow, Gateway, Stream};
+use crate::host::{Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
+use crate::http::head::serialize;
+use crate::testing::test;
+use crate::time::Timestamp;
+
+/// A host in which one call fails, and the calls that it was asked for.
+#[derive(Default)]
+struct Shaky {
+    fails: &'static str,
+    head: Vec<(&'static str, &'static str)>,
+    calls: RefCell<Vec<String>>,
+}
+
+impl Shaky {
+    fn call<T>(&self, call: &'static str, about: &str, value: T) -> Result<T, HostError> {
+        if call == self.fails {
+            return Err(HostError { call, status: 10 });
+        }
+        self.calls.borrow_mut().push(format!("{call} {about}").trim().to_owned());
+        Ok(value)
+    }
+
+    fn called(&self, call: &str) -> bool {
+        self.calls.borrow().iter().any(|made| made.starts_with(call))
+    }
+}
+
+impl SharedData for Shaky {
+    fn shared(&self, _: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        Err(HostError { call: "get_shared_data", status: 10 })
+    }
+
+    fn set_shared(&self, _: &str, _: &[u8], _: Option<Cas>) -> Result<Swap, HostError> {
+        Err(HostError { call: "set_shared_data", status: 10 })
+    }
+}
+
+impl Verifier for Shaky {
+    fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
+        Verdict::Unavailable
+    }
+}
+
+impl Host for Shaky {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        self.call("now", "", Timestamp::from_seconds(1_795_489_800))
+    }
+
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        let pseudo = [(":method", "POST"), (":authority", "h"), (":path", "/a")];
+        let all: Vec<_> =
+            pseudo.iter().chain(&self.head).map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        self.call("headers", "", serialize(all.into_iter()))
+    }
+
+    fn set_request_header(&self, name: &str, _: &[u8]) -> Result<(), HostError> {
+        self.call("set", name, ())
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        self.call("remove", name, ())
+    }
+
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        let sent = [("x-other", "1"), ("x_mine", "1"), ("x-bad", "1")];
+        self.call("trailers", "", serialize(sent.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()))))
+    }
+
+    fn remove_request_trailer(&self, name: &str) -> Result<(), HostError> {
+        self.call("untrail", name, ())
+    }
+
+    fn property(&self, _: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        self.call("property", "", None)
+    }
+
+    fn set_property(&self, name: &str, _: &[u8]) -> Result<(), HostError> {
+        self.call("mark", name, ())
+    }
+
+    fn respond(&self, response: &LocalResponse) -> Result<(), HostError> {
+        self.call("respond", response.details, ())
+    }
+
+    fn log(&self, _: Level, _: &str) {}
+
+    fn env(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// `/a` is open, at most four bytes may come, and `x-mine` is taken off.
+fn stream(mode: &str) -> Stream {
+    let document = format!(
+        r#"{{"apiVersion":"portcullis/v1","kind":"GatewayPolicy","name":"p","mode":"{mode}","routes":[
+        {{"name":"a","match":{{"path":{{"type":"Exact","value":"/a"}}}},"authentication":{{"open":{{"because":"test"}}}},
+        "request":{{"stripHeaders":["x-mine"],"forbiddenHeaders":["x-bad"],"body":{{"maxBytes":"4B"}}}}}}]}}"#
+    );
+    let gateway = Gateway::start(document.as_bytes(), [0; 16], &Shaky::default()).unwrap();
+    Stream::new(Rc::new(gateway))
+}
+
+/// Envoy that was told to wait on the head sends it on once a piece of the body or the trailers may go on.
+#[test]
+fn what_was_refused_stays_refused_whether_or_not_it_could_be_answered() {
+    for fails in ["respond", "now", "headers", "remove", "mark", ""] {
+        let bad = if matches!(fails, "respond" | "") { vec![("x-bad", "1")] } else { vec![("x-mine", "1")] };
+        let host = Shaky { fails, head: bad, ..Shaky::default() };
+        let mut stream = stream("Enforce");
+        assert_eq!(stream.on_request_headers(&host, false), Flow::Stop, "{fails}");
+        assert_eq!(stream.on_request_body(&host, 1), Flow::Stop, "{fails}");
+        assert_eq!(stream.on_request_trailers(&host), Flow::Stop, "{fails}");
+        assert!(!host.called("mark"), "{fails}");
+        assert_eq!(
+            host.calls.borrow().iter().filter(|call| call.starts_with("respond")).count(),
+            usize::from(fails != "respond")
+        );
+    }
+    let host = Shaky { fails: "respond", ..Shaky::default() };
+    let mut stream = stream("Enforce");
+    assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
+    assert_eq!(stream.on_request_body(&host, 4), Flow::Continue);
+    assert_eq!(stream.on_request_body(&host, 1), Flow::Stop);
+    assert_eq!(stream.on_request_body(&host, 1), Flow::Stop);
+    assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
+}
+
+/// gRPC upstreams and old HTTP/1 servers merge trailers into headers.
+#[test]
+fn trailers_say_nothing_that_headers_may_not() {
+    for mode in ["Enforce", "Shadow"] {
+        let host = Shaky::default();
+        let mut stream = stream(mode);
+        assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
+        assert_eq!(stream.on_request_trailers(&host), Flow::Continue);
+        let calls = host.calls.borrow();
+        let gone: Vec<_> = calls.iter().filter_map(|call| call.strip_prefix("untrail ")).collect();
+        assert_eq!(gone, ["x_mine", "x-bad"]);
+    }
+    for (fails, mode) in [("trailers", "Enforce"), ("untrail", "Enforce"), ("untrail", "Shadow")] {
+        let host = Shaky { fails, ..Shaky::default() };
+        let mut stream = stream(mode);
+        assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
+        assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
+        assert!(host.called("respond host_failed"));
+    }
+}
