@@ -33,9 +33,10 @@ struct Shared {
 
 impl SharedData for Shared {
     fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
-        let values = self.values.lock().unwrap();
-        let found = values.0.get(key);
-        Ok(found.map(|(value, version)| (value.clone(), Cas(NonZeroU32::new(*version).unwrap()))))
+        let found = self.values.lock().unwrap().0.get(key).cloned();
+        // Here a worker is overtaken: the others run between its read and its write, also on a machine that is busy.
+        std::thread::yield_now();
+        Ok(found.map(|(value, version)| (value, Cas(NonZeroU32::new(version).unwrap()))))
     }
 
     fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
@@ -271,9 +272,16 @@ fn threads_that_race_for_one_bucket_get_its_burst_and_no_more() {
         assert_eq!(hammer(&world, &limit.rule("r"), 8, 100, |_, _| NOW), 31);
     }
     let wide = Limit { requests: 1_000_000, unit: ("Day", 86_400), burst: 1000 };
-    let world = World::new(4);
-    assert_eq!(hammer(&world, &wide.rule("r"), 4, 1000, |_, _| NOW), 1000);
-    assert!(world.data.lost.load(Ordering::Relaxed) > 0, "there was no race");
+    let mut lost = 0;
+    for _ in 0..100 {
+        let world = World::new(4);
+        assert_eq!(hammer(&world, &wide.rule("r"), 4, 1000, |_, _| NOW), 1000);
+        lost += world.data.lost.load(Ordering::Relaxed);
+        if lost > 100 {
+            return;
+        }
+    }
+    panic!("there was no race: {lost} writes lost in a hundred rounds");
 }
 
 #[test]
