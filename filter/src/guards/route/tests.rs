@@ -313,8 +313,8 @@ fn what_is_walked_is_bounded() {
     assert_eq!(of(variants, 64), []);
     assert_eq!(of(variants, 65), [Clash::Crowded(64)]);
     let expressions = |index| format!("host=h{index} re=/x.");
-    assert_eq!(of(expressions, 64), []);
-    assert_eq!(of(expressions, 66), [Clash::Expressions(64), Clash::Expressions(65)]);
+    assert_eq!(of(expressions, 32), []);
+    assert_eq!(of(expressions, 34), [Clash::Expressions(32), Clash::Expressions(33)]);
 }
 
 #[test]

@@ -19,7 +19,12 @@ pub static REQUEST: Shape = Shape {
             Default::Is("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             "Methods that may come; any other is 405 with `Allow`.",
         ),
-        Key::new("maxPathBytes", "size", Default::Is("4Ki"), "Bytes of the path without query; more is 414."),
+        Key::new(
+            "maxPathBytes",
+            "size",
+            Default::Is("4Ki"),
+            "Bytes of the path without query, at most `8Ki`; more is 414.",
+        ),
         Key::new("maxQueryBytes", "size", Default::Is("8Ki"), "Bytes of the query; more is 414."),
         Key::new(
             "maxHeaders",
@@ -98,7 +103,10 @@ pub fn read(field: &Field<'_>) -> Option<(Limits, body::Rules)> {
         rules.allow = rules.methods.join(", ").into();
     }
     let target = limits::TARGET_BYTES as u64;
-    set(&mut rules.path_bytes, section.get("maxPathBytes").and_then(|f| f.size(1..=target)));
+    set(
+        &mut rules.path_bytes,
+        section.get("maxPathBytes").and_then(|f| f.size(1..=limits::PATH_BYTES as u64)),
+    );
     set(&mut rules.query_bytes, section.get("maxQueryBytes").and_then(|f| f.size(0..=target)));
     set(&mut rules.headers, section.get("maxHeaders").and_then(|f| f.integer(1..=limits::HEADERS as u64)));
     set(

@@ -3,17 +3,20 @@
 //! Not here: whether the body is what its `content-type` says, and what the path means to the upstream.
 
 mod config;
-mod limits;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 pub use config::{REQUEST, read};
-pub use limits::{Limits, RequiredHeader};
+pub use rules::{Limits, RequiredHeader};
+
+use self::rules::within;
 
 use crate::decision::{Detail, Reason, Refusal};
 use crate::http::head::HeadFault;
 use crate::http::path::PathFault;
 use crate::http::{Authority, Head, Path};
+use crate::limits;
 
 /// The parts of a request that have one reading. Evidence: only [`examine`] makes one.
 #[derive(Debug)]
@@ -47,13 +50,12 @@ pub fn examine(head: &Head) -> Result<Wellformed<'_>, Refusal> {
         return Err(Refusal::because(Reason::MalformedRequest, Detail::Fact("the method is not a token")));
     }
     let host = Authority::parse(head.authority()).map_err(|_| Reason::AuthorityInvalid)?;
-    if head.target().len() > crate::limits::TARGET_BYTES {
-        return Err(Reason::UriTooLong.into());
-    }
+    within(Reason::UriTooLong, "bytes of target", head.target().len(), limits::TARGET_BYTES as u64)?;
     let path = Path::parse(head.target()).map_err(|fault| match fault {
         PathFault::Invalid => Refusal::new(Reason::PathInvalid),
         PathFault::Ambiguous(what) => Refusal::because(Reason::PathAmbiguous, Detail::Fact(what)),
     })?;
+    within(Reason::UriTooLong, "bytes of path", path.raw().len(), limits::PATH_BYTES as u64)?;
     Ok(Wellformed { method, host, path })
 }
 

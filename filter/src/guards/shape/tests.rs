@@ -60,6 +60,19 @@ fn limits_in_rows() {
 }
 
 #[test]
+fn what_is_too_long_to_be_looked_at() {
+    for (target, expected) in [
+        (format!("/{}", "a".repeat(8191)), None),
+        (format!("/{}", "a".repeat(8192)), Some(Reason::UriTooLong)),
+        (format!("/?{}", "a".repeat(60_000)), None),
+        (format!("/?{}", "a".repeat(70_000)), Some(Reason::UriTooLong)),
+    ] {
+        let refused = examine(&head("GET", &target, &[])).err().map(|refusal| refusal.reason);
+        assert_eq!(refused, expected, "{}", target.len());
+    }
+}
+
+#[test]
 fn a_refused_method_is_told_the_others() {
     let limits = Limits { methods: vec!["GET".into()], allow: "GET".into(), ..Limits::default() };
     let head = head("POST", "/", &[]);
@@ -101,7 +114,7 @@ fn what_a_user_may_not_write() {
             r#"{"maxPathBytes":4096}"#,
             "request.maxPathBytes: expected a size such as `64Ki` or `1Mi`, found a number · help: write it as a string with its unit",
         ),
-        (r#"{"maxPathBytes":"1Gi"}"#, "request.maxPathBytes: expected 1B to 65536B"),
+        (r#"{"maxPathBytes":"1Gi"}"#, "request.maxPathBytes: expected 1B to 8192B"),
         (r#"{"maxPath":"1Ki"}"#, "request: unknown field `maxPath` · help: did you mean `maxPathBytes`?"),
         (
             r#"{"requiredHeaders":[{"name":"a","pattern":"a)|(b"}]}"#,

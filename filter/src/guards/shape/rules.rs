@@ -80,7 +80,7 @@ impl RequiredHeader {
     }
 }
 
-fn within(reason: Reason, what: &'static str, got: usize, limit: u64) -> Result<(), Refusal> {
+pub(super) fn within(reason: Reason, what: &'static str, got: usize, limit: u64) -> Result<(), Refusal> {
     let got = u64::try_from(got).unwrap_or(u64::MAX);
     if got <= limit { Ok(()) } else { Err(Refusal::because(reason, Detail::Over { what, got, limit })) }
 }
