@@ -50,38 +50,52 @@ pub static REDACTION: Shape = Shape {
 pub const CREDENTIAL_HEADERS: [&str; 7] =
     ["authorization", "cookie", "dpop", "proxy-authorization", "x-api-key", "x-auth-token", "x-csrf-token"];
 
-/// Parameters whose values are credentials, codes or keys in OAuth, OpenID Connect, SAML and signed URLs.
-const TELLING_PARAMS: [&str; 30] = [
-    "access_token",
-    "api_key",
+/// Parameters whose values are credentials, codes or keys in OAuth, OpenID Connect, SAML, sessions and signed URLs: letters and digits
+/// alone, in lower case, so that `client_secret`, `clientSecret` and `client-secret` are one name.
+const TELLING_PARAMS: [&str; 43] = [
+    "accesskey",
+    "accesstoken",
     "apikey",
-    "api-key",
+    "apitoken",
     "assertion",
     "auth",
     "authorization",
-    "client_assertion",
-    "client_secret",
+    "authtoken",
+    "bearer",
+    "clientassertion",
+    "clientsecret",
     "code",
-    "code_verifier",
+    "codeverifier",
     "credential",
-    "id_token",
+    "credentials",
+    "csrf",
+    "csrftoken",
+    "idtoken",
+    "jsessionid",
     "jwt",
     "key",
     "nonce",
     "otp",
+    "passphrase",
     "passwd",
     "password",
+    "phpsessid",
     "pin",
+    "privatekey",
     "pwd",
-    "refresh_token",
+    "refreshtoken",
     "samlresponse",
     "secret",
+    "secretkey",
     "session",
+    "sessionid",
+    "sid",
     "sig",
     "signature",
     "state",
     "ticket",
     "token",
+    "xamzsecuritytoken",
 ];
 
 /// Characters of one value that are written; the rest is cut, with `…`.
@@ -146,24 +160,62 @@ impl Rules {
 
     /// The target of a request, path and query.
     pub fn target(&self, target: &[u8]) -> Redacted {
-        // Far more than is written, so that a secret at the cut is still seen whole; bounded, since a client chose it.
-        let text = String::from_utf8_lossy(target.get(..MOST.saturating_mul(4)).unwrap_or(target));
-        let (path, query) = text.split_once('?').map_or((&*text, None), |(path, query)| (path, Some(query)));
-        let mut out = path.split('/').map(shown).collect::<Vec<_>>().join("/");
+        // Far more than is written, and bounded, since a client chose it.
+        let seen = target.get(..MOST.saturating_mul(4));
+        let text = String::from_utf8_lossy(seen.unwrap_or(target));
+        let whole = if seen.is_some() { without_the_last(&text) } else { &text };
+        let (path, query) = whole.split_once('?').map_or((whole, None), |(path, query)| (path, Some(query)));
+        let mut out = path.split('/').map(|segment| self.segment(segment)).collect::<Vec<_>>().join("/");
         if let Some(query) = query {
             out.push('?');
-            out.push_str(&query.split('&').map(|pair| self.pair(pair)).collect::<Vec<_>>().join("&"));
+            out.push_str(&self.pairs(query));
         }
         Redacted::cut(&out)
     }
 
+    /// A segment of a path, and its parameters: `;jsessionid=…` is refused, and written down as what was refused.
+    fn segment(&self, segment: &str) -> String {
+        if segment.contains(';') { self.pairs(segment) } else { shown(segment).to_owned() }
+    }
+
+    /// Pairs behind `&` or `;`, which some servers part a query by.
+    fn pairs(&self, pairs: &str) -> String {
+        let mut out = String::with_capacity(pairs.len());
+        for pair in pairs.split_inclusive(['&', ';']) {
+            let bare = pair.trim_end_matches(['&', ';']);
+            out.push_str(&self.pair(bare));
+            out.push_str(pair.get(bare.len()..).unwrap_or_default());
+        }
+        out
+    }
+
     fn pair(&self, pair: &str) -> String {
         let Some((name, value)) = pair.split_once('=') else {
-            return shown(pair).to_owned();
+            // `token%3Dabc`: for a reader that decodes first, a pair.
+            return if self.tells(pair) { REDACTED.to_owned() } else { shown(pair).to_owned() };
         };
+        // A URL within a URL, such as where to go after a login, has pairs of its own.
+        let secret = !value.is_empty() && (self.is_telling(name) || self.tells(value));
+        format!("{}={}", shown(name), if secret { REDACTED } else { shown(value) })
+    }
+
+    /// Whether the text, decoded, has a pair in it whose name is telling.
+    fn tells(&self, text: &str) -> bool {
+        text.contains('%')
+            && shapes::decoded(text).split(['?', '&', ';', '#']).any(|pair| {
+                pair.split_once('=').is_some_and(|(name, value)| !value.is_empty() && self.is_telling(name))
+            })
+    }
+
+    /// Whether a parameter's name says that its value is a secret. `user[password]` and `user.password` do.
+    fn is_telling(&self, name: &str) -> bool {
         let plain = shapes::decoded(name).to_ascii_lowercase();
-        let telling = TELLING_PARAMS.contains(&plain.as_str()) || self.params.contains(&plain);
-        format!("{}={}", shown(name), if telling && !value.is_empty() { REDACTED } else { shown(value) })
+        if self.params.contains(&plain) {
+            return true;
+        }
+        let folded = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+        let known = |text: &str| TELLING_PARAMS.contains(&folded(text).as_str());
+        known(&plain) || plain.split(['[', ']', '.']).any(known)
     }
 
     /// A claim that goes into an event.
@@ -175,11 +227,27 @@ impl Rules {
         }
     }
 
+    /// `:authority`. Whoever stands before an `@` (RFC 3986 §3.2.1) may have a password there.
+    pub fn host(&self, host: &[u8]) -> Redacted {
+        match host.iter().rposition(|&b| b == b'@') {
+            Some(at) => {
+                let host = self.word(host.get(at..).unwrap_or_default());
+                Redacted(format!("{REDACTED}{}", host.0))
+            }
+            None => self.word(host),
+        }
+    }
+
     /// A word of a client, such as a method or a host.
     pub fn word(&self, word: &[u8]) -> Redacted {
         let text = String::from_utf8_lossy(word.get(..MOST.saturating_mul(4)).unwrap_or(word));
         Redacted::cut(shown(&text))
     }
+}
+
+/// Without what stands behind the last separator: it was cut, and half a secret has no shape.
+fn without_the_last(text: &str) -> &str {
+    text.rfind(['/', '?', '&', ';']).and_then(|at| text.get(..=at)).unwrap_or_default()
 }
 
 fn shown(text: &str) -> &str {
@@ -215,6 +283,18 @@ mod tests {
             ("/pay/4111111111111111", "/pay/REDACTED"),
             ("/o/018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e", "/o/018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e"),
             ("/o?token=", "/o?token="),
+            ("/o?clientSecret=abc&Api-Key=x", "/o?clientSecret=REDACTED&Api-Key=REDACTED"),
+            ("/o?user[password]=abc", "/o?user[password]=REDACTED"),
+            ("/o?user%5Bpassword%5D=abc", "/o?user%5Bpassword%5D=REDACTED"),
+            ("/o?a=1;token=abc;b=2", "/o?a=1;token=REDACTED;b=2"),
+            ("/o?token%3Dabc", "/o?REDACTED"),
+            ("/o?next=https%3A%2F%2Fa%2F%3Fb%3Dc%26token%3Dabc", "/o?next=REDACTED"),
+            ("/o?next=https%3A%2F%2Fa%2F%3Fb%3Dc", "/o?next=https%3A%2F%2Fa%2F%3Fb%3Dc"),
+            ("/o;JSESSIONID=0A1B2C3D4E5F60718293A4B5C6D7E8F9/x", "/o;JSESSIONID=REDACTED/x"),
+            ("/o;a=b;c", "/o;a=b;c"),
+            ("/o?a=b&&c=;d&", "/o?a=b&&c=;d&"),
+            ("/o?createdAfterTimestamp=20260101T000000Z", "/o?createdAfterTimestamp=20260101T000000Z"),
+            ("/o?token=a=b", "/o?token=REDACTED"),
             ("*", "*"),
             ("", ""),
         ] {
@@ -222,6 +302,29 @@ mod tests {
         }
         let long = format!("/{}", "a/".repeat(30_000));
         assert_eq!(rules.target(long.as_bytes()).as_str().chars().count(), 1025);
+        // A secret at the end of what is looked at is not written down in halves, though what stood before it was cut short.
+        let jwt = format!("eyJ.{}", "a".repeat(3980));
+        for start in
+            [format!("/{jwt}/{jwt:.90}/ghp_16C7e42F292"), format!("/?a={jwt}&b={jwt:.90}&c=ghp_16C7e42F292")]
+        {
+            for pad in 0..60 {
+                let target = format!("{}{start}c6912E7710c838347Ae178B4a", "/p".repeat(pad));
+                assert!(!rules.target(target.as_bytes()).as_str().contains("ghp_"), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let rules = Rules::default();
+        for (host, shown) in [
+            ("api.example.com:443", "api.example.com:443"),
+            ("ada:hunter2@api.example.com", "REDACTED@api.example.com"),
+            ("a@b@api", "REDACTED@api"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "REDACTED"),
+        ] {
+            assert_eq!(rules.host(host.as_bytes()).as_str(), shown);
+        }
     }
 
     #[test]

@@ -88,11 +88,15 @@ pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
     for (name, _) in head.fields().filter(|(name, _)| policy.redaction.hides_header(name)) {
         let _ = host.set_request_header(core::str::from_utf8(name).unwrap_or_default(), REDACTED.as_bytes());
     }
-    let target = policy.redaction.target(head.target());
-    if target.as_str().as_bytes() != head.target() {
+    let redaction = &policy.redaction;
+    let pseudo = [
+        (":path", head.target(), redaction.target(head.target())),
+        (":authority", head.authority(), redaction.host(head.authority())),
+    ];
+    for (name, _, shown) in pseudo.iter().filter(|(_, sent, shown)| shown.as_str().as_bytes() != *sent) {
         let ascii: Vec<u8> =
-            target.as_str().bytes().map(|b| if b.is_ascii_graphic() { b } else { b'?' }).collect();
-        let _ = host.set_request_header(":path", &ascii);
+            shown.as_str().bytes().map(|b| if b.is_ascii_graphic() { b } else { b'?' }).collect();
+        let _ = host.set_request_header(name, &ascii);
     }
 }
 

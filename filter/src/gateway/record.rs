@@ -5,6 +5,7 @@ use crate::audit::{self, Decision, Event};
 use crate::decision::{Detail, Refusal};
 use crate::guards::identity::Caller;
 use crate::host::{Host, Level};
+use crate::json::Json;
 use crate::policy::Policy;
 use crate::redaction;
 use crate::time::Timestamp;
@@ -33,7 +34,7 @@ pub(super) fn of(
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
         client_address: client_address(host).ok().flatten(),
         method: redaction.word(head.method()),
-        host: redaction.word(head.authority()),
+        host: redaction.host(head.authority()),
         path: redaction.target(head.target()),
         ..blank(policy, decision, refusal, journey.now())
     };
@@ -72,9 +73,15 @@ fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>, time: T
 fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
     let token = caller.token()?;
     let claim = |name, value: Option<&str>| value.map(|value| policy.redaction.claim(name, value));
+    // `client_id`, or else `azp`, by whose name the policy may hide it.
+    let named = if token.claims().get("client_id").is_some_and(|claim| *claim != Json::Null) {
+        "client_id"
+    } else {
+        "azp"
+    };
     Some(audit::Caller {
         subject: claim("sub", caller.subject()),
-        client: claim("client_id", caller.client()),
+        client: claim(named, caller.client()),
         issuer: claim("iss", caller.issuer()),
         provider: token.provider().clone(),
         kid: claim("kid", token.kid()),

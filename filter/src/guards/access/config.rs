@@ -42,7 +42,7 @@ static RULE: Shape = Shape {
 static PRINCIPAL: Shape = Shape {
     name: "authorization.rules[].principal",
     about: "Whom a rule speaks of: all that stands here must hold, and at least one key must. What cannot be checked, because the \
-            proxy does not tell the client's address or a claim has another type than `valueType`, never admits: an `Allow` rule \
+            proxy does not tell the client's address or a claim (`scope`, `client_id` too) has another type than it should, never admits: an `Allow` rule \
             does not match then, and a `Deny` rule refuses.",
     keys: &[
         Key::new(

@@ -120,15 +120,19 @@ fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Ans
     if needs_token && token.is_none() {
         return Answer::No;
     }
-    if !principal.clients.is_empty() && !names(&principal.clients, caller.client()) {
-        return Answer::No;
-    }
     let mut unknown = None;
+    if !principal.clients.is_empty() {
+        match token.and_then(Token::client) {
+            Some(Json::Text(client)) if principal.clients.iter().any(|known| **known == **client) => {}
+            None | Some(Json::Text(_)) => return Answer::No,
+            Some(_) => unknown = Some(Unknown::Claim),
+        }
+    }
     if !principal.cidrs.is_empty() {
         match client_ip {
             Some(ip) if !principal.cidrs.iter().any(|cidr| cidr.contains(ip)) => return Answer::No,
             Some(_) => {}
-            None => unknown = Some(Unknown::Address),
+            None => unknown = unknown.or(Some(Unknown::Address)),
         }
     }
     if let (Some(jwt), Some(token)) = (&principal.jwt, token) {
@@ -146,12 +150,11 @@ fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Ans
     match (unknown, missing(principal, token)) {
         (Some(unknown), _) => Answer::Unknown(unknown),
         (None, 0) => Answer::Yes,
+        (None, _) if token.is_some_and(|token| !token.scopes_are_readable()) => {
+            Answer::Unknown(Unknown::Claim)
+        }
         (None, lacks) => Answer::Lacks(lacks),
     }
-}
-
-fn names(clients: &[Box<str>], client: Option<&str>) -> bool {
-    client.is_some_and(|client| clients.iter().any(|known| **known == *client))
 }
 
 fn missing(principal: &Principal, token: Option<&Token>) -> usize {

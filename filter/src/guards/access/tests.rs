@@ -168,6 +168,24 @@ fn without_a_rule_that_matches() {
     let deny = [("Deny", r#"{"clients":["c"]}"#)];
     assert_eq!(outcome(&rules("Allow", &deny), "{}", "").0, "ok -");
     assert_eq!(outcome(&rules("Allow", &deny), r#"{"azp":"c"}"#, "").0, "access_denied: rule `a`");
+    // What cannot be read may be what the rule denies.
+    for claims in
+        [r#"{"client_id":7}"#, r#"{"client_id":["c"]}"#, r#"{"client_id":null,"azp":"c"}"#, r#"{"azp":{}}"#]
+    {
+        assert_eq!(outcome(&rules("Allow", &deny), claims, "").0, "access_denied: rule `a`", "{claims}");
+    }
+    assert_eq!(outcome(&rules("Allow", &deny), r#"{"client_id":null}"#, "").0, "ok -");
+    let deny = [("Deny", r#"{"scopes":["r"]}"#)];
+    for claims in [
+        r#"{"scope":"r"}"#,
+        r#"{"scope":{"r":true}}"#,
+        r#"{"scope":7}"#,
+        r#"{"scp":["w",{"r":1}]}"#,
+        r#"{"scope":"w","scp":true}"#,
+    ] {
+        assert_eq!(outcome(&rules("Allow", &deny), claims, "").0, "access_denied: rule `a`", "{claims}");
+    }
+    assert_eq!(outcome(&rules("Allow", &deny), r#"{"scope":"w","scp":null}"#, "").0, "ok -");
     assert_eq!(outcome(&Authorization::default(), "", "").0, "ok -");
     assert_eq!(outcome(&read(r#"{"defaultAction":"Allow"}"#).0.unwrap(), "", "").0, "ok -");
 }

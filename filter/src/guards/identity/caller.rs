@@ -47,6 +47,22 @@ impl Token {
         claim(&self.claims, name)
     }
 
+    /// `client_id`, or else `azp`, whatever its type. `null` is no claim.
+    pub fn client(&self) -> Option<&Json> {
+        let named = |name| self.claims.get(name).filter(|claim| **claim != Json::Null);
+        named("client_id").or_else(|| named("azp"))
+    }
+
+    /// Whether `scope` and `scp`, where they are there, are what [`Token::scopes`] reads: else there may be more of them.
+    pub fn scopes_are_readable(&self) -> bool {
+        let readable = |claim: &Json| match claim {
+            Json::Null | Json::Text(_) => true,
+            Json::List(list) => list.iter().all(|scope| scope.as_text().is_some()),
+            _ => false,
+        };
+        ["scope", "scp"].into_iter().filter_map(|name| self.claims.get(name)).all(readable)
+    }
+
     /// Every scope: RFC 8693 §4.2 `scope` (blank-separated text), or `scp` (text or a list), as some issuers write it.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         ["scope", "scp"].into_iter().filter_map(|name| self.claims.get(name)).flat_map(|claim| {
@@ -76,8 +92,7 @@ impl Caller {
 
     /// RFC 9068 §2.2 `client_id`, or OpenID's `azp`.
     pub fn client(&self) -> Option<&str> {
-        let claims = &self.token()?.claims;
-        claims.get("client_id").or_else(|| claims.get("azp"))?.as_text()
+        self.token()?.client()?.as_text()
     }
 
     /// `iss`.
