@@ -74,6 +74,9 @@ impl Listener {
             // A test finds its audit event by the id that it sent.
             "generate_request_id": false,
             "preserve_external_request_id": true,
+            // Envoy's own bounds are lifted as far as they go: the plugin must hold alone.
+            "common_http_protocol_options": {"max_headers_count": 1000},
+            "max_request_headers_kb": 200,
             "request_timeout": "10s",
             "stream_idle_timeout": "10s",
         });
