@@ -333,12 +333,13 @@ impl InEnvoy {
     }
 }
 
-/// Cases share a VM, which is then compiled once, but for those that count: they must not count in each other's tables.
+/// Cases share a VM, which is then compiled once, but for those that count (they must not count in each other's tables) and those
+/// that have an environment (Envoy 1.36 gives all listeners of one `vm_id` the environment of the first).
 fn listener(case: &Case, plugin: &Path, upstream: u16) -> Listener {
     let mut listener = Listener::new(&case.scenario.name, case.policy.clone(), plugin.to_owned(), upstream);
     listener.carrier = case.scenario.carrier;
     listener.env.clone_from(&case.env);
-    if case.policy.to_string().contains("rateLimit") {
+    if case.policy.to_string().contains("rateLimit") || !case.env.is_empty() {
         listener.vm_id = format!("portcullis-test-{}", case.scenario.name);
     }
     listener
