@@ -185,6 +185,9 @@ fn request(step: &Step, id: &str, now: u64) -> Result<Request, String> {
     for (name, value) in &step.headers {
         request = request.with(name, value.bytes(token)?);
     }
+    for number in 1..=step.more_headers {
+        request = request.with(&format!("x-many-{number}"), number.to_string());
+    }
     let placed = step.path.contains("{{token}}") || step.headers.iter().any(|(_, value)| value.wants_token());
     if let (Some(token), false) = (token, placed) {
         request = request.with("authorization", format!("Bearer {token}"));
@@ -227,6 +230,8 @@ fn step_faults(step: &Step, seen: &Observed) -> Vec<String> {
         let found = seen.audit.as_ref().and_then(|event| event.get(name)).unwrap_or(&Value::Null);
         must(same(expected, found), format!("audit `{name}` is {found}"));
     }
+    let audited = seen.audit.is_some();
+    must(expect.audited.is_none_or(|expected| expected == audited), format!("audited is {audited}"));
     if expect.upstream.is_some() && seen.upstream.is_none() {
         must(false, "nothing reached the upstream".to_owned());
     }
@@ -328,12 +333,13 @@ impl InEnvoy {
     }
 }
 
-/// Cases share a VM, which is then compiled once, but for those that count: they must not count in each other's tables.
+/// Cases share a VM, which is then compiled once, but for those that count (they must not count in each other's tables) and those
+/// that have an environment (Envoy 1.36 gives all listeners of one `vm_id` the environment of the first).
 fn listener(case: &Case, plugin: &Path, upstream: u16) -> Listener {
     let mut listener = Listener::new(&case.scenario.name, case.policy.clone(), plugin.to_owned(), upstream);
     listener.carrier = case.scenario.carrier;
     listener.env.clone_from(&case.env);
-    if case.policy.to_string().contains("rateLimit") {
+    if case.policy.to_string().contains("rateLimit") || !case.env.is_empty() {
         listener.vm_id = format!("portcullis-test-{}", case.scenario.name);
     }
     listener
@@ -394,6 +400,7 @@ requests:
     absent: [x-b]
     upstream: {target: /x}
     audit: {decision: Allow, reason: null}
+    audited: false
 - {path: /y, repeat: 2, expect_counts: {200: 2}}
 ";
         let case = Case::new(scenario::parse(text).unwrap()).unwrap();
@@ -413,6 +420,7 @@ requests:
             "requests[0]: response has `x-b`",
             "requests[0]: audit `decision` is \"Deny\"",
             "requests[0]: audit `reason` is \"no_route\"",
+            "requests[0]: audited is true",
             "requests[0]: nothing reached the upstream",
             "requests[1]: counts are {\"404\": 2}, not {\"200\": 2}",
         ];

@@ -106,6 +106,8 @@ impl Envoy {
             .arg(&admin_file)
             // Two workers: what is shared between them is half of what these tests are about.
             .args(["--concurrency", "2", "--disable-hot-restart", "--use-dynamic-base-id"])
+            // A test that reads an access log does not wait for ten seconds.
+            .args(["--file-flush-interval-msec", "50"])
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(seen_from)

@@ -32,6 +32,8 @@ pub struct Listener {
     pub normalize: bool,
     /// Whether the plugin is switched off on the listener's one route, as an owner of a route could.
     pub plugin_disabled: bool,
+    /// Where Envoy writes of each request, as `envoy.config.accesslog.v3.AccessLog`.
+    pub access_log: Vec<Value>,
 }
 
 impl Listener {
@@ -47,6 +49,7 @@ impl Listener {
             upstream,
             normalize: false,
             plugin_disabled: false,
+            access_log: Vec::new(),
         }
     }
 
@@ -68,12 +71,16 @@ impl Listener {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": self.name,
             "route_config": {"virtual_hosts": [self.virtual_host()]},
+            "access_log": self.access_log,
             "http_filters": [self.plugin_filter(), guard(), router()],
             // The client's address is the last one of `x-forwarded-for`, so that a test can come from anywhere.
             "use_remote_address": false,
             // A test finds its audit event by the id that it sent.
             "generate_request_id": false,
             "preserve_external_request_id": true,
+            // Envoy's own bounds are lifted as far as they go: the plugin must hold alone.
+            "common_http_protocol_options": {"max_headers_count": 1000},
+            "max_request_headers_kb": 200,
             "request_timeout": "10s",
             "stream_idle_timeout": "10s",
         });

@@ -58,6 +58,9 @@ pub struct Step {
     /// More fields, as pairs of name and value; a value may hold `{{token}}`.
     #[serde(default)]
     pub headers: Vec<(String, Text)>,
+    /// So many fields more: `x-many-1: 1`, `x-many-2: 2`.
+    #[serde(default)]
+    pub more_headers: u32,
     /// A body with `content-length`.
     #[serde(default)]
     pub body: Option<Text>,
@@ -106,6 +109,8 @@ pub enum Text {
     Hex(Hex),
     /// `{repeat: a, times: 40000}`
     Repeat(Repeat),
+    /// `[{repeat: "[", times: 9}, "1"]`: one behind the other.
+    Joined(Vec<Text>),
 }
 
 /// Bytes in hexadecimal; blanks do not count.
@@ -130,12 +135,19 @@ impl Text {
             Text::Plain(text) => Ok(fill(text, token).into_bytes()),
             Text::Repeat(Repeat { repeat, times }) => Ok(repeat.repeat(*times).into_bytes()),
             Text::Hex(Hex { hex }) => unhex(hex),
+            Text::Joined(pieces) => {
+                Ok(pieces.iter().map(|piece| piece.bytes(token)).collect::<Result<Vec<_>, _>>()?.concat())
+            }
         }
     }
 
     /// Whether a token belongs into it.
     pub fn wants_token(&self) -> bool {
-        matches!(self, Text::Plain(text) if text.contains("{{token}}"))
+        match self {
+            Text::Plain(text) => text.contains("{{token}}"),
+            Text::Joined(pieces) => pieces.iter().any(Text::wants_token),
+            Text::Hex(_) | Text::Repeat(_) => false,
+        }
     }
 }
 
@@ -167,16 +179,16 @@ pub struct TokenSpec {
     pub claims: Map<String, Value>,
     /// The header as it stands, JSON or not.
     #[serde(default)]
-    pub header_text: Option<String>,
+    pub header_text: Option<Text>,
     /// The payload as it stands, JSON or not.
     #[serde(default)]
-    pub payload_text: Option<String>,
+    pub payload_text: Option<Text>,
     /// What is done with the signature.
     #[serde(default)]
     pub signature: Signature,
     /// The whole token as it stands.
     #[serde(default)]
-    pub raw: Option<String>,
+    pub raw: Option<Text>,
 }
 
 fn rs256() -> String {
@@ -234,6 +246,9 @@ pub struct Expect {
     /// Members of the audit event; `*` in a text stands for anything.
     #[serde(default)]
     pub audit: BTreeMap<String, Value>,
+    /// Whether there must be an audit event at all.
+    #[serde(default)]
+    pub audited: Option<bool>,
 }
 
 /// What must have reached the upstream.

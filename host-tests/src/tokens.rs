@@ -9,19 +9,34 @@ use jwt_simple::algorithms::RS256KeyPair;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use serde_json::{Map, Value, json};
 
-use crate::scenario::{Signature, TokenSpec};
+use crate::scenario::{Signature, Text, TokenSpec};
 
 /// Who a token comes from, unless a scenario says otherwise.
 pub const ISSUER: &str = "https://id.example.com";
 /// Whom it is for.
 pub const AUDIENCE: &str = "orders-api";
 /// The names by which a scenario calls the keys. An attacker's key is like the other in all but its bytes.
-pub const NAMES: [&str; 8] =
-    ["rs256", "ps256", "es256", "es384", "eddsa", "hs256", "attacker", "attacker-es256"];
+pub const NAMES: [&str; 14] = [
+    "rs256",
+    "rs384",
+    "rs512",
+    "ps256",
+    "ps384",
+    "ps512",
+    "es256",
+    "es384",
+    "eddsa",
+    "hs256",
+    "hs384",
+    "hs512",
+    "attacker",
+    "attacker-es256",
+];
 
 /// The keys of a test run.
 #[derive(Debug)]
@@ -57,13 +72,19 @@ impl Keys {
         let issuers = issuers.join().expect("an RSA key can be made");
         let key = |algorithm, secret| Key { algorithm, secret };
         let keys = BTreeMap::from([
+            // One modulus under six `kid`s: what keeps the algorithms apart is the JWK's `alg`.
             ("rs256", key("RS256", Secret::Rsa(Box::new(load(&issuers))))),
-            // The same modulus under another `kid`: what keeps PS256 and RS256 apart is the JWK's `alg`.
+            ("rs384", key("RS384", Secret::Rsa(Box::new(load(&issuers))))),
+            ("rs512", key("RS512", Secret::Rsa(Box::new(load(&issuers))))),
             ("ps256", key("PS256", Secret::Rsa(Box::new(load(&issuers))))),
+            ("ps384", key("PS384", Secret::Rsa(Box::new(load(&issuers))))),
+            ("ps512", key("PS512", Secret::Rsa(Box::new(load(&issuers))))),
             ("es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
             ("es384", key("ES384", ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING))),
             ("eddsa", key("EdDSA", ed25519())),
-            ("hs256", key("HS256", Secret::Hmac(URL_SAFE_NO_PAD.encode(random())))),
+            ("hs256", key("HS256", shared_secret())),
+            ("hs384", key("HS384", shared_secret())),
+            ("hs512", key("HS512", shared_secret())),
             ("attacker", key("RS256", Secret::Rsa(Box::new(load(&attackers))))),
             ("attacker-es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
         ]);
@@ -102,15 +123,15 @@ impl Keys {
     /// Makes the token that a scenario describes. `now` is in seconds since the epoch.
     pub fn mint(&self, spec: &TokenSpec, now: u64) -> Result<String, String> {
         if let Some(raw) = &spec.raw {
-            return Ok(raw.clone());
+            return text_of(raw);
         }
         let key = self.key(&spec.key)?;
         let header = match &spec.header_text {
-            Some(text) => text.clone(),
+            Some(text) => text_of(text)?,
             None => header(&spec.key, key.algorithm, &spec.header),
         };
         let payload = match &spec.payload_text {
-            Some(text) => text.clone(),
+            Some(text) => text_of(text)?,
             None => payload(&spec.claims, now)?,
         };
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
@@ -128,8 +149,12 @@ impl Keys {
         let jwk = self.jwk(name)?;
         let public = jwk["n"].as_str().or(jwk["x"].as_str()).unwrap_or_default();
         let secret = URL_SAFE_NO_PAD.decode(public).map_err(|error| error.to_string())?;
-        Ok(hmac(&secret, text))
+        Ok(hmac("HS256", &secret, text))
     }
+}
+
+fn text_of(text: &Text) -> Result<String, String> {
+    String::from_utf8(text.bytes(None)?).map_err(|error| error.to_string())
 }
 
 impl Key {
@@ -158,15 +183,25 @@ impl Key {
         match &self.secret {
             Secret::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                let padding: &dyn ring::signature::RsaEncoding =
-                    if self.algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
-                pair.sign(padding, &random, text, &mut signature).expect("a good key signs");
+                pair.sign(padding(self.algorithm), &random, text, &mut signature).expect("a good key signs");
                 signature
             }
             Secret::Ecdsa(pair) => pair.sign(&random, text).expect("a good key signs").as_ref().to_vec(),
             Secret::Ed25519(pair) => pair.sign(text).as_ref().to_vec(),
-            Secret::Hmac(secret) => hmac(secret.as_bytes(), text),
+            Secret::Hmac(secret) => hmac(self.algorithm, secret.as_bytes(), text),
         }
+    }
+}
+
+fn padding(algorithm: &str) -> &'static dyn RsaEncoding {
+    match algorithm {
+        "RS256" => &RSA_PKCS1_SHA256,
+        "RS384" => &RSA_PKCS1_SHA384,
+        "RS512" => &RSA_PKCS1_SHA512,
+        "PS256" => &RSA_PSS_SHA256,
+        "PS384" => &RSA_PSS_SHA384,
+        "PS512" => &RSA_PSS_SHA512,
+        other => unreachable!("{other} is no algorithm of RSA"),
     }
 }
 
@@ -197,8 +232,18 @@ fn random() -> [u8; 32] {
     ring::rand::generate(&SystemRandom::new()).expect("there is randomness").expose()
 }
 
-fn hmac(secret: &[u8], text: &[u8]) -> Vec<u8> {
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+/// Long enough for every one of them: 86 characters.
+fn shared_secret() -> Secret {
+    Secret::Hmac(URL_SAFE_NO_PAD.encode([random(), random()].concat()))
+}
+
+fn hmac(algorithm: &str, secret: &[u8], text: &[u8]) -> Vec<u8> {
+    let hash = match algorithm {
+        "HS384" => ring::hmac::HMAC_SHA384,
+        "HS512" => ring::hmac::HMAC_SHA512,
+        _ => ring::hmac::HMAC_SHA256,
+    };
+    let key = ring::hmac::Key::new(hash, secret);
     ring::hmac::sign(&key, text).as_ref().to_vec()
 }
 
@@ -290,13 +335,23 @@ mod tests {
             };
         }
         takes!("rs256", RS256PublicKey);
+        takes!("rs384", RS384PublicKey);
+        takes!("rs512", RS512PublicKey);
         takes!("ps256", PS256PublicKey);
+        takes!("ps384", PS384PublicKey);
+        takes!("ps512", PS512PublicKey);
         takes!("es256", ES256PublicKey);
         takes!("es384", ES384PublicKey);
         takes!("eddsa", Ed25519PublicKey);
-        let jwk: Value = serde_json::from_str(&jwk("hs256")).unwrap();
-        let secret = HS256Key::from_bytes(&URL_SAFE_NO_PAD.decode(jwk["k"].as_str().unwrap()).unwrap());
-        assert!(secret.verify_token::<NoCustomClaims>(&mint("hs256"), options()).is_ok());
+        macro_rules! takes_mac {
+            ($name:literal, $key:ident) => {
+                let secret = $key::from_bytes(keys.hmac_secret($name).unwrap().as_bytes());
+                assert!(secret.verify_token::<NoCustomClaims>(&mint($name), options()).is_ok(), $name);
+            };
+        }
+        takes_mac!("hs256", HS256Key);
+        takes_mac!("hs384", HS384Key);
+        takes_mac!("hs512", HS512Key);
         let wrong = RS256PublicKey::from_jwk(&keys.jwk("attacker").unwrap().to_string()).unwrap();
         assert!(wrong.verify_token::<NoCustomClaims>(&mint("rs256"), None).is_err());
     }

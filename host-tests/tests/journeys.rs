@@ -1,5 +1,5 @@
 //! What happens to a gateway over time in a real Envoy: good and bad policies pushed to it, a plugin switched off, many callers at
-//! once, secrets on every path?
+//! once, bytes that are no request?
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,8 +9,8 @@ use host_tests::client::{self, Client};
 use host_tests::corpus::Case;
 use host_tests::envoy::{Envoy, Launch, Verdict};
 use host_tests::envoy_config::Listener;
-use host_tests::exchange::{Body, Request, Response, latin1};
-use host_tests::scenario::{self, Signature, TokenSpec};
+use host_tests::exchange::{Request, Response, latin1};
+use host_tests::scenario::{self, Carrier, TokenSpec};
 use host_tests::tokens::Keys;
 use host_tests::upstream::Upstream;
 use serde_json::{Value, json};
@@ -154,90 +154,11 @@ fn two_workers_let_no_more_through_than_the_limit() {
     assert_eq!(busy, 2, "both workers must have served, or this shows nothing:\n{text}");
 }
 
-/// Requests that carry the mark in every place where a secret travels, and what must come of them.
-fn marked(mark: &str) -> Vec<(Request, u16)> {
-    let good = format!("Bearer {}", token(&TokenSpec::of("rs256")));
-    let with_jti = |signature| {
-        let claims = json!({"jti": mark, "org": {"dept": "eu"}}).as_object().cloned().unwrap();
-        format!("Bearer {}", token(&TokenSpec { claims, signature, ..TokenSpec::of("rs256") }))
-    };
-    let get = |path: &str| Request::get("api.example.com", path);
-    let query = format!("/orders?access_token={mark}&page=1");
-    let json_body = Request {
-        method: "POST".to_owned(),
-        body: Body::Whole(format!("{{\"password\":\"{mark}\"}}{}", " ".repeat(2000)).into_bytes()),
-        ..get("/orders").with("authorization", good.as_str()).with("content-type", "application/json")
-    };
-    vec![
-        (get("/orders").with("authorization", with_jti(Signature::Good)), 200),
-        (get("/orders").with("authorization", with_jti(Signature::Tampered)), 401),
-        (get("/orders").with("authorization", format!("Bearer {mark}")), 401),
-        (get("/orders").with("authorization", format!("Bearer {mark}.{mark}.{mark}")), 401),
-        (get("/orders").with("authorization", format!("Basic {mark}")), 401),
-        (
-            get("/orders")
-                .with("authorization", format!("Bearer {mark}"))
-                .with("authorization", good.as_str()),
-            400,
-        ),
-        (get("/orders").with("cookie", format!("session={mark}")), 401),
-        (get("/orders").with("x-api-key", mark), 401),
-        (get(&query), 401),
-        (get(&format!("/nowhere?token={mark}")), 404),
-        (get(&format!("/healthz/../x?code={mark}")), 400),
-        (json_body, 413),
-    ]
-}
-
-#[test]
-fn a_marked_secret_is_in_no_log_line_header_or_answer() {
-    let upstream = Upstream::start().unwrap();
-    let listeners = vec![listener(policy("{}"), &upstream)];
-    let launch =
-        Launch { listeners, component_log_level: Some("wasm:trace".to_owned()), ..Launch::default() };
-    let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
-    let mark = "canary7f3a9c51e8d2b640canary";
-    // A claim travels in base64: three alignments, of which the middle is always the same.
-    let hidden = [mark.to_owned(), encoded(mark, 0), encoded(mark, 1), encoded(mark, 2)];
-    let mut last = String::new();
-    for (index, (request, status)) in marked(mark).into_iter().enumerate() {
-        last = format!("canary-{index}");
-        let response = client::send(address(&envoy), &request.with("x-request-id", last.as_str())).unwrap();
-        assert_eq!(response.status, status, "request {index}: {}", latin1(&response.body));
-        assert_clean(
-            &format!("response {index}"),
-            &format!("{response:?} {}", latin1(&response.body)),
-            &hidden,
-        );
-    }
-    assert!(envoy.wait_for_log(&[&last, "\"decision\""]).is_some(), "no audit event of {last}");
-    let seen = upstream.seen();
-    assert_eq!(seen.len(), 1);
-    assert_clean("upstream", &seen[0].to_json().to_string(), &hidden);
-    assert_clean("log", &envoy.log(), &hidden);
-    assert_clean("metrics", &envoy.admin_text("/stats").unwrap(), &hidden);
-}
-
-fn assert_clean(place: &str, text: &str, hidden: &[String]) {
-    for secret in hidden {
-        let line = text.lines().find(|line| line.contains(secret.as_str()));
-        assert!(line.is_none(), "the mark is in {place}: {line:?}");
-    }
-}
-
-/// The part of `mark`'s base64url form that does not depend on what stands around it, behind `shift` other bytes.
-fn encoded(mark: &str, shift: usize) -> String {
-    use base64::Engine as _;
-    let text = format!("{}{mark}", "x".repeat(shift));
-    let whole = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-    whole[4..whole.len() - 4].to_owned()
-}
-
 #[test]
 fn after_bytes_that_are_no_request_the_next_one_is_served() {
     let upstream = Upstream::start().unwrap();
     let envoy = start(listener(policy("{}"), &upstream));
-    let heads: [&[u8]; 7] = [
+    let heads: [&[u8]; 10] = [
         b"GET /orders HTTP/1.1\r\nhost: a\r\nx-a: b\0c\r\n\r\n",
         b"GET /orders HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET /orders HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
@@ -245,10 +166,66 @@ fn after_bytes_that_are_no_request_the_next_one_is_served() {
         b"GET /orders\xff HTTP/1.1\r\nhost: a\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
         b"GET /healthz/%2e%2e/orders HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: a, b\r\n\r\n",
+        b"GET /healthz#x HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /orders HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\0b\r\n\r\n",
     ];
     for head in heads {
         let response = Client::connect(address(&envoy)).unwrap().exchange_raw(head, false).unwrap();
         assert_eq!(response.status, 400, "{}", latin1(head));
         assert_eq!(get(&envoy, "/healthz", None).status, 200, "after {}", latin1(head));
     }
+}
+
+/// How many of `times` requests pass.
+fn passing(server: SocketAddr, path: &str, times: usize) -> usize {
+    let request = Request::get("api.example.com", path);
+    (0..times).filter(|_| client::send(server, &request).unwrap().status == 200).count()
+}
+
+/// A limit of four an hour on `/limited`, and an open route that tells which version serves.
+fn limited(version: u32, name: &str) -> Value {
+    policy(&format!(
+        "{{name: {name}, routes: [\
+         {{name: limited, match: {{path: {{type: Exact, value: /limited}}}}, authentication: {{open: {{because: test}}}}, \
+         rateLimit: {{local: {{rules: [{{name: four, limit: {{requests: 4, unit: Hour}}}}]}}}}}}, \
+         {{name: version, match: {{path: {{type: Exact, value: /version-{version}}}}}, authentication: {{open: {{because: test}}}}}}]}}"
+    ))
+}
+
+/// Two updates, one of them through the other carrier: what was spent stays spent.
+#[test]
+fn an_update_of_the_policy_gives_nobody_a_second_helping() {
+    let upstream = Upstream::start().unwrap();
+    let mut envoy = start(listener(limited(1, "shop"), &upstream));
+    assert_eq!(passing(address(&envoy), "/limited", 2), 2);
+    for (version, carrier) in [(2, Carrier::Struct), (3, Carrier::String)] {
+        let next = Listener { carrier, ..listener(limited(version, "shop"), &upstream) };
+        assert_eq!(envoy.update(&[next]).unwrap(), Verdict::Taken);
+        let path = format!("/version-{version}");
+        let served = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            get(&envoy, &path, None).status == 200
+        });
+        assert!(served, "version {version} never served:\n{}", envoy.log());
+        assert_eq!(get(&envoy, &format!("/version-{}", version - 1), None).status, 404);
+        assert_eq!(passing(address(&envoy), "/limited", 1), 1, "version {version}");
+    }
+    assert_eq!(passing(address(&envoy), "/limited", 5), 0);
+}
+
+/// One policy on two listeners is one limit, for they are one proxy; another policy has its own.
+#[test]
+fn a_policy_that_is_loaded_twice_has_one_limit() {
+    let upstream = Upstream::start().unwrap();
+    let named = |listening: &str, policy: &str| Listener {
+        name: listening.to_owned(),
+        ..listener(limited(1, policy), &upstream)
+    };
+    let listeners = vec![named("first", "shop"), named("second", "shop"), named("third", "other")];
+    let envoy = Envoy::start(&Launch { listeners, ..Launch::default() });
+    let envoy = envoy.unwrap_or_else(|failure| panic!("{failure}"));
+    let passing = |name: &str, times| passing(envoy.listener(name).unwrap(), "/limited", times);
+    assert_eq!((passing("first", 3), passing("second", 3), passing("first", 3)), (3, 1, 0));
+    assert_eq!(passing("third", 6), 4);
 }

@@ -1,0 +1,299 @@
+//! Where does a secret that a client sends end up? Marks in every place where one travels, on every path through the filter, with
+//! Envoy's `wasm` component at `trace`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use host_tests::artifacts;
+use host_tests::client;
+use host_tests::corpus::Case;
+use host_tests::envoy::{Envoy, Launch};
+use host_tests::envoy_config::Listener;
+use host_tests::exchange::{Body, Request, latin1};
+use host_tests::scenario::{self, Signature, TokenSpec};
+use host_tests::tokens::Keys;
+use host_tests::upstream::Upstream;
+use serde_json::{Value, json};
+
+/// Looks like an ordinary word: only the place where it stands says that it is secret.
+const PLAIN: &str = "canary7f3a9c51e8d2b640canary";
+/// Looks like a key: it is hidden wherever it stands.
+const SHAPED: &str = "CanaryQ7f3a9C51e8D2b640xYz5Kd83Wm";
+
+const POLICY: &str = "
+name: canary
+why: a base
+base: orders
+policy:
+  redaction: {headers: [x-internal], queryParams: [customer], claims: [sub]}
+  jwt:
+    providers:
+    - name: corp
+      issuer: https://id.example.com
+      audiences: [orders-api]
+      localJWKS: {inline: '{{jwks: rs256}}'}
+      extractFrom: {headers: [{name: authorization, valuePrefix: 'Bearer '}], cookies: [session], params: [ticket-x]}
+      claimToHeaders: [{claim: org.dept, header: x-dept}]
+  routes:
+  - name: orders
+    match: {path: {type: PathPrefix, value: /orders}}
+    request: {methods: [GET, POST], maxQueryBytes: 2Ki, maxHeaders: 40, forbiddenHeaders: [x-debug], body: {maxBytes: 1Ki, contentTypes: [application/json]}}
+    authentication: {jwt: {}}
+  - name: limited
+    match: {path: {type: Exact, value: /limited}}
+    authentication: {jwt: {}}
+    rateLimit: {local: {rules: [{name: one, by: [subject, {header: x-internal}], limit: {requests: 1, unit: Day}}]}}
+  - name: scoped
+    match: {path: {type: Exact, value: /scoped}}
+    authentication: {jwt: {}}
+    authorization: {rules: [{name: admins, action: Allow, principal: {scopes: [admin]}}]}
+  - name: trial
+    mode: Shadow
+    match: {path: {type: Exact, value: /trial}}
+    authentication: {jwt: {}}
+requests: []
+";
+
+/// What becomes of a request, and with it of what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its credential was used: nobody behind the filter sees it.
+    Consumed,
+    /// It was refused: what is secret in its head has been written over before Envoy's access log reads it.
+    Refused(u16),
+    /// It passed in Shadow: nothing was taken off, and Envoy's access log may hold it if its format asks for it.
+    Passed,
+}
+use End::{Consumed, Passed, Refused};
+
+fn token(claims: &Value, signature: Signature) -> String {
+    let mut claims = claims.as_object().cloned().unwrap();
+    claims.insert("jti".to_owned(), json!(PLAIN));
+    mint(&TokenSpec { claims, signature, ..TokenSpec::of("rs256") })
+}
+
+fn mint(spec: &TokenSpec) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    Keys::of_this_run().mint(spec, now.as_secs()).unwrap()
+}
+
+fn get(path: &str) -> Request {
+    Request::get("api.example.com", path)
+}
+
+fn with_token(path: &str, claims: &Value) -> Request {
+    get(path).with("authorization", format!("Bearer {}", token(claims, Signature::Good)))
+}
+
+fn post(request: Request, media: &str, body: Body) -> Request {
+    Request { method: "POST".to_owned(), body, ..request.with("content-type", media) }
+}
+
+/// Every way of a used credential.
+fn consumed() -> Vec<(Request, End)> {
+    let good = token(&json!({"sub": PLAIN}), Signature::Good);
+    let requests = [
+        with_token("/orders", &json!({"sub": PLAIN, "org": {"dept": "eu"}})),
+        get("/orders").with("cookie", format!("a=1; session={good}; b=2")),
+        get(&format!("/orders?page=1&ticket-x={good}&x=2")),
+        get(&format!("/orders?%74icket-x={good}")),
+        with_token("/limited", &json!({"sub": PLAIN})),
+        post(with_token("/orders", &json!({})), "application/json", Body::Whole(b"{}".to_vec())),
+    ];
+    requests.into_iter().map(|request| (request, Consumed)).collect()
+}
+
+/// Every kind of refusal for a credential.
+fn refused_credentials() -> Vec<(Request, End)> {
+    let bad = |claims: Value| with_token("/orders", &claims);
+    let header = |header: Value| {
+        let header = header.as_object().cloned().unwrap();
+        get("/orders").with(
+            "authorization",
+            format!("Bearer {}", mint(&TokenSpec { header, ..TokenSpec::of("rs256") })),
+        )
+    };
+    let tampered = token(&json!({}), Signature::Tampered);
+    let rows = [
+        (get("/orders").with("authorization", format!("Bearer {tampered}")), 401),
+        (get("/orders").with("authorization", format!("Bearer {PLAIN}")), 401),
+        (get("/orders").with("authorization", format!("Bearer {PLAIN}.{PLAIN}.{PLAIN}")), 401),
+        (get("/orders").with("authorization", format!("Basic {PLAIN}")), 401),
+        (get("/orders").with("authorization", format!("Bearer {PLAIN}\u{ff}")), 401),
+        (get("/orders").with("authorization", format!("Bearer {}", PLAIN.repeat(700))), 431),
+        (with_token("/orders", &json!({})).with("authorization", format!("Bearer {PLAIN}")), 400),
+        (with_token("/orders", &json!({})).with("cookie", format!("session={PLAIN}")), 400),
+        (get("/orders").with("cookie", format!("session={PLAIN}; other={PLAIN}")), 401),
+        (get(&format!("/orders?ticket-x={PLAIN}")), 401),
+        (bad(json!({"exp": 1})), 401),
+        (bad(json!({"iss": format!("https://{SHAPED}.example")})), 401),
+        (bad(json!({"aud": SHAPED})), 401),
+        (bad(json!({"nbf": PLAIN})), 401),
+        (bad(json!({"sub": [PLAIN]})), 401),
+        (bad(json!({"org": {"dept": format!("{SHAPED}\r\nx-a: b")}})), 401),
+        (header(json!({"kid": SHAPED})), 401),
+        (header(json!({"alg": SHAPED})), 401),
+        (header(json!({"typ": SHAPED})), 401),
+        (header(json!({"crit": [SHAPED]})), 401),
+        (with_token("/scoped", &json!({"sub": PLAIN, "scope": SHAPED})), 403),
+        (with_token("/limited", &json!({"sub": PLAIN})), 429),
+    ];
+    rows.into_iter().map(|(request, status)| (request, Refused(status))).collect()
+}
+
+/// Secrets that are no credential of ours, in requests that are refused for anything.
+fn refused_for_other_things() -> Vec<(Request, End)> {
+    let body = format!("{{\"password\":\"{PLAIN}\",\"key\":\"{SHAPED}\"}}{}", " ".repeat(2000)).into_bytes();
+    let chunks = Body::Chunks(vec![body[..900].to_vec(), body[900..].to_vec()]);
+    let media = "application/json";
+    let many =
+        (0..60).fold(with_token("/orders", &json!({})), |request, n| request.with(&format!("x-{n}"), "1"));
+    // More than the filter reads at all: it cannot even tell the names.
+    let unread =
+        (0..600).fold(with_token("/orders", &json!({})), |request, n| request.with(&format!("x-{n}"), "1"));
+    let grpc = get("/orders").with("authorization", format!("Bearer {PLAIN}"));
+    let rows = [
+        (get("/orders").with("x-api-key", PLAIN).with("x-internal", PLAIN).with("x-auth-token", PLAIN), 401),
+        (get(&format!("/orders?access_token={PLAIN}&code={PLAIN}&customer={PLAIN}&page=1")), 401),
+        (get(&format!("/orders?p%61ssword={PLAIN}&q={SHAPED}")), 401),
+        (get(&format!("/orders?{SHAPED}")), 401),
+        (get(&format!("/orders/{SHAPED}/lines")), 401),
+        (get(&format!("/nowhere/{SHAPED}?token={PLAIN}")), 404),
+        (get(&format!("/orders/../x?code={PLAIN}")), 400),
+        (get(&format!("/orders/%2e/{SHAPED}")), 400),
+        (get(&format!("/orders/%zz/{SHAPED}")), 400),
+        (get(&format!("/orders?token={PLAIN}&x={}", "a".repeat(3000))), 414),
+        (
+            Request {
+                method: "DELETE".to_owned(),
+                ..with_token(&format!("/orders?pin={PLAIN}"), &json!({}))
+            },
+            405,
+        ),
+        (with_token(&format!("/orders?otp={PLAIN}"), &json!({})).with("x-debug", PLAIN), 400),
+        (many, 431),
+        (unread, 431),
+        (
+            post(with_token(&format!("/orders?key={PLAIN}"), &json!({})), media, Body::Whole(body.clone())),
+            413,
+        ),
+        (post(with_token("/orders", &json!({})), "text/plain", Body::Whole(body[..40].to_vec())), 415),
+        // Cut off in the middle: the head has gone, but its credential had been taken off it.
+        (post(with_token("/orders", &json!({"sub": PLAIN})), media, chunks), 413),
+        (post(grpc, "application/grpc", Body::Whole(vec![0; 5])), 200),
+    ];
+    rows.into_iter().map(|(request, status)| (request, Refused(status))).collect()
+}
+
+fn passed() -> Vec<(Request, End)> {
+    let tampered = token(&json!({"sub": PLAIN}), Signature::Tampered);
+    vec![
+        (get("/trial").with("authorization", format!("Bearer {tampered}")), Passed),
+        (get("/trial").with("cookie", format!("session={PLAIN}")).with("x-api-key", PLAIN), Passed),
+    ]
+}
+
+/// Everything by which a mark would be known: as it is, and in base64url behind 0, 1 or 2 other bytes, as in a token.
+fn hidden() -> Vec<String> {
+    let forms = |mark: &str| {
+        let inside = |shift: usize| {
+            let whole = URL_SAFE_NO_PAD.encode(format!("{}{mark}", "x".repeat(shift)));
+            whole[4..whole.len() - 4].to_owned()
+        };
+        [mark.to_owned(), inside(0), inside(1), inside(2)]
+    };
+    [forms(PLAIN), forms(SHAPED)].concat()
+}
+
+fn leak(text: &str, hidden: &[String]) -> Option<String> {
+    text.lines().find(|line| hidden.iter().any(|mark| line.contains(mark.as_str()))).map(str::to_owned)
+}
+
+fn access_log(path: &Path, format: Option<&str>) -> Value {
+    let mut log = json!({
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        "path": path,
+    });
+    if let Some(format) = format {
+        log["log_format"] = json!({"text_format_source": {"inline_string": format}});
+    }
+    json!({"name": "envoy.access_loggers.file", "typed_config": log})
+}
+
+/// What an access log holds once it has a line for each of `count` requests.
+fn written(path: &Path, count: usize) -> String {
+    let start = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() >= count {
+            return text;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{} lines of {count}", text.lines().count());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A log that an operator could write: every header in which a credential may stand.
+const CURIOUS: &str = "%REQ(X-REQUEST-ID)% %REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(COOKIE)% %REQ(X-API-KEY)% %REQ(X-AUTH-TOKEN)% %REQ(X-INTERNAL)%\n";
+
+#[test]
+fn a_marked_secret_is_in_no_log_answer_or_metric() {
+    let upstream = Upstream::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (usual, curious) = (directory.path().join("usual"), directory.path().join("curious"));
+    let policy = Case::new(scenario::parse(POLICY).unwrap()).unwrap().policy;
+    let mut listener =
+        Listener::new("canary", policy, artifacts::plugin().unwrap(), upstream.address().port());
+    listener.access_log = vec![access_log(&usual, None), access_log(&curious, Some(CURIOUS))];
+    let component_log_level = Some("wasm:trace".to_owned());
+    let launch = Launch { listeners: vec![listener], component_log_level, ..Launch::default() };
+    let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
+    let (server, hidden) = (envoy.listener("canary").unwrap(), hidden());
+
+    let rows = [consumed(), refused_credentials(), refused_for_other_things(), passed()].concat();
+    for (index, (request, end)) in rows.iter().enumerate() {
+        let id = format!("canary-{index}-");
+        let response = client::send(server, &request.clone().with("x-request-id", id.as_str())).unwrap();
+        let told = format!("{id} {} {end:?}", latin1(&request.target));
+        let expected = if let Refused(status) = end { *status } else { 200 };
+        assert_eq!(response.status, expected, "{told}: {}", latin1(&response.body));
+        let seen = upstream.seen_with_id(&id);
+        assert_eq!(seen.is_some(), !matches!(end, Refused(_)), "{told}");
+        if *end != Passed {
+            // A body that was echoed would be the upstream's; here it is empty or refused.
+            let whole = format!("{response:?} {} {seen:?}", latin1(&response.body));
+            assert_eq!(leak(&whole, &hidden), None, "{told}");
+            let head = seen.map(|seen| seen.to_json().to_string()).unwrap_or_default();
+            assert_eq!(leak(&head, &hidden), None, "upstream of {told}");
+        }
+    }
+
+    let last = format!("canary-{}-", rows.len() - 1);
+    assert!(envoy.wait_for_log(&[&last, "\"decision\""]).is_some(), "no audit event of {last}");
+    assert_eq!(leak(&envoy.log(), &hidden), None, "Envoy's log, with the events in it");
+    assert_eq!(leak(&envoy.admin_text("/stats").unwrap(), &hidden), None, "metrics");
+    assert_eq!(leak(&envoy.admin_text("/stats/prometheus").unwrap(), &hidden), None, "metrics");
+    // The usual format shows method, target, host and user agent. A secret that an *allowed* request holds in a place that the policy
+    // does not know (`?note=…`) would be in it: such a request goes on as it is, and what Envoy writes of it is Envoy's business.
+    assert_eq!(leak(&written(&usual, rows.len()), &hidden), None, "access log in the usual format");
+    let curious = written(&curious, rows.len());
+    for (index, _) in rows.iter().enumerate().filter(|(_, (_, end))| *end != Passed) {
+        let id = format!("canary-{index}-");
+        let line = curious.lines().find(|line| line.starts_with(&id));
+        assert!(line.is_some(), "no line of {id}");
+        assert_eq!(leak(line.unwrap_or_default(), &hidden), None, "access log that asks for credentials");
+    }
+}
+
+/// What finds nothing would make the test above worthless.
+#[test]
+fn a_leak_is_found_in_every_form() {
+    let hidden = hidden();
+    assert_eq!(leak("a\nb", &hidden), None);
+    for claims in [json!({}), json!({"a": 1}), json!({"a": 12}), json!({"a": 123})] {
+        assert!(leak(&format!("x\n{}", token(&claims, Signature::Good)), &hidden).is_some(), "{claims}");
+    }
+    assert!(leak(&format!("x={SHAPED}"), &hidden).is_some());
+}
