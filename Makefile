@@ -18,6 +18,8 @@ CARGO_FUZZ := 0.13.2
 
 PLUGIN := build/portcullis.wasm
 PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(shell find filter/src -type f)
+# A plugin that does nothing, to measure against.
+NOOP := build/noop.wasm
 # The plugin's size limit, in bytes: 1.5 MiB.
 PLUGIN_LIMIT := 1572864
 
@@ -28,6 +30,9 @@ FUZZ := .tools/cargo-fuzz-$(CARGO_FUZZ)
 # How long `make fuzz` spends on each target, in seconds, and which targets.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
+
+# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json.
+BENCH ?=
 
 # What the compiled plugin is tested with.
 WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)"
@@ -82,9 +87,10 @@ unit: rust $(RUNNER) ## Tests without a proxy: natively, and the filter's as was
 e2e: setup $(PLUGIN) ## Tests of the compiled plugin in real hosts, Envoy among them
 	$(WITH_ENVOY) cargo test --package host-tests
 
+# What is measured is Envoy and the plugin, both as they are released; the program that asks is not, so it is the tests' own build.
 .PHONY: bench
-bench: setup $(PLUGIN) ## What a request costs, beside a plugin that does nothing
-	@$(WITH_ENVOY) cargo run --release --package host-tests --bin bench
+bench: setup $(PLUGIN) $(NOOP) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick
+	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
 
 .PHONY: fuzz
 fuzz: rust $(FUZZ) ## Fuzz each parser for FUZZ_SECONDS (60); FUZZ_TARGETS chooses
@@ -133,3 +139,8 @@ $(PLUGIN): $(PLUGIN_SOURCES) | rust
 	@cp target/wasm32-wasip1/release/portcullis_filter.wasm $@
 	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
 		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }
+
+$(NOOP): Cargo.lock rust-toolchain.toml filter/examples/noop.rs | rust
+	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1 --example noop
+	@mkdir -p $(@D)
+	@cp target/wasm32-wasip1/release/examples/noop.wasm $@

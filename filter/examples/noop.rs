@@ -1,6 +1,7 @@
 //! A plugin that does nothing: what `make bench` measures the gateway against, so that the price of the host's callbacks is seen
 //! apart from the price of the checks.
 #![cfg(target_os = "wasi")]
+#![allow(missing_docs, reason = "the macro makes a public function without one")]
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;

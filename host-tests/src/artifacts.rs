@@ -16,6 +16,12 @@ pub fn plugin() -> Result<PathBuf, String> {
     existing(path, "the plugin", "run `make build`, or set PORTCULLIS_WASM")
 }
 
+/// The plugin that does nothing: `$PORTCULLIS_NOOP_WASM`, else `build/noop.wasm`.
+pub fn noop() -> Result<PathBuf, String> {
+    let path = named("PORTCULLIS_NOOP_WASM").unwrap_or_else(|| repository().join("build/noop.wasm"));
+    existing(path, "the plugin that does nothing", "run `make build/noop.wasm`, or set PORTCULLIS_NOOP_WASM")
+}
+
 /// Envoy: `$ENVOY`, else what `func-e which` names, else the one of the project's virtual environment.
 pub fn envoy() -> Result<PathBuf, String> {
     const HELP: &str = "run `make setup`, or set ENVOY";

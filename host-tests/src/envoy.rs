@@ -31,7 +31,7 @@ pub struct Launch {
     pub component_log_level: Option<String>,
 }
 
-/// A running Envoy with two workers. It is killed when this is dropped.
+/// A running Envoy, with two workers unless it was told otherwise. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Envoy {
     child: Child,
@@ -104,8 +104,8 @@ impl Envoy {
             .arg(config)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            // Two workers: what is shared between them is half of what these tests are about.
-            .args(["--concurrency", "2", "--disable-hot-restart", "--use-dynamic-base-id"])
+            .args(["--disable-hot-restart", "--use-dynamic-base-id"])
+            .args(workers(arguments))
             // A test that reads an access log does not wait for ten seconds.
             .args(["--file-flush-interval-msec", "50"])
             .args(arguments)
@@ -221,6 +221,11 @@ impl Envoy {
         log_file(self.directory.path())
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -241,6 +246,11 @@ pub enum Verdict {
     Taken,
     /// It keeps what it had.
     Refused,
+}
+
+/// Two workers, unless the caller says otherwise: what is shared between them is half of what the tests are about.
+fn workers(arguments: &[String]) -> &'static [&'static str] {
+    if arguments.iter().any(|argument| argument == "--concurrency") { &[] } else { &["--concurrency", "2"] }
 }
 
 fn bootstrap(directory: &Path, launch: &Launch) -> Value {

@@ -105,7 +105,8 @@ impl Listener {
         json!({"name": "all", "domains": ["*"], "routes": [route]})
     }
 
-    fn plugin_filter(&self) -> Value {
+    /// The plugin as an HTTP filter.
+    pub fn plugin_filter(&self) -> Value {
         json!({
             "name": "portcullis",
             "typed_config": {
@@ -142,7 +143,7 @@ impl Listener {
 }
 
 /// Lets pass only what the plugin marked: if the proxy has dropped the plugin, or somebody switched it off, nothing passes.
-fn guard() -> Value {
+pub fn guard() -> Value {
     json!({
         "name": "portcullis-guard",
         "typed_config": {
@@ -155,7 +156,8 @@ fn guard() -> Value {
     })
 }
 
-fn router() -> Value {
+/// The last filter of every chain.
+pub fn router() -> Value {
     json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},

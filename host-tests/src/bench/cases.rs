@@ -1,0 +1,143 @@
+//! What is measured: which filters, which requests, and which answer they must get?
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::chain::{self, HMAC_ISSUER, NO_LIMIT, SCOPE};
+use crate::artifacts;
+use crate::exchange::Request;
+use crate::scenario::{Signature, TokenSpec};
+use crate::tokens::Keys;
+
+/// The case that all others are compared with.
+pub const BARE: &str = "bare Envoy";
+/// Callers that take turns, each with a token of their own.
+const CALLERS: usize = 16;
+/// Seconds that a token is good for: longer than a run.
+const LIFETIME: u32 = 7200;
+
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it is called.
+    pub name: &'static str,
+    /// The filters before the router.
+    pub filters: Vec<Value>,
+    /// The requests, as they go on the wire, to be sent in turn.
+    pub requests: Vec<Vec<u8>>,
+    /// The status that every response must have.
+    pub status: u16,
+    /// The case of Envoy's own filters that does the same work.
+    pub beside: Option<&'static str>,
+}
+
+impl Case {
+    fn new(name: &'static str, filters: Vec<Value>, requests: Vec<Vec<u8>>, status: u16) -> Self {
+        Self { name, filters, requests, status, beside: None }
+    }
+
+    fn beside(self, native: &'static str) -> Self {
+        Self { beside: Some(native), ..self }
+    }
+}
+
+const CACHED: &str = "native: RS256, cached, access, limit";
+const UNCACHED: &str = "native: RS256, not cached, access, limit";
+const NATIVE_ABSENT: &str = "native: no credential (401)";
+const NATIVE_FORGED: &str = "native: forged signature (401)";
+const NATIVE_OVER: &str = "native: over the limit (429)";
+
+/// All cases. The requests are alike, token and all, but for what the case is about.
+pub fn all() -> Result<Vec<Case>, String> {
+    let keys = Keys::of_this_run();
+    let jwks = keys.jwks(&["rs256", "es256"])?;
+    let secret = keys.hmac_secret("hs256")?;
+    let plugin = artifacts::plugin()?;
+    let gateway = |limit| {
+        let name = if limit == NO_LIMIT { "bench" } else { "bench-limited" };
+        chain::gateway(&plugin, chain::policy(name, &jwks, limit), &secret)
+    };
+    let native = |cache, limit| chain::native(&jwks, cache, limit);
+
+    let rs256 = requests("/orders/7", &tokens(&token("rs256"))?);
+    let es256 = requests("/orders/7", &tokens(&token("es256"))?);
+    let hs256 = TokenSpec { claims: claims(&json!({"iss": HMAC_ISSUER})), ..token("hs256") };
+    let hs256 = requests("/orders/7", &tokens(&hs256)?);
+    let forged =
+        requests("/orders/7", &tokens(&TokenSpec { signature: Signature::Tampered, ..token("rs256") })?);
+    let open = requests("/healthz", &tokens(&token("rs256"))?);
+    let lost = requests("/elsewhere", &tokens(&token("rs256"))?);
+    let absent = vec![request("/orders/7").to_wire()];
+
+    let case = Case::new;
+    Ok(vec![
+        case(BARE, vec![], rs256.clone(), 200),
+        case("no-op plugin", chain::noop(&artifacts::noop()?), rs256.clone(), 200),
+        case("portcullis: open route", gateway(NO_LIMIT), open, 200),
+        case("portcullis: RS256, access, limit", gateway(NO_LIMIT), rs256.clone(), 200).beside(CACHED),
+        case("portcullis: ES256, access, limit", gateway(NO_LIMIT), es256, 200),
+        case("portcullis: HS256, access, limit", gateway(NO_LIMIT), hs256, 200),
+        case("portcullis: no credential (401)", gateway(NO_LIMIT), absent.clone(), 401).beside(NATIVE_ABSENT),
+        case("portcullis: forged signature (401)", gateway(NO_LIMIT), forged.clone(), 401)
+            .beside(NATIVE_FORGED),
+        case("portcullis: over the limit (429)", gateway(1), rs256.clone(), 429).beside(NATIVE_OVER),
+        case("portcullis: no route (404)", gateway(NO_LIMIT), lost, 404),
+        case(CACHED, native(true, NO_LIMIT), rs256.clone(), 200),
+        case(UNCACHED, native(false, NO_LIMIT), rs256.clone(), 200),
+        case(NATIVE_ABSENT, native(true, NO_LIMIT), absent, 401),
+        case(NATIVE_FORGED, native(true, NO_LIMIT), forged, 401),
+        case(NATIVE_OVER, native(true, 1), rs256, 429),
+    ])
+}
+
+fn token(key: &str) -> TokenSpec {
+    TokenSpec { claims: claims(&json!({})), ..TokenSpec::of(key) }
+}
+
+/// As many claims as an issuer of today writes.
+fn claims(overrides: &Value) -> serde_json::Map<String, Value> {
+    let mut claims = json!({
+        "exp": format!("now+{LIFETIME}"),
+        "nbf": "now",
+        "scope": format!("openid profile {SCOPE}"),
+        "client_id": "web-shop",
+        "dept": "sales",
+        "jti": "5f0c1f3e-7b2a-4b52-9a53-0d5a7e2f4c11",
+        "roles": ["reader", "buyer", "eu"],
+        "name": "Alice Example",
+        "email_verified": true,
+    });
+    for (name, value) in overrides.as_object().into_iter().flatten() {
+        claims[name] = value.clone();
+    }
+    claims.as_object().cloned().unwrap_or_default()
+}
+
+/// A token for each caller.
+fn tokens(spec: &TokenSpec) -> Result<Vec<String>, String> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
+    let mint = |caller| {
+        let mut spec = spec.clone();
+        spec.claims.insert("sub".to_owned(), json!(format!("user-{caller:04}")));
+        Keys::of_this_run().mint(&spec, now.as_secs())
+    };
+    (0..CALLERS).map(mint).collect()
+}
+
+fn requests(path: &str, tokens: &[String]) -> Vec<Vec<u8>> {
+    let with = |token: &String| request(path).with("authorization", format!("Bearer {token}")).to_wire();
+    tokens.iter().map(with).collect()
+}
+
+/// What a browser's script sends.
+fn request(path: &str) -> Request {
+    Request::get("api.example.com", path)
+        .with("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
+        .with("accept", "application/json")
+        .with("accept-language", "en-GB,en;q=0.7,de;q=0.3")
+        .with("accept-encoding", "gzip, deflate, br")
+        .with("referer", "https://shop.example.com/orders")
+        .with("origin", "https://shop.example.com")
+        .with("x-correlation-id", "0b7f3d8e-62f4-4b5d-8f0e-1f0c6f0a9d3a")
+}

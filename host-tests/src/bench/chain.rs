@@ -1,0 +1,177 @@
+//! Which filters stand in the path of a case, and what does the listener around them look like?
+
+use serde_json::{Value, json};
+
+use crate::envoy_config::{Listener, guard, router};
+use crate::tokens::{AUDIENCE, ISSUER};
+
+/// The scope that the access rule asks for.
+pub const SCOPE: &str = "orders.read";
+/// Requests a second that nobody here makes.
+pub const NO_LIMIT: u32 = 1_000_000;
+/// The policy's secret for HS256 is in this variable.
+const HMAC_SECRET: &str = "PORTCULLIS_BENCH_SECRET";
+/// Who issues the tokens of HS256: a provider with a secret has no other keys.
+pub const HMAC_ISSUER: &str = "https://hmac.example.com";
+
+/// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log.
+pub fn listener(name: &str, mut filters: Vec<Value>) -> Value {
+    filters.push(router());
+    json!({
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": name,
+                "use_remote_address": true,
+                "normalize_path": true,
+                "merge_slashes": true,
+                "path_with_escaped_slashes_action": "REJECT_REQUEST",
+                "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+                "request_headers_timeout": "10s",
+                "request_timeout": "30s",
+                "stream_idle_timeout": "60s",
+                "http_filters": filters,
+                "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                    {"match": {"prefix": "/"}, "direct_response": {"status": 200}},
+                ]}]},
+            },
+        }]}],
+    })
+}
+
+/// A plugin that does nothing.
+pub fn noop(plugin: &std::path::Path) -> Vec<Value> {
+    vec![json!({
+        "name": "noop",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "noop",
+                "root_id": "noop",
+                "failure_policy": "FAIL_RELOAD",
+                "vm_config": {
+                    "vm_id": "noop",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": plugin}},
+                },
+            },
+        },
+    })]
+}
+
+/// The gateway and the guard behind it.
+pub fn gateway(plugin: &std::path::Path, policy: Value, secret: &str) -> Vec<Value> {
+    let mut listener = Listener::new("portcullis", policy, plugin.to_owned(), 0);
+    listener.env.insert(HMAC_SECRET.to_owned(), secret.to_owned());
+    vec![listener.plugin_filter(), guard()]
+}
+
+/// A policy with an open route and one for callers with a token and a scope, each of whom may make `limit` requests an hour, or
+/// a second if that is [`NO_LIMIT`].
+pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
+    let unit = if limit == NO_LIMIT { "Second" } else { "Hour" };
+    let claims = json!([{"claim": "sub", "header": "x-user"}, {"claim": "dept", "header": "x-dept"}]);
+    json!({
+        "apiVersion": "portcullis/v1",
+        "kind": "GatewayPolicy",
+        "name": name,
+        "jwt": {"providers": [
+            {"name": "corp", "issuer": ISSUER, "audiences": [AUDIENCE], "localJWKS": {"inline": jwks}, "claimToHeaders": claims},
+            {
+                "name": "hmac", "issuer": HMAC_ISSUER, "audiences": [AUDIENCE], "algorithms": ["HS256"],
+                "secret": {"env": HMAC_SECRET}, "claimToHeaders": claims,
+            },
+        ]},
+        "routes": [
+            {
+                "name": "health",
+                "match": {"path": {"type": "Exact", "value": "/healthz"}},
+                "authentication": {"open": {"because": "load balancer probe"}},
+            },
+            {
+                "name": "orders",
+                "match": {"path": {"type": "PathPrefix", "value": "/orders"}},
+                "authentication": {"jwt": {"providers": ["corp", "hmac"]}},
+                "authorization": {"defaultAction": "Deny", "rules": [
+                    {"name": "readers", "action": "Allow", "principal": {"scopes": [SCOPE]}},
+                ]},
+                "rateLimit": {"local": {"rules": [
+                    {"name": "per-subject", "by": ["subject"], "limit": {"requests": limit, "unit": unit}},
+                ]}},
+            },
+        ],
+    })
+}
+
+/// Envoy's own filters for the same: `jwt_authn` with claim headers, `rbac` on the scope, `local_ratelimit` with a bucket a subject.
+pub fn native(jwks: &str, cache: bool, limit: u32) -> Vec<Value> {
+    vec![jwt_authn(jwks, cache), rbac(), local_ratelimit(limit)]
+}
+
+fn jwt_authn(jwks: &str, cache: bool) -> Value {
+    let mut provider = json!({
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "local_jwks": {"inline_string": jwks},
+        "forward": false,
+        "claim_to_headers": [
+            {"claim_name": "sub", "header_name": "x-user"},
+            {"claim_name": "dept", "header_name": "x-dept"},
+        ],
+        "payload_in_metadata": "payload",
+        "normalize_payload_in_metadata": {"space_delimited_claims": ["scope"]},
+    });
+    if cache {
+        provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
+    }
+    json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"corp": provider},
+            "rules": [{"match": {"prefix": "/orders"}, "requires": {"provider_name": "corp"}}],
+        },
+    })
+}
+
+fn rbac() -> Value {
+    json!({
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"action": "ALLOW", "policies": {"readers": {
+                "permissions": [{"url_path": {"path": {"prefix": "/orders"}}}],
+                "principals": [{"metadata": {
+                    "filter": "envoy.filters.http.jwt_authn",
+                    "path": [{"key": "payload"}, {"key": "scope"}],
+                    "value": {"list_match": {"one_of": {"string_match": {"exact": SCOPE}}}},
+                }}],
+            }}},
+        },
+    })
+}
+
+fn local_ratelimit(limit: u32) -> Value {
+    let interval = if limit == NO_LIMIT { "1s" } else { "3600s" };
+    let bucket =
+        |tokens: u32| json!({"max_tokens": tokens, "tokens_per_fill": tokens, "fill_interval": interval});
+    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
+    json!({
+        "name": "envoy.filters.http.local_ratelimit",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+            "stat_prefix": "limit",
+            "token_bucket": bucket(NO_LIMIT),
+            "filter_enabled": always,
+            "filter_enforced": always,
+            "rate_limits": [{"actions": [
+                {"request_headers": {"header_name": "x-user", "descriptor_key": "subject"}},
+            ]}],
+            // An entry without a value makes a bucket for each that comes.
+            "descriptors": [{"entries": [{"key": "subject"}], "token_bucket": bucket(limit)}],
+        },
+    })
+}

@@ -1,0 +1,126 @@
+//! What do the rounds say of a case, and how does it compare with the others?
+
+use super::cases::{BARE, Case};
+
+/// A part of what bare Envoy costs; less than this is no divisor.
+const SOMETHING: f64 = 0.1;
+
+/// The figures of a run: for each case, microseconds of CPU a request in each round.
+#[derive(Clone, Debug)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    name: &'static str,
+    beside: Option<&'static str>,
+    micros: Vec<f64>,
+}
+
+/// The middle of some figures, and their ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The middle one, or the mean of the two in the middle.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// What is told of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its name.
+    pub name: &'static str,
+    /// Microseconds of CPU a request.
+    pub cost: Spread,
+    /// The same less `bare` of the same round.
+    pub added: Spread,
+    /// `cost` by `bare` of the same round, the median.
+    pub ratio: f64,
+    /// `added` by what the case with Envoy's own filters adds in the same round, the median; `None` if that is next to nothing.
+    pub beside_native: Option<f64>,
+}
+
+impl Spread {
+    /// Of some figures; `None` if there is none.
+    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let (min, max) = (*figures.first()?, *figures.last()?);
+        let (low, high) = (figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
+        Some(Self { median: f64::midpoint(low, high), min, max })
+    }
+}
+
+impl Table {
+    /// An empty one.
+    pub fn of(cases: &[Case]) -> Self {
+        let row = |case: &Case| Row { name: case.name, beside: case.beside, micros: Vec::new() };
+        Self { rows: cases.iter().map(row).collect() }
+    }
+
+    /// Notes the next round of a case.
+    pub fn add(&mut self, case: usize, micros: f64) {
+        self.rows[case].micros.push(micros);
+    }
+
+    /// A line for each case, in order; `None` where `bare` or the case was not measured.
+    pub fn lines(&self) -> Option<Vec<Line>> {
+        self.rows.iter().map(|row| self.line(row)).collect()
+    }
+
+    fn line(&self, row: &Row) -> Option<Line> {
+        let bare = self.rounds(BARE)?;
+        let added =
+            |micros: &[f64]| -> Vec<f64> { micros.iter().zip(bare).map(|(it, bare)| it - bare).collect() };
+        let own = added(&row.micros);
+        let native = row.beside.and_then(|name| self.rounds(name)).map(added);
+        let ratio = |(own, native): (&f64, f64)| own / native;
+        let native = native.filter(|native| native.iter().zip(bare).all(|(it, bare)| *it > bare * SOMETHING));
+        let by_native = native.and_then(|native| Spread::of(own.iter().zip(native).map(ratio)));
+        Some(Line {
+            name: row.name,
+            cost: Spread::of(row.micros.iter().copied())?,
+            added: Spread::of(own.iter().copied())?,
+            ratio: Spread::of(row.micros.iter().zip(bare).map(|(it, bare)| it / bare))?.median,
+            beside_native: by_native.map(|spread| spread.median),
+        })
+    }
+
+    fn rounds(&self, name: &str) -> Option<&[f64]> {
+        Some(&self.rows.iter().find(|row| row.name == name)?.micros)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BARE, Row, Spread, Table};
+
+    #[test]
+    fn a_spread_is_of_what_there_is() {
+        assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
+        assert_eq!(Spread::of([4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
+    }
+
+    #[test]
+    fn a_case_is_compared_within_its_round() {
+        let row = |name, beside, micros: [f64; 3]| Row { name, beside, micros: micros.to_vec() };
+        let table = Table {
+            rows: vec![
+                row(BARE, None, [10.0, 20.0, 10.0]),
+                row("ours", Some("theirs"), [15.0, 26.0, 14.0]),
+                row("theirs", None, [20.0, 40.0, 20.0]),
+            ],
+        };
+        let lines = table.lines().unwrap();
+        assert_eq!(lines[0].added, Spread { median: 0.0, min: 0.0, max: 0.0 });
+        assert_eq!(lines[1].added, Spread { median: 5.0, min: 4.0, max: 6.0 });
+        assert_eq!((lines[1].ratio, lines[1].beside_native), (1.4, Some(0.4)));
+        assert_eq!(lines[2].beside_native, None);
+        assert_eq!(Table { rows: table.rows[1..].to_vec() }.lines(), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! How are the figures told: in a table to read, a page to keep, an object for a program?
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Effort;
+use super::figures::{Line, Spread};
+use super::machine::Machine;
+
+/// The page that `--write` writes.
+pub const PAGE: &str = "docs/benchmarks.md";
+
+const HEADINGS: [&str; 5] =
+    ["case", "CPU us a request (min-max)", "over bare us (min-max)", "x bare", "x native"];
+
+/// A table for a terminal.
+pub fn table(lines: &[Line]) -> String {
+    let rows: Vec<[String; 5]> =
+        std::iter::once(HEADINGS.map(ToOwned::to_owned)).chain(lines.iter().map(cells)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = format!("{:<width$}", row[0], width = widths[0]);
+        for (cell, width) in row.iter().zip(widths).skip(1) {
+            let _ = write!(line, "  {cell:>width$}");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn cells(line: &Line) -> [String; 5] {
+    let spread = |Spread { median, min, max }| format!("{median:.1} ({min:.1}-{max:.1})");
+    [
+        line.name.to_owned(),
+        spread(line.cost),
+        spread(line.added),
+        format!("{:.2}", line.ratio),
+        line.beside_native.map_or(String::new(), |ratio| format!("{ratio:.2}")),
+    ]
+}
+
+/// The page.
+pub fn page(lines: &[Line], machine: &Machine, effort: Effort) -> String {
+    let mut text = String::from(HEAD);
+    let _ = write!(
+        text,
+        "\n- Date: {}\n- Machine: {}\n- Envoy: {}\n- Plugins: {}\n- Compiler: {}\n- {} rounds, {} requests a case and round after {} that do not count\n\n",
+        machine.date,
+        machine.hardware,
+        machine.envoy,
+        machine.plugins,
+        machine.compiler,
+        effort.rounds,
+        effort.requests,
+        effort.warm_up,
+    );
+    let row = |cells: &[String; 5]| format!("| {} |\n", cells.join(" | "));
+    text.push_str(&row(&HEADINGS.map(|heading| heading.replace("us", "µs").replace("x ", "× "))));
+    text.push_str("| --- | ---: | ---: | ---: | ---: |\n");
+    for line in lines {
+        text.push_str(&row(&cells(line)));
+    }
+    text.push_str(TAIL);
+    text
+}
+
+/// For a program.
+pub fn object(lines: &[Line], machine: &Machine, effort: Effort) -> Value {
+    let spread = |it: Spread| json!({"median": it.median, "min": it.min, "max": it.max});
+    let lines = lines.iter().map(|line| {
+        json!({
+            "case": line.name,
+            "cpuMicros": spread(line.cost),
+            "overBareMicros": spread(line.added),
+            "timesBare": line.ratio,
+            "timesNative": line.beside_native,
+        })
+    });
+    json!({
+        "date": machine.date, "machine": machine.hardware, "envoy": machine.envoy, "plugins": machine.plugins,
+        "compiler": machine.compiler, "rounds": effort.rounds, "requests": effort.requests,
+        "warmUp": effort.warm_up, "cases": lines.collect::<Vec<_>>(),
+    })
+}
+
+const HEAD: &str = "# What a request costs
+
+*Written by `make bench BENCH=--write`; do not edit.* CPU time of Envoy's process for a request, in microseconds, as the
+median over the rounds with the smallest and the largest.
+";
+
+const TAIL: &str = "
+- **over bare** is the cost less that of bare Envoy in the same round; **× bare** is the cost by that of bare Envoy; **× native** is
+  what the case adds by what Envoy's own filters add for the same work (the `native` row of the same kind; for an admitted
+  request the one whose verified tokens are cached).
+- Every case is a listener of its own in one Envoy of one worker, set up as `envoy.yaml` is but without an access log. Envoy
+  answers by itself (`direct_response`): no upstream is in the figures, so a ratio behind a real upstream is smaller.
+- All cases get the same request, with eight header fields and a token of about 800 bytes, but for what they are about. Sixteen
+  callers take turns, each with one token; 32 connections over loopback, HTTP/1.1, one request under way on each.
+- *access, limit*: a scope that the token must have, a token bucket for each subject that is never empty, two claims as headers. The
+  gateway's cases have the guard behind the plugin, as recommended. A refusal of the gateway writes its audit event to the log;
+  Envoy's own filters write none.
+- *native* is `jwt_authn` (with and without `jwt_cache_config`), `rbac` on the scope and `local_ratelimit` with a bucket for each subject.
+- A response of another status than the case is about ends the run.
+
+Run it again with `make bench`, a short one with `make bench BENCH=--quick`. Figures move with the machine and with what
+else runs on it; what can be compared is the rows of one table.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::{Effort, page, table};
+    use crate::bench::figures::{Line, Spread};
+    use crate::bench::machine::Machine;
+
+    #[test]
+    fn a_line_is_told_in_the_table_and_on_the_page() {
+        let spread = |median| Spread { median, min: median - 1.0, max: median + 1.0 };
+        let line =
+            Line { name: "it", cost: spread(30.0), added: spread(5.0), ratio: 1.2, beside_native: Some(0.5) };
+        let table = table(std::slice::from_ref(&line));
+        assert!(
+            table.lines().nth(1).is_some_and(|row| row.starts_with("it") && row.ends_with("0.50")),
+            "{table}"
+        );
+        let word = || String::from("word");
+        let machine =
+            Machine { date: word(), hardware: word(), envoy: word(), plugins: word(), compiler: word() };
+        let page = page(&[line], &machine, Effort::QUICK);
+        assert!(page.contains("| it | 30.0 (29.0-31.0) | 5.0 (4.0-6.0) | 1.20 | 0.50 |"), "{page}");
+    }
+}
