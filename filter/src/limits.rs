@@ -6,6 +6,8 @@ pub const POLICY_BYTES: usize = 8 << 20;
 pub const POLICY_DEPTH: usize = 24;
 /// JSON values in a policy document: ten thousand routes of fifty values each.
 pub const POLICY_VALUES: usize = 500_000;
+/// Elements of a list whose elements are compared with each other: all such lists that fit into [`POLICY_VALUES`] take a billion comparisons.
+pub const POLICY_LIST: usize = 4096;
 /// Bytes of one compiled regular expression. Matching costs pattern × text, so both are bounded.
 pub const PATTERN_BYTES: usize = 64 << 10;
 /// Problems that are reported of one document. A person mends the first ones and runs the check again.
