@@ -8,7 +8,7 @@ mod limits;
 mod tests;
 
 pub use config::{REQUEST, read};
-pub use limits::{Limits, RequiredHeader};
+pub use limits::{Limits, RequiredHeader, within_path};
 
 use crate::decision::{Detail, Reason, Refusal};
 use crate::http::head::HeadFault;
