@@ -276,10 +276,24 @@ impl<'d> Field<'d> {
         Some(list.iter().enumerate().map(at).collect())
     }
 
+    /// The same of at most [`limits::POLICY_LIST`] elements, each of which is compared with those before it.
+    pub fn short_list(&self) -> Option<Vec<Field<'d>>> {
+        match self.value {
+            Json::List(list) if list.len() > limits::POLICY_LIST => {
+                self.error(
+                    format!("{} elements, at most {} are possible", list.len(), limits::POLICY_LIST),
+                    "",
+                );
+                None
+            }
+            _ => self.list(),
+        }
+    }
+
     /// A list of strings, none of them empty or doubled. What is wrong is noted and left out.
     pub fn texts(&self) -> Option<Vec<&'d str>> {
         let mut texts = Vec::new();
-        for element in self.list()? {
+        for element in self.short_list()? {
             let Some(text) = element.text() else { continue };
             if texts.contains(&text) {
                 element.error(format!("{} stands twice", quoted(text)), "");
@@ -303,7 +317,7 @@ impl<'d> Field<'d> {
     /// A list of header names, in lower case, none doubled.
     pub fn header_names(&self) -> Option<Vec<Rc<str>>> {
         let mut names: Vec<Rc<str>> = Vec::new();
-        for element in self.list()? {
+        for element in self.short_list()? {
             let Some(name) = element.header_name() else {
                 continue;
             };

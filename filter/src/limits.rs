@@ -9,6 +9,8 @@ pub const POLICY_VALUES: usize = 500_000;
 /// Bytes of one compiled regular expression. Matching costs pattern × text, so both are bounded: at this size and
 /// [`PATH_BYTES`] the worst that we could write took milliseconds, and an ordinary one 0.3 ms.
 pub const PATTERN_BYTES: usize = 16 << 10;
+/// Elements of a list whose elements are compared with each other: all such lists that fit into [`POLICY_VALUES`] take a billion comparisons.
+pub const POLICY_LIST: usize = 4096;
 /// Problems that are reported of one document. A person mends the first ones and runs the check again.
 pub const PROBLEMS: usize = 100;
 
@@ -19,7 +21,8 @@ pub const HEADERS: usize = 512;
 pub const HEADER_BYTES: usize = 128 << 10;
 /// Bytes of `:path` with its query that we are ready to parse at all. A route's own limits are smaller.
 pub const TARGET_BYTES: usize = 64 << 10;
-/// Bytes of a path without its query. A route is chosen by it, by regular expression too, before a route's own limit can hold.
+/// Bytes of a path without its query. A policy's `maxPathBytes` may be this at most: a route is chosen by
+/// the path, by regular expression too, before that route's own limit can hold.
 pub const PATH_BYTES: usize = 8 << 10;
 /// Bytes of an authority: 253 of a name (RFC 1035 §2.3.4), a port, and brackets.
 pub const AUTHORITY_BYTES: usize = 262;

@@ -2,13 +2,17 @@
 
 use core::fmt::Write as _;
 
+use crate::redaction::{REDACTED, is_secret_shaped};
+
 pub(super) fn join(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{}", plain(key)) }
 }
 
 /// A word of the document for a message: control characters escaped, cut at 64 characters, in backticks.
+///
+/// A word that is shaped like a secret is not said: somebody may have written it where a name belongs.
 pub fn quoted(word: &str) -> String {
-    format!("`{}`", plain(word))
+    format!("`{}`", if is_secret_shaped(word) { REDACTED.to_owned() } else { plain(word) })
 }
 
 fn plain(word: &str) -> String {

@@ -57,6 +57,7 @@ impl<'p> Journey<'p> {
     pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Refusal> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
+        shape::within_path(&request, policy.longest_path)?;
         self.route =
             policy.table.choose(request.host(), request.path().as_str(), request.method(), self.head);
         let route = self.route().ok_or(Reason::NoRoute)?;

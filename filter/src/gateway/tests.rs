@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 struct Shaky {
     fails: &'static str,
     head: Vec<(&'static str, &'static str)>,
+    path: Option<String>,
     calls: RefCell<Vec<String>>,
 }
 
@@ -53,7 +54,8 @@ impl Host for Shaky {
     }
 
     fn request_headers(&self) -> Result<Vec<u8>, HostError> {
-        let pseudo = [(":method", "POST"), (":authority", "h"), (":path", "/a")];
+        let pseudo =
+            [(":method", "POST"), (":authority", "h"), (":path", self.path.as_deref().unwrap_or("/a"))];
         let all: Vec<_> =
             pseudo.iter().chain(&self.head).map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         self.call("headers", "", serialize(all.into_iter()))
@@ -149,5 +151,15 @@ fn trailers_say_nothing_that_headers_may_not() {
         assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
         assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
         assert!(host.called("respond host_failed"));
+    }
+}
+
+/// An expression costs time for each byte of a path, so what no route allows is not shown to them.
+#[test]
+fn a_path_longer_than_any_route_allows_is_not_looked_up() {
+    for (bytes, code) in [(4095, "respond no_route"), (4097, "respond uri_too_long")] {
+        let host = Shaky { path: Some(format!("/{}", "b".repeat(bytes - 1))), ..Shaky::default() };
+        assert_eq!(stream("Enforce").on_request_headers(&host, true), Flow::Stop);
+        assert!(host.called(code), "{:?}", host.calls);
     }
 }

@@ -46,12 +46,14 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     let routes = routes?;
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
+    let compiled = routes.compiled?;
     Some(Policy {
         name: name?.into(),
         digest: digest(document),
         mode: mode?,
         providers,
-        routes: routes.compiled?,
+        longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
+        routes: compiled,
         table: routes.table,
         audit: audit?,
         redaction: redaction?,

@@ -37,6 +37,9 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// Chooses among them, by index.
     pub table: route::Table,
+    /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
+    /// time for each byte.
+    pub longest_path: u64,
     /// What is written down.
     pub audit: audit::Rules,
     /// What is not.

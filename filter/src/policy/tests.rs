@@ -222,3 +222,11 @@ fn the_digest_is_of_what_the_document_says() {
     assert_eq!(digest(&text).len(), 64);
     assert_ne!(digest(&text), digest(&text.replace("shop", "shoq")));
 }
+
+/// Two million comparisons, not a hundred thousand million.
+#[test]
+fn long_lists_are_refused_and_not_compared() {
+    let hosts: Vec<String> = (0..400_000).map(|n| format!("\"h{n}\"")).collect();
+    let text = routes(&format!(r#"{{"name":"a","match":{{"hosts":[{}]}},{OPEN}}}"#, hosts.join(",")));
+    assert_eq!(problems(&text), ["routes[0].match.hosts: 400000 elements, at most 4096 are possible"]);
+}

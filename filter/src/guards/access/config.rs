@@ -225,7 +225,7 @@ pub fn read(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Authorization> {
 fn read_rules(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Vec<Rule>> {
     let mut rules: Vec<Rule> = Vec::new();
     let mut whole = true;
-    for element in field.list()? {
+    for element in field.short_list()? {
         let Some(rule) = read_rule(&element, providers) else {
             whole = false;
             continue;

@@ -47,8 +47,9 @@ impl Rules {
         if self.content_types.is_empty() {
             return Ok(());
         }
-        // A second `content-type` is a second opinion on what the body is.
-        let value = head.only("content-type").ok().flatten().unwrap_or_default();
+        // A second `content-type` is a second opinion on what the body is. Envoy joins the two with a comma (host-facts §4).
+        let value =
+            head.only("content-type").ok().flatten().filter(|value| !is_list(value)).unwrap_or_default();
         let essence = trim(value.split(|&b| b == b';').next().unwrap_or_default());
         let known = self.content_types.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(essence));
         if known { Ok(()) } else { Err(Reason::MediaTypeUnsupported.into()) }
@@ -65,6 +66,11 @@ impl Meter {
     fn over(&self, got: u64) -> Refusal {
         Refusal::because(Reason::BodyTooLarge, Detail::Over { what: "bytes of body", got, limit: self.limit })
     }
+}
+
+/// Whether there is a comma outside of quotes, where RFC 9110 §8.3.1 has none.
+fn is_list(value: &[u8]) -> bool {
+    value.split(|&b| b == b'"').step_by(2).any(|bare| bare.contains(&b','))
 }
 
 /// RFC 9110 §8.6: digits, once. Envoy sees to that; another host may not.

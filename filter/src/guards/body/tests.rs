@@ -25,6 +25,12 @@ fn heads_that_speak_of_a_body() {
         (vec![json, ("content-length", b"1"), ("content-length", b"1")], true, Err(Reason::MalformedRequest)),
         (vec![], true, Err(Reason::MediaTypeUnsupported)),
         (vec![json, json], true, Err(Reason::MediaTypeUnsupported)),
+        (
+            vec![("content-type", b"application/json;charset=utf-8,text/xml")],
+            true,
+            Err(Reason::MediaTypeUnsupported),
+        ),
+        (vec![("content-type", b"application/json;a=\"b,c\"")], true, Ok(())),
         (vec![("content-type", b"application/jsonx")], true, Err(Reason::MediaTypeUnsupported)),
         (vec![("content-type", b"\xff")], true, Err(Reason::MediaTypeUnsupported)),
     ] {

@@ -109,7 +109,7 @@ fn optional<T>(
 fn each<'d, T>(field: &Field<'d>, read: impl Fn(&Field<'d>, &[T]) -> Option<T>) -> Option<Vec<T>> {
     let mut whole = true;
     let mut out = Vec::new();
-    for element in field.list()? {
+    for element in field.short_list()? {
         match read(&element, &out) {
             Some(value) => out.push(value),
             None => whole = false,

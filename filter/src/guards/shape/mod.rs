@@ -8,7 +8,7 @@ mod rules;
 mod tests;
 
 pub use config::{REQUEST, read};
-pub use rules::{Limits, RequiredHeader};
+pub use rules::{Limits, RequiredHeader, within_path};
 
 use self::rules::within;
 
@@ -55,7 +55,6 @@ pub fn examine(head: &Head) -> Result<Wellformed<'_>, Refusal> {
         PathFault::Invalid => Refusal::new(Reason::PathInvalid),
         PathFault::Ambiguous(what) => Refusal::because(Reason::PathAmbiguous, Detail::Fact(what)),
     })?;
-    within(Reason::UriTooLong, "bytes of path", path.raw().len(), limits::PATH_BYTES as u64)?;
     Ok(Wellformed { method, host, path })
 }
 

@@ -46,9 +46,13 @@ impl Limits {
         if !self.methods.iter().any(|method| method.as_bytes() == request.method()) {
             return Err(Refusal::new(Reason::MethodNotAllowed).advise(Advice::Allow(self.allow.clone())));
         }
-        let path = request.path();
-        within(Reason::UriTooLong, "bytes of path", path.raw().len(), self.path_bytes)?;
-        within(Reason::UriTooLong, "bytes of query", path.query().map_or(0, <[u8]>::len), self.query_bytes)?;
+        within_path(request, self.path_bytes)?;
+        within(
+            Reason::UriTooLong,
+            "bytes of query",
+            request.path().query().map_or(0, <[u8]>::len),
+            self.query_bytes,
+        )?;
         within(Reason::HeadersTooLarge, "headers", head.len(), self.headers)?;
         within(Reason::HeadersTooLarge, "bytes of headers", head.size(), self.header_bytes)?;
         for name in &self.forbidden {
@@ -78,6 +82,11 @@ impl RequiredHeader {
             Err(Refusal::because(Reason::HeaderMissing, Detail::Named("header", self.name.clone())))
         }
     }
+}
+
+/// Whether the path is no longer than `limit` bytes.
+pub fn within_path(request: &Wellformed<'_>, limit: u64) -> Result<(), Refusal> {
+    within(Reason::UriTooLong, "bytes of path", request.path().raw().len(), limit)
 }
 
 pub(super) fn within(reason: Reason, what: &'static str, got: usize, limit: u64) -> Result<(), Refusal> {

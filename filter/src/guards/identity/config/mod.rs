@@ -17,6 +17,7 @@ use super::rules::{Place, Provider, Providers};
 use crate::document::{Field, Section, quoted};
 use crate::http::is_field_name;
 use crate::limits;
+use crate::redaction::is_secret_shaped;
 
 /// Reads the section `jwt`. Every problem is noted; a provider with an error is left out, and its name kept.
 pub fn read_jwt(field: &Field<'_>) -> Providers {
@@ -83,9 +84,10 @@ fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
 fn variable(field: &Field<'_>) -> Option<Rc<str>> {
     let name = field.text()?;
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) || is_secret_shaped(name) {
         // Not repeated: somebody may have put the secret itself here.
-        field.error("not the name of a variable", "letters, digits and `_`, and no digit in front");
+        let help = "letters, digits and `_`, no digit in front, and not the secret itself";
+        field.error("not the name of a variable", help);
         return None;
     }
     Some(name.into())

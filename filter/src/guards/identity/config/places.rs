@@ -14,7 +14,7 @@ pub(super) fn places(section: &Section<'_>) -> Option<Vec<Place>> {
     };
     let section = field.section(&shapes::EXTRACT_FROM)?;
     let mut places: Vec<Place> = Vec::new();
-    for element in section.get("headers").and_then(|list| list.list()).unwrap_or_default() {
+    for element in section.get("headers").and_then(|list| list.short_list()).unwrap_or_default() {
         let Some(place) = header_place(&element) else {
             continue;
         };

@@ -126,7 +126,7 @@ fn required_claims(section: &Section<'_>) -> Vec<Rc<str>> {
 
 fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
-    for element in section.get("claimToHeaders").and_then(|list| list.list()).unwrap_or_default() {
+    for element in section.get("claimToHeaders").and_then(|list| list.short_list()).unwrap_or_default() {
         let Some(section) = element.section(&shapes::CLAIM_TO_HEADER) else {
             continue;
         };

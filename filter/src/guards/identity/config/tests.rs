@@ -104,6 +104,8 @@ fn what_a_person_is_told_of_a_provider() {
         (r#""localJWKS":{"inline":"x","env":"X"}"#, "expected one of `inline` and `env`"),
         (r#""localJWKS":{"inline":"{}"}"#, "localJWKS.inline: the key set has no list `keys`"),
         (r#""localJWKS":{"env":"MY-KEYS"}"#, "not the name of a variable"),
+        (r#""localJWKS":{"env":"ghp_16C7e42F292c6912E7710c838347Ae178B4a"}"#, "not the secret itself"),
+        (r#""algorithms":["ghp_16C7e42F292c6912E7710c838347Ae178B4a"]"#, "unknown value `REDACTED`"),
         (
             &secret,
             "keys[0]: the key set holds a shared secret · help: a shared secret is no public key: write `secret: {env: NAME}`",
