@@ -75,6 +75,10 @@ pub const RATE_SLOTS: u32 = 16_384;
 pub const RATE_TRIES: u32 = 64;
 /// Bytes of a key set: a hundred keys with certificate chains of 2 KiB.
 pub const JWKS_BYTES: usize = 256 << 10;
+/// Pairs of signatures that a key is remembered to have proved: 512 tokens, of callers that come again.
+pub const PROVED_SETS: usize = 256;
+/// Bytes of a token that is remembered so, which bounds the memory of a key to 1 MiB; longer ones are checked each time.
+pub const PROVED_BYTES: usize = 2 << 10;
 /// Keys of a key set. Issuers of the field publish two to ten.
 pub const JWKS_KEYS: usize = 128;
 /// How deep a key set may nest: the set, its list, a key, its list of operations or certificates, and room for one more.

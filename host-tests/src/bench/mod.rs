@@ -73,7 +73,9 @@ fn measure(envoy: &Envoy, index: usize, case: &Case, effort: Effort) -> Result<f
     if statuses.keys().ne([&case.status]) {
         return Err(format!("{}: {} was expected, and there came {statuses:?}", case.name, case.status));
     }
-    Ok(spent.as_secs_f64() * 1e6 / answered as f64)
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let answered = answered as f64;
+    Ok(spent.as_secs_f64() * 1e6 / answered)
 }
 
 fn start(cases: &[Case], cores: Cores) -> Result<Envoy, String> {

@@ -95,11 +95,12 @@ median over the rounds with the smallest and the largest.
 const TAIL: &str = "
 - **over bare** is the cost less that of bare Envoy in the same round; **× bare** is the cost by that of bare Envoy; **× native** is
   what the case adds by what Envoy's own filters add for the same work (the `native` row of the same kind; for an admitted
-  request the one whose verified tokens are cached).
+  request the one whose verified tokens are cached). It is left out where they add next to nothing.
 - Every case is a listener of its own in one Envoy of one worker, set up as `envoy.yaml` is but without an access log. Envoy
   answers by itself (`direct_response`): no upstream is in the figures, so a ratio behind a real upstream is smaller.
-- All cases get the same request, with eight header fields and a token of about 800 bytes, but for what they are about. Sixteen
-  callers take turns, each with one token; 32 connections over loopback, HTTP/1.1, one request under way on each.
+- All cases get the same request, with eight header fields and a token of about 850 bytes, but for what they are about. Sixteen
+  callers take turns, each with one token of which the gateway remembers that its signature held; 32 connections over loopback,
+  HTTP/1.1, one request under way on each.
 - *access, limit*: a scope that the token must have, a token bucket for each subject that is never empty, two claims as headers. The
   gateway's cases have the guard behind the plugin, as recommended. A refusal of the gateway writes its audit event to the log;
   Envoy's own filters write none.

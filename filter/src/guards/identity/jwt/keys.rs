@@ -11,6 +11,7 @@ use superboring::pkey::{PKey, Public};
 
 use super::algorithm::{Algorithm, Family};
 use super::compact::base64url;
+use super::proved::Proved;
 use crate::decision::{Detail, Reason, Refusal};
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
@@ -28,6 +29,8 @@ pub struct Key {
     kid: Option<Box<str>>,
     algorithm: Option<Algorithm>,
     pub(super) material: Material,
+    /// The signatures that have held under this key.
+    pub(super) proved: Proved,
 }
 
 /// The key itself, ready for both ways of checking.
@@ -74,7 +77,8 @@ impl Material {
 impl KeySet {
     /// The set of one shared secret.
     pub fn secret(secret: Secret<Vec<u8>>) -> Self {
-        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret) };
+        let key =
+            Key { kid: None, algorithm: None, material: Material::Hmac(secret), proved: Proved::default() };
         Self { keys: vec![key] }
     }
 
@@ -190,7 +194,7 @@ fn read_key(jwk: &Json) -> Result<Key, Note> {
         None => None,
         Some(alg) => Some(Algorithm::named(alg).ok_or(note("`alg` is none that is checked here", ""))?),
     };
-    let key = Key { kid, algorithm, material };
+    let key = Key { kid, algorithm, material, proved: Proved::default() };
     if algorithm.is_some_and(|alg| !key.serves(alg)) {
         return Err(note("`alg` is not for this kind of key", ""));
     }

@@ -7,6 +7,7 @@ use crate::decision::{Detail, Reason, Refusal};
 use crate::guards::identity::caller::Token;
 use crate::guards::identity::jwt::KeySet;
 use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, TokenTypes};
+use crate::host::{Verdict, Verifier};
 use crate::json::Json;
 use crate::limits;
 use crate::testing::test;
@@ -284,6 +285,35 @@ fn signatures_come_last_and_count() {
     let expired = mint(HEADER, &SOUND.replace("1800000100", "1700000000"));
     let unsigned = format!("{}.", expired.rsplit_once('.').unwrap().0);
     assert_eq!(reason(unsigned, &provider()), Some(Reason::TokenExpired), "cheap checks first");
+}
+
+/// A host that denies every signature.
+struct DenyingHost;
+
+impl Verifier for DenyingHost {
+    fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
+        Verdict::Invalid
+    }
+}
+
+#[test]
+fn a_signature_that_held_is_remembered_by_its_key_and_nothing_else_is() {
+    let (provider, token) = (provider(), mint(HEADER, SOUND));
+    let ask = |token: &str, provider: &Provider, now| {
+        let token = Compact::parse(token.as_bytes()).unwrap();
+        check(token, provider, Timestamp::from_seconds(now), &DenyingHost).err().map(|refusal| refusal.reason)
+    };
+    assert_eq!(ask(&token, &provider, NOW), Some(Reason::SignatureInvalid), "never held");
+    assert_eq!(reason(&token, &provider), None);
+    assert_eq!(ask(&token, &provider, NOW), None, "remembered");
+    assert_eq!(ask(&token, &provider, 1_900_000_000), Some(Reason::TokenExpired), "times are checked anew");
+    assert_eq!(ask(&token, &self::provider(), NOW), Some(Reason::SignatureInvalid), "another key");
+    let (text, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = unbase64(signature);
+    signature[63] ^= 1;
+    let changed = format!("{text}.{}", base64(&signature));
+    assert_eq!(ask(&changed, &provider, NOW), Some(Reason::SignatureInvalid), "a changed bit");
+    assert_eq!(ask(&token, &provider, NOW), None, "a refusal forgets nothing");
 }
 
 #[test]
