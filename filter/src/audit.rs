@@ -236,6 +236,9 @@ impl Formatter for Ascii {
 mod tests {
     use super::{Decision, Event, Log, Rules, SCHEMA};
     use crate::decision::{Detail, Reason};
+    use crate::document::Field;
+    use crate::json::Json;
+    use crate::problem::Problems;
     use crate::redaction::Rules as Redaction;
     use crate::testing::test;
     use crate::time::Timestamp;
@@ -290,6 +293,28 @@ mod tests {
             let back: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(back["path"], path);
             assert_eq!(back["decision"], "refused");
+        }
+    }
+
+    #[test]
+    fn yaml_may_read_off_as_a_boolean() {
+        for (log, expected, problem) in [
+            ("false", Log::Off, None),
+            (r#""Off""#, Log::Off, None),
+            (
+                "true",
+                Log::Denied,
+                Some(
+                    "log: expected a string, found a boolean · help: YAML reads words like `n`, `no` and `off` as \
+                     booleans: write it in quotes",
+                ),
+            ),
+        ] {
+            let json: Json = serde_json::from_str(&format!(r#"{{"log":{log}}}"#)).unwrap();
+            let problems = Problems::new();
+            assert_eq!(Rules::read(&Field::root(&json, &problems)).unwrap().log, expected);
+            let found = problems.into_vec().first().map(ToString::to_string);
+            assert_eq!(found.as_deref(), problem);
         }
     }
 

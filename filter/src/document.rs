@@ -110,7 +110,14 @@ impl<'d> Field<'d> {
     }
 
     fn expected(&self, what: &str) {
-        self.error(format!("expected {what}, found {}", self.value.kind()), "");
+        // YAML 1.1, which Envoy and many tools read, knows eleven ways to write a boolean.
+        let boolean = matches!(self.value, Json::Bool(_)) && what.contains("string");
+        let help = if boolean {
+            "YAML reads words like `n`, `no` and `off` as booleans: write it in quotes"
+        } else {
+            ""
+        };
+        self.error(format!("expected {what}, found {}", self.value.kind()), help);
     }
 
     /// A string, not empty.
@@ -200,7 +207,12 @@ impl<'d> Field<'d> {
 
     /// One of a few words.
     pub fn one_of<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
-        let text = self.text()?;
+        // Where `Off` is a word, YAML's `false` for it is no mistake of the writer's.
+        let text = if *self.value == Json::Bool(false) && words.iter().any(|(word, _)| *word == "Off") {
+            "Off"
+        } else {
+            self.text()?
+        };
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }

@@ -112,7 +112,9 @@ fn built_keys(shape: &'static Shape, keys: &mut BTreeSet<String>) {
 /// Takes away what stands in `value`, which is a map of this shape or a list of such.
 fn found_keys(shape: &'static Shape, value: &Value, missing: &mut BTreeSet<String>) {
     if let Value::Array(elements) = value {
-        elements.iter().for_each(|element| found_keys(shape, element, missing));
+        for element in elements {
+            found_keys(shape, element, missing);
+        }
     }
     for (key, value) in shape.keys.iter().filter_map(|key| Some((key, value.get(key.name)?))) {
         missing.remove(&format!("{}.{}", shape.name, key.name));

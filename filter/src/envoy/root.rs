@@ -25,7 +25,18 @@ impl RootContext for Root {
     /// refuses out of the path, in silence (host-facts §0.1). What can differ between threads is inside [`Gateway::start`] and refuses
     /// requests.
     fn on_configure(&mut self, _size: usize) -> bool {
-        let document = raw::buffer(raw::PLUGIN_CONFIGURATION).unwrap_or_default();
+        let document = match raw::buffer(raw::PLUGIN_CONFIGURATION) {
+            Ok(document) => document,
+            // There is no configuration, which is a document of no bytes, and refused as such.
+            Err(raw::NOT_FOUND) => Vec::new(),
+            // A call that failed says nothing of the document, so it does not refuse one: it closes the gateway.
+            Err(status) => {
+                Proxy
+                    .log(Level::Error, &format!("portcullis: the policy could not be read, status {status}"));
+                self.gateway = Some(Rc::new(Gateway::closed()));
+                return true;
+            }
+        };
         match Gateway::start(&document, seed(), &Proxy) {
             Ok(gateway) => {
                 self.gateway = Some(Rc::new(gateway));

@@ -47,7 +47,7 @@ pub fn read_jwt(field: &Field<'_>) -> Providers {
 
 fn read_name(section: &Section<'_>, known: &[Rc<str>]) -> Option<Rc<str>> {
     let field = section.get("name")?;
-    let name = field.text()?;
+    let name = field.name()?;
     if known.iter().any(|known| **known == *name) {
         field.error(format!("two providers have the name {}", quoted(name)), "give each its own");
         return None;
