@@ -10,7 +10,7 @@
 //!
 //! [`scenario`] says what is written, [`corpus`] brings it to life, [`observed`] is what a runner saw. [`client`] and [`upstream`]
 //! are the two ends of the wire, [`tokens`] signs with keys made at start: no key is ever committed.
-//! [`bench`] measures what a request costs, with the same Envoy and the same tokens.
+//! [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens.
 
 pub mod artifacts;
 pub mod bench;

@@ -75,6 +75,12 @@ impl Material {
 }
 
 impl KeySet {
+    /// Forgets what its keys have proved.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.keys.iter().for_each(|key| key.proved.forget());
+    }
+
     /// The set of one shared secret.
     pub fn secret(secret: Secret<Vec<u8>>) -> Self {
         let key =

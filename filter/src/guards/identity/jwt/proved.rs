@@ -42,6 +42,12 @@ impl Proved {
         set.iter().flatten().any(|proof| proof.is(algorithm, text, signature))
     }
 
+    /// Forgets everything.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.sets.borrow_mut().clear();
+    }
+
     /// Keeps what has been proved, unless it is longer than [`limits::PROVED_BYTES`].
     pub(super) fn keep(&self, algorithm: Algorithm, text: &[u8], signature: &[u8]) {
         let Ok(mut sets) = self.sets.try_borrow_mut() else {
