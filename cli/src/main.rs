@@ -1,5 +1,6 @@
-//! `portcullis`: is a policy right, what may stand in one, and a token to try it with.
+//! `portcullis`: is a policy right, what may stand in one, a key for a client, and a token to try it with.
 
+mod apikey;
 mod check;
 mod document;
 mod places;
@@ -27,6 +28,9 @@ enum Command {
     Check(check::Check),
     /// Print the reference of the policy format, as Markdown.
     Reference,
+    /// Make API keys for clients.
+    #[command(subcommand, name = "apikey")]
+    ApiKey(apikey::ApiKey),
     /// Make keys and tokens for development.
     #[command(subcommand)]
     Token(token::Token),
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
             print!("{}", reference::markdown());
             ExitCode::SUCCESS
         }
+        Command::ApiKey(key) => key.run(),
         Command::Token(token) => token.run(),
     }
 }

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use portcullis_filter::guards::identity::api_key::KeyHash;
+
 fn portcullis(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .args(arguments)
@@ -224,6 +226,82 @@ fn a_private_key_is_for_its_owner_alone() {
     let out = portcullis(&["token", "key", "--out", file.to_str().unwrap()], "");
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_api_key_and_its_entry() {
+    let pepper = "thirty-two bytes of pepper, at least";
+    let run = |arguments: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["apikey", "new", "--client", "partner-a"])
+            .args(arguments)
+            .env("PEPPER", pepper)
+            .env("SHORT", "salt")
+            .output()
+            .unwrap();
+        (out.status.code(), text(&out.stdout), text(&out.stderr))
+    };
+    for (arguments, keyed, members) in [
+        (&[][..], false, serde_json::json!({})),
+        (
+            &[
+                "--scope",
+                "orders.read",
+                "--scope",
+                "orders.write",
+                "--tier",
+                "gold",
+                "--expires",
+                "2126-01-31T00:00:00Z",
+            ],
+            false,
+            serde_json::json!({"scopes": ["orders.read", "orders.write"], "tier": "gold", "expiresAt": "2126-01-31T00:00:00.000Z"}),
+        ),
+        (&["--pepper-env", "PEPPER"], true, serde_json::json!({})),
+    ] {
+        let (status, out, err) = run(arguments);
+        assert_eq!(status, Some(0), "{err}");
+        let lines: Vec<&str> = out.lines().collect();
+        let [key, entry] = lines[..] else { panic!("{out}") };
+        assert!(key.starts_with("pck_") && key.len() == 47, "{key}");
+        assert!(!entry.contains(key) && !err.contains(key), "the key stands once");
+        let hash = KeyHash::of(key.as_bytes(), keyed.then_some(pepper.as_bytes()));
+        let mut expected = serde_json::json!([{"client": "partner-a", "keyHash": hash.to_string()}]);
+        expected[0].as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let read: serde_json::Value = serde_saphyr::from_str(entry).unwrap();
+        assert_eq!(read, expected);
+
+        let pepper = if keyed { "  pepper: {env: PEPPER}\n" } else { "" };
+        let policy = format!(
+            "apiVersion: portcullis/v1\nkind: GatewayPolicy\nname: shop\napiKeyAuth:\n{pepper}  keys:\n  {entry}\n\
+             routes:\n- {{name: all, match: {{}}, authentication: {{apiKey: {{}}}}}}\n"
+        );
+        let checked = portcullis(&["check", "-"], &policy);
+        assert_eq!(checked.status.code(), Some(0), "{policy}{}", text(&checked.stdout));
+    }
+    assert_ne!(run(&[]).1, run(&[]).1);
+    let (_, out, _) = run(&["--expires", "90d"]);
+    assert!(out.contains("\"expiresAt\": \"2"), "{out}");
+    for (arguments, told) in [
+        (&["--expires", "soon"][..], "portcullis apikey: --expires: not `90d`"),
+        (&["--expires", "1999-01-01T00:00:00Z"], "portcullis apikey: --expires: not `90d`"),
+        (&["--scope", "a b"], "portcullis apikey: apiKeyAuth.keys[0].scopes: `a b` is not a scope"),
+        (
+            &["--tier", "gold plated"],
+            "portcullis apikey: apiKeyAuth.keys[0].tier: `gold plated` is not a name",
+        ),
+        (&["--pepper-env", "NOWHERE"], "portcullis apikey: NOWHERE: environment variable not found"),
+        (&["--pepper-env", "SHORT"], "portcullis apikey: SHORT: shorter than 32 bytes"),
+        (&["--key", "mine"], "error: unexpected argument '--key'"),
+    ] {
+        let (status, out, err) = run(arguments);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(err.starts_with(told), "{err}");
+    }
+    let help = text(&portcullis(&["apikey", "new", "--help"], "").stdout);
+    for word in ["--client", "--scope", "--tier", "--expires", "--pepper-env", "first line is the key"] {
+        assert!(help.contains(word), "{help}");
+    }
 }
 
 fn parts(token: &str) -> (serde_json::Value, serde_json::Value) {

@@ -115,22 +115,27 @@ pub enum Decision {
 }
 
 /// Who was calling, as far as that was proved.
-#[derive(Debug, Serialize)]
+#[derive(Debug, core::default::Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Caller {
     /// `sub`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Redacted>,
-    /// `client_id` or `azp`
+    /// `client_id` or `azp`, or the client of the API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Redacted>,
     /// `iss`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<Redacted>,
-    /// The policy's name of the provider.
-    pub provider: Rc<str>,
+    /// The policy's name of the provider, if a token came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Rc<str>>,
     /// The key that signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kid: Option<Redacted>,
+    /// The first eight digits of the API key's hash in the policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<Rc<str>>,
 }
 
 /// One request.

@@ -74,21 +74,37 @@ reasons! {
     TokenCritical = "token_critical", 401, "The token is not valid.", "the token names header parameters that must be understood (`crit`, `b64`), and we understand none";
     AlgorithmUnaccepted = "algorithm_unaccepted", 401, "The token is not valid.", "`alg` is not in the provider's `algorithms`, or is not the key's";
     IssuerUnknown = "issuer_unknown", 401, "The token is not valid.", "`iss` is missing, or is that of no provider of this route";
-    KeyUnknown = "key_unknown", 401, "The token is not valid.", "`kid` names no key of the issuer, or is missing where more than one key could serve";
+    KeyUnknown = "key_unknown", 401, "The token is not valid.", "`kid` names no key of the issuer or one that is revoked, or is missing where more than one key could serve";
     SignatureInvalid = "signature_invalid", 401, "The token is not valid.", "the signature is not the key's";
     TokenExpired = "token_expired", 401, "The token has expired.", "`exp`, with the skew allowed, has passed";
     TokenNotYetValid = "token_not_yet_valid", 401, "The token is not valid yet.", "`nbf` or `iat`, with the skew allowed, lies ahead";
     TokenLifetimeExceeded = "token_lifetime_exceeded", 401, "The token is not valid.", "`exp - iat` is longer than `maxLifetime`, or there is no `iat` to tell";
     AudienceMismatch = "audience_mismatch", 401, "The token is not meant for this service.", "none of the provider's `audiences` is in `aud`";
-    ClaimMissing = "claim_missing", 401, "The token is not valid.", "a claim of `requiredClaims` is missing, or `exp` is where it is required";
+    ClaimMissing = "claim_missing", 401, "The token is not valid.", "a claim of `requiredClaims` is missing, or `exp` is where it is required, or `jti` where tokens are revoked by it";
     ClaimInvalid = "claim_invalid", 401, "The token is not valid.", "a registered claim has the wrong type, or a claim that goes to a header holds what no header may hold";
+    ApiKeyInvalid = "api_key_invalid", 401, "The API key is not valid.", "the API key is none of the policy's, is not valid yet, or cannot be a key (its length, a byte that no key holds)";
+    ApiKeyExpired = "api_key_expired", 401, "The API key has expired.", "`expiresAt` of the API key has passed";
+    TokenRevoked = "token_revoked", 401, "The token is not valid.", "the token, its subject or its client is in the provider's `revoked`";
+    AuthenticationInsufficient = "authentication_insufficient", 401, "A stronger or more recent authentication is required.", "`acr` is none of the route's `acrValues`, or `auth_time` is further back than its `maxAge`; also if one of them is missing or of the wrong type";
+    // confirmation
+    TokenBindingMissing = "token_binding_missing", 401, "The token is not valid.", "the provider asks for tokens that are bound to a certificate or key and this one is not, or an unbound one came behind `DPoP`";
+    TokenBindingMismatch = "token_binding_mismatch", 401, "The token is not valid.", "the token is bound to another certificate or key than the client has shown";
+    TokenBindingUnchecked = "token_binding_unchecked", 401, "The token is not valid.", "the token is bound in a way that the provider's `confirmation` says nothing of, so nobody would check it";
+    ProofMissing = "proof_missing", 401, "The token needs a proof of possession.", "a token that is bound to a key came without the scheme `DPoP`, or without the header `dpop`";
+    ProofInvalid = "proof_invalid", 401, "The proof of possession is not valid.", "the proof is malformed, not of this method, URL or token, of an `alg` that is not taken, or its signature is not its key's";
+    ProofStale = "proof_stale", 401, "The proof of possession is not valid at this time.", "the proof's `iat` lies further back than `proofLifetime`, or ahead";
+    ProofReplayed = "proof_replayed", 401, "The proof of possession was used before.", "a proof with this `jti` by this key was used before";
+    ProofNonce = "proof_nonce", 401, "The proof of possession needs a nonce of this service.", "the provider asks for a nonce, and the proof holds none or an old one; the answer has the current one";
+    TokenInactive = "token_inactive", 401, "The token is not valid.", "the issuer says that the token is not active: expired, revoked, or none of its own";
     // access
-    ScopeInsufficient = "scope_insufficient", 403, "The token does not allow this.", "a rule would have admitted the caller but for a scope";
+    ScopeInsufficient = "scope_insufficient", 403, "The credential does not allow this.", "a rule would have admitted the caller but for a scope";
     AccessDenied = "access_denied", 403, "This is not allowed.", "no rule allows the caller, or a rule denies it";
     // rate limit
     RateLimited = "rate_limited", 429, "Too many requests.", "a rule of `rateLimit` has no tokens left for this key";
     // gateway
-    KeysUnavailable = "keys_unavailable", 503, "The service cannot decide on this request at the moment.", "the provider has no keys or no secret: an environment variable is missing or cannot be used";
+    KeysUnavailable = "keys_unavailable", 503, "The service cannot decide on this request at the moment.", "the provider has no keys or no secret, or the API keys have no pepper: an environment variable is missing or cannot be used, or the issuer cannot be reached";
+    ProofMemoryBusy = "proof_memory_busy", 503, "The service cannot decide on this request at the moment.", "a proof could not be remembered: too many are still valid, or others wrote first each time";
+    IntrospectionUnavailable = "introspection_unavailable", 503, "The service cannot decide on this request at the moment.", "the issuer could not be asked about the token, or its answer could not be read";
     LimiterBusy = "limiter_busy", 503, "The service cannot decide on this request at the moment.", "a bucket was contended beyond the number of tries";
     HostFailed = "host_failed", 503, "The service cannot decide on this request at the moment.", "a call to the proxy failed, so a check could not be made";
 }
@@ -167,6 +183,15 @@ pub enum Advice {
     Allow(Rc<str>),
     /// `scope` of the challenge: what it takes, blank-separated.
     Scope(Rc<str>),
+    /// `DPoP-Nonce`: the nonce to put into the next proof.
+    DpopNonce(Rc<str>),
+    /// `acr_values` and `max_age` of the challenge (RFC 9470 §3): what authentication it takes.
+    StepUp {
+        /// Blank-separated, in order of preference.
+        acr_values: Option<Rc<str>>,
+        /// In seconds.
+        max_age: Option<u64>,
+    },
 }
 
 /// The limit that a request ran into, as the header fields of draft-ietf-httpapi-ratelimit-headers tell it.

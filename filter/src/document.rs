@@ -14,6 +14,7 @@ use regex_lite::{Regex, RegexBuilder};
 
 use crate::json::Json;
 use crate::problem::Problems;
+use crate::time::Timestamp;
 use crate::{http, limits};
 
 use words::{listed, show_duration};
@@ -232,6 +233,18 @@ impl<'d> Field<'d> {
             ("d", 86_400_000_000_000),
         ];
         self.with_unit(&UNITS, "a duration such as `30s`, `250ms` or `1h`", range, show_duration)
+    }
+
+    /// A point in time, as [`Timestamp::parse`] reads it.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        let text = self.text()?;
+        let time = Timestamp::parse(text);
+        if time.is_none() {
+            let help =
+                "RFC 3339 with seconds and a zone: `2026-01-31T00:00:00Z`, `2026-01-31T01:00:00+01:00`";
+            self.error(format!("{} is not a point in time", quoted(text)), help);
+        }
+        time
     }
 
     /// A size with a unit (`64Ki`, `1Mi`, `512B`) within `range`, in bytes.

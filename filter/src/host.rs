@@ -88,8 +88,81 @@ pub trait Verifier {
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict;
 }
 
+/// An HTTP request of our own, to a cluster that the proxy knows. All parts of it come from the policy or are checked where they are
+/// made.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The host's name for the cluster.
+    pub cluster: &'a str,
+    /// `:method`
+    pub method: &'a str,
+    /// `:scheme`
+    pub scheme: &'a str,
+    /// `:authority`
+    pub authority: &'a str,
+    /// `:path`
+    pub path: &'a str,
+    /// Fields.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+    /// When the host gives up, in nanoseconds; whole milliseconds count.
+    pub timeout: u64,
+}
+
+/// Which call an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallId(pub u32);
+
+/// The answer to a [`Call`]. A cluster that is down answers 503, a timeout 504 (host-facts §7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The status; zero if there is none.
+    pub status: u16,
+    /// The header map, in the form of [`Host::request_headers`].
+    pub headers: Vec<u8>,
+    /// The body; `None` if it is longer than [`crate::limits::ANSWER_BYTES`], of which nothing is read.
+    pub body: Option<Vec<u8>>,
+}
+
+/// A request that waits, by the host's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId(pub u32);
+
+/// What may be asked of a proxy outside of any request. Some proxies lack all of it (host-facts §12), which is what holds unless a host
+/// says otherwise: whoever needs an answer from the network then refuses.
+pub trait Calls {
+    /// Sends a call. The answer comes to [`crate::gateway::Gateway::on_answer`].
+    fn call(&self, _: &Call<'_>) -> Result<CallId, HostError> {
+        Err(HostError { call: "http_call", status: UNIMPLEMENTED })
+    }
+
+    /// How often [`crate::gateway::Gateway::on_tick`] is called from now on, in milliseconds.
+    fn set_tick(&self, _: u32) -> Result<(), HostError> {
+        Err(HostError { call: "set_tick_period_milliseconds", status: UNIMPLEMENTED })
+    }
+
+    /// What is asked next is asked for that request, not for the one whose callback this is.
+    fn enter(&self, _: StreamId) -> Result<(), HostError> {
+        Err(HostError { call: "set_effective_context", status: UNIMPLEMENTED })
+    }
+
+    /// What is asked next is asked for no request again.
+    fn leave(&self) -> Result<(), HostError> {
+        Err(HostError { call: "set_effective_context", status: UNIMPLEMENTED })
+    }
+
+    /// The entered request goes on.
+    fn resume(&self) -> Result<(), HostError> {
+        Err(HostError { call: "continue_stream", status: UNIMPLEMENTED })
+    }
+}
+
+/// The ABI's word for a call that a host does not have.
+const UNIMPLEMENTED: u32 = 12;
+
 /// A proxy, as one request sees it.
-pub trait Host: SharedData + Verifier {
+pub trait Host: SharedData + Verifier + Calls {
     /// The real time.
     fn now(&self) -> Result<Timestamp, HostError>;
     /// The request's header map in the ABI's own form: one copy, no parsing. See [`crate::http::Head::parse`].

@@ -11,7 +11,7 @@
 //! | 4 | [`gateway`] | one request's journey over any [`host::Host`]: read, decide, apply |
 //! | 3 | [`policy`] | what a user writes, compiled into what a request sees |
 //! | 2 | [`guards`] | the checks, one folder each, in the order in which they run |
-//! | 1 | [`audit`], [`decision`], [`document`], [`host`], [`problem`], [`redaction`] | how a request can end, how a policy can be wrong, what is written down, what a proxy offers |
+//! | 1 | [`audit`], [`decision`], [`document`], [`host`], [`problem`], [`redaction`], [`slots`] | how a request can end, how a policy can be wrong, what is written down, what a proxy offers, what its workers share |
 //! | 0 | [`http`], [`json`], [`limits`], [`secret`], [`time`] | bytes, bounds and clocks |
 //!
 //! `tests/tidy.rs` holds the floors, the order of the guards and the documents to this page.
@@ -43,6 +43,7 @@ pub mod policy;
 pub mod problem;
 pub mod redaction;
 pub mod secret;
+pub mod slots;
 pub mod time;
 
 #[cfg(target_os = "wasi")]

@@ -38,6 +38,15 @@ pub const TOKEN_DEPTH: usize = 16;
 /// JSON values in one token, so that a small token cannot become a large tree.
 pub const TOKEN_VALUES: usize = 2048;
 
+/// Bytes of a presented API key, at least: sixteen characters of base64 are 96 bits, and shorter keys are guessed.
+pub const API_KEY_BYTES_MIN: usize = 16;
+/// Bytes of a presented API key, at most. Keys of the field have 20 to 200; more would only be hashed.
+pub const API_KEY_BYTES: usize = 256;
+/// API keys of a policy: what fits into [`POLICY_BYTES`] at 170 bytes a key, and into [`POLICY_VALUES`] at ten values.
+pub const API_KEYS: usize = 50_000;
+/// Bytes of a pepper, at least: those of the hash (RFC 2104 §3 "strongly discouraged" shorter ones).
+pub const PEPPER_BYTES_MIN: usize = 32;
+
 /// Bytes of one claim as a header value. A longer one belongs in a body.
 pub const CLAIM_HEADER_BYTES: usize = 4 << 10;
 /// Seconds of clock skew that a policy may allow (style: RFC 7519 §4.1.4 speaks of "a few minutes"; we allow one).
@@ -73,6 +82,26 @@ pub const RATE_SLOTS: u32 = 16_384;
 /// How often a write that another worker overtook is tried again before the request is refused. Two workers that do nothing
 /// else lose 15 to 60 of 100, so 64 lost in a row means that something is wrong.
 pub const RATE_TRIES: u32 = 64;
+/// Bytes of a proof of possession (RFC 9449): an RSA key of 4096 bits, its signature and a URL of 4 KiB.
+pub const PROOF_BYTES: usize = 8 << 10;
+/// Bytes of a proof's `jti`; a UUID has 36.
+pub const PROOF_JTI_BYTES: usize = 256;
+/// Seconds for which a proof serves unless the policy says otherwise; RFC 9449 §11.1 speaks of "seconds or minutes".
+pub const PROOF_LIFETIME_SECONDS: u64 = 60;
+/// Seconds for which a proof may serve: used ones are remembered for that long, and memory is bounded.
+pub const PROOF_LIFETIME_SECONDS_MAX: u64 = 300;
+/// Slots of the memory of proofs, and entries of one slot: 1,048,576 entries of twelve bytes. See `confirmation/dpop/memory.rs`.
+pub const PROOF_SLOTS: u32 = 8_192;
+/// See [`PROOF_SLOTS`].
+pub const PROOF_WAYS: usize = 128;
+/// As [`RATE_TRIES`], for a slot of the memory of proofs.
+pub const PROOF_TRIES: u32 = 64;
+/// Seconds after which a client may come back when the memory of proofs is full: some of them end each second.
+pub const PROOF_RETRY_SECONDS: u64 = 1;
+/// Seconds of one nonce; that of the step before is taken too, so one serves for five to ten minutes.
+pub const NONCE_SECONDS: u64 = 300;
+/// Origins of one provider's `dpop.origins`; they are compared one after the other.
+pub const PROOF_ORIGINS: usize = 64;
 /// Bytes of a key set: a hundred keys with certificate chains of 2 KiB.
 pub const JWKS_BYTES: usize = 256 << 10;
 /// Pairs of signatures that a key is remembered to have proved: 512 tokens, of callers that come again.
@@ -89,5 +118,53 @@ pub const JWKS_VALUES: usize = 4096;
 pub const RSA_EXPONENT_BYTES: usize = 8;
 /// Seconds after which a client may come back when a provider has no keys: somebody has to mend the environment first.
 pub const KEYS_RETRY_SECONDS: u64 = 30;
+/// Entries of one list of what is revoked: a day's tokens of an incident. In a hash set, some ten megabytes.
+pub const REVOKED: usize = 100_000;
 /// Providers of a policy; each request to a route without a list of its own may be asked against all of them.
 pub const PROVIDERS: usize = 64;
+
+/// Requests that wait at one time in one VM for keys or for an answer about their token. Each holds a head of some KiB; more are refused
+/// at once, since what they wait for is then overrun anyway.
+pub const WAITERS: usize = 1024;
+/// Milliseconds between two looks at what requests wait for.
+pub const TICK_WAITING_MS: u32 = 5;
+/// Milliseconds between two looks at what is shared with the other workers, when nothing waits: a read of 64 bytes for each remote
+/// key set (about 1 µs).
+pub const TICK_IDLE_MS: u32 = 1000;
+/// Bytes of the answer to a call of our own that are read: a key set of [`JWKS_BYTES`] is the longest that is expected.
+pub const ANSWER_BYTES: usize = JWKS_BYTES;
+/// Shortest time for which fetched keys count as fresh, in nanoseconds, whatever `Cache-Control` says: an issuer that says `no-store`
+/// is not asked with every request.
+pub const JWKS_FRESH_MIN: u64 = 10 * 1_000_000_000;
+/// Time between two fetches that unknown `kid`s may cause, in nanoseconds: a flood of random ones costs the issuer six requests a minute.
+pub const KID_COOLDOWN: u64 = 10 * 1_000_000_000;
+/// For how long a `kid` that was not in fresh keys causes no fetch, in nanoseconds.
+pub const KID_ABSENT: u64 = 60 * 1_000_000_000;
+/// `kid`s that are remembered so, for each key set. More only cost a fetch each [`KID_COOLDOWN`].
+pub const KIDS_ABSENT: usize = 64;
+/// Bytes of a `kid` that is remembered so; longer ones cause no fetch at all.
+pub const KID_BYTES: usize = 256;
+/// Longest pause between two attempts to fetch keys, in nanoseconds.
+pub const REFETCH_MAX: u64 = 60 * 1_000_000_000;
+/// Bytes of a URL in a policy or in an issuer's metadata.
+pub const URL_BYTES: usize = 2048;
+/// How deep an issuer's metadata may nest; those of the field are flat but for lists and a few maps.
+pub const METADATA_DEPTH: usize = 8;
+/// JSON values in an issuer's metadata: the longest of the field hold some hundred.
+pub const METADATA_VALUES: usize = 2048;
+/// Questions about opaque tokens that are on their way at a time, for each provider and worker: a flood of random tokens comes through to
+/// the issuer at this width and no wider.
+pub const INTROSPECTIONS: usize = 32;
+/// Answers about opaque tokens that are kept, for each provider and worker.
+pub const INTROSPECTED: usize = 4096;
+/// Bytes of all of them together, as they came times four, which is what a tree of them takes.
+pub const INTROSPECTED_BYTES: usize = 8 << 20;
+/// Bytes that an answer takes beside its claims.
+pub const INTROSPECTED_OVERHEAD: usize = 128;
+/// For how long an answer holds at the least, in nanoseconds: those who waited for it must find it.
+pub const INTROSPECTED_MIN: u64 = 50 * 1_000_000;
+/// How long a token is remembered that is not active, in nanoseconds. It stays inactive (RFC 7662 §2.2 knows no way back), but a service that
+/// answers so by mistake should be heard again soon.
+pub const INACTIVE_KEPT: u64 = 5 * 1_000_000_000;
+/// How long nobody asks after a question that failed, in nanoseconds.
+pub const INTROSPECTION_REST: u64 = 1_000_000_000;

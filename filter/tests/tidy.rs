@@ -13,7 +13,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("bytes, bounds and clocks", &["http", "json", "limits", "secret", "time"]),
     (
         "endings, faults, and what a proxy offers",
-        &["audit", "decision", "document", "host", "problem", "redaction"],
+        &["audit", "decision", "document", "host", "problem", "redaction", "slots"],
     ),
     ("the checks", &["guards"]),
     ("the policy", &["policy"]),

@@ -7,8 +7,8 @@ use portcullis_filter::document::Field;
 use portcullis_filter::guards::identity::config::{read_authentication, read_jwt};
 use portcullis_filter::guards::identity::jwt::{Compact, KeySet};
 use portcullis_filter::guards::identity::spent::{cookies_without, target_without};
-use portcullis_filter::guards::identity::{Authentication, Identified, Providers, identify};
-use portcullis_filter::host::{Verdict, Verifier};
+use portcullis_filter::guards::identity::{Authentication, Identified, Providers, Witness, identify};
+use portcullis_filter::host::{Cas, HostError, SharedData, Swap, Verdict, Verifier};
 use portcullis_filter::http::Head;
 use portcullis_filter::http::head::serialize;
 use portcullis_filter::json::{Bounds, Duplicates, Json};
@@ -21,6 +21,16 @@ struct NoHost;
 impl Verifier for NoHost {
     fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
         Verdict::Unavailable
+    }
+}
+
+impl SharedData for NoHost {
+    fn shared(&self, _: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        Ok(None)
+    }
+
+    fn set_shared(&self, _: &str, _: &[u8], _: Option<Cas>) -> Result<Swap, HostError> {
+        Ok(Swap::Lost)
     }
 }
 
@@ -82,7 +92,8 @@ fn head(target: &[u8], fields: &[(&str, Vec<u8>)]) -> Head {
 fn ask(world: &World, target: &[u8], fields: &[(&str, Vec<u8>)]) -> Option<Identified> {
     let query = target.iter().position(|&b| b == b'?').map(|at| &target[at + 1..]);
     let now = Timestamp::from_seconds(1500);
-    identify(&world.route, &world.providers, &head(target, fields), query, now, &NoHost).ok()
+    let witness = Witness { certificate: &|| Ok(None), data: &NoHost, memory: None };
+    identify(&world.route, &world.providers, &head(target, fields), query, now, &NoHost, &witness).ok()
 }
 
 fn bearer(world: &World, token: &[u8]) -> Option<Identified> {

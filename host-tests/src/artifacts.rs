@@ -32,6 +32,17 @@ pub fn envoy() -> Result<PathBuf, String> {
     found.ok_or_else(|| format!("there is no Envoy: not by func-e, not in .venv; {HELP}"))
 }
 
+/// The program of the tests' OpenID provider, with what it needs beside it.
+pub fn provider() -> Result<PathBuf, String> {
+    let folder = repository().join("host-tests/oidc");
+    existing(
+        folder.join("node_modules/oidc-provider/package.json"),
+        "the OpenID provider",
+        "run `make setup`",
+    )?;
+    Ok(folder.join("server.mjs"))
+}
+
 fn named(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty())?;
     Some(PathBuf::from(value))

@@ -11,21 +11,33 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A head that we are ready to read.
 const MAX_FIELDS: usize = 256;
 
-/// One HTTP/1.1 connection that adds nothing of its own.
+/// One HTTP/1.1 connection that adds nothing of its own. Over TLS it is made by [`tls::connect`](crate::tls::connect).
 #[derive(Debug)]
-pub struct Client {
-    stream: TcpStream,
+pub struct Client<Stream = TcpStream> {
+    stream: Stream,
     read: Vec<u8>,
 }
 
 impl Client {
     /// Connects, with a time limit on everything.
     pub fn connect(server: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::new() })
+        tcp(server).map(Self::over)
+    }
+}
+
+/// A connection with a time limit on everything.
+pub(crate) fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl<Stream: Read + Write> Client<Stream> {
+    /// On a connection that is there.
+    pub(crate) fn over(stream: Stream) -> Self {
+        Self { stream, read: Vec::new() }
     }
 
     /// Sends one request and reads its response. A server that answers early may close before it has read all: what it

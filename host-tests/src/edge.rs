@@ -1,5 +1,7 @@
 //! What does a proxy do around the filter? The little of Envoy that the two in-process runners need to say the same as Envoy.
 
+use std::collections::BTreeMap;
+
 use crate::exchange::{Fields, Request, Response, field};
 
 /// Fields of which Envoy keeps one entry: a second one is joined to the first by a comma.
@@ -116,6 +118,15 @@ pub fn source_address(request: &Request) -> String {
         Some(address) => format!("{address}:0"),
         None => "127.0.0.1:50000".to_owned(),
     }
+}
+
+/// What a proxy tells of the connection, by name.
+pub fn properties(request: &Request) -> BTreeMap<String, Vec<u8>> {
+    let mut known = BTreeMap::from([("source.address".to_owned(), source_address(request).into_bytes())]);
+    if let Some(digest) = &request.certificate {
+        known.insert("connection.sha256_peer_certificate_digest".to_owned(), digest.clone().into_bytes());
+    }
+    known
 }
 
 /// A local response as a client reads it: to a gRPC request it is a 200 whose `grpc-status` tells.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::envoy_config::{Listener, cluster, discovery};
+use crate::envoy_config::{Cluster, Listener, discovery};
 use crate::{artifacts, client};
 
 /// How long Envoy may take to be ready: it compiles the plugin for each `vm_id`, on a machine that may be busy.
@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Launch {
     /// The listeners.
     pub listeners: Vec<Listener>,
+    /// Clusters beside those of the listeners' upstreams: what the plugin itself calls. One that is called like an upstream's
+    /// ([`Cluster::of_upstream`]) takes its place.
+    pub clusters: Vec<Cluster>,
     /// Whether they stand in the bootstrap instead of a watched file. Then a policy that is refused ends the process.
     pub fixed: bool,
     /// `--component-log-level`, for instance `wasm:trace`.
@@ -257,10 +260,14 @@ fn bootstrap(directory: &Path, launch: &Launch) -> Value {
     let mut ports: Vec<u16> = launch.listeners.iter().map(|listener| listener.upstream).collect();
     ports.sort_unstable();
     ports.dedup();
+    let named = |cluster: &Cluster| launch.clusters.iter().any(|other| other.name == cluster.name);
+    let upstreams = ports.into_iter().map(Cluster::of_upstream).filter(|cluster| !named(cluster));
+    let clusters: Vec<Value> =
+        upstreams.chain(launch.clusters.iter().cloned()).map(|cluster| cluster.to_json()).collect();
     let mut bootstrap = json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-        "static_resources": {"clusters": ports.into_iter().map(cluster).collect::<Vec<_>>()},
+        "static_resources": {"clusters": clusters},
     });
     if launch.fixed {
         let listeners = launch.listeners.iter().map(|listener| {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::certificates::{Authority, Certificate};
 use crate::scenario::Carrier;
 
 /// The filter-state key that the plugin sets on what it admits, and the guard behind it demands.
@@ -34,6 +36,54 @@ pub struct Listener {
     pub plugin_disabled: bool,
     /// Where Envoy writes of each request, as `envoy.config.accesslog.v3.AccessLog`.
     pub access_log: Vec<Value>,
+    /// Whether clients speak TLS to it.
+    pub tls: Option<Tls>,
+    /// Fields that the router adds for the upstream: name, and value in Envoy's own format (`%DOWNSTREAM_PEER_FINGERPRINT_256%`).
+    pub upstream_fields: Vec<(String, String)>,
+}
+
+/// What a listener shows of itself, and what it asks of clients.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The listener's own certificate.
+    pub certificate: Certificate,
+    /// The client's.
+    pub client: ClientCertificate,
+}
+
+/// What a listener asks of clients. A certificate that the authority did not issue ends the connection in both cases.
+#[derive(Clone, Debug)]
+pub enum ClientCertificate {
+    /// Nothing: what a client has, it does not show.
+    NotAsked,
+    /// A certificate of this authority, or none.
+    Optional(Authority),
+    /// A certificate of this authority.
+    Required(Authority),
+}
+
+impl Tls {
+    /// As `envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext`, in the place where a filter chain has it.
+    fn to_json(&self) -> Value {
+        let mut context = json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {"tls_certificates": [{
+                "certificate_chain": {"inline_string": self.certificate.to_pem()},
+                "private_key": {"inline_string": self.certificate.key_to_pem()},
+            }]},
+        });
+        let (authority, required) = match &self.client {
+            ClientCertificate::NotAsked => (None, false),
+            ClientCertificate::Optional(authority) => (Some(authority), false),
+            ClientCertificate::Required(authority) => (Some(authority), true),
+        };
+        if let Some(authority) = authority {
+            context["common_tls_context"]["validation_context"] =
+                json!({"trusted_ca": {"inline_string": authority.to_pem()}});
+        }
+        context["require_client_certificate"] = json!(required);
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
+    }
 }
 
 impl Listener {
@@ -50,19 +100,25 @@ impl Listener {
             normalize: false,
             plugin_disabled: false,
             access_log: Vec::new(),
+            tls: None,
+            upstream_fields: Vec::new(),
         }
     }
 
     /// As `envoy.config.listener.v3.Listener`.
     pub fn to_json(&self) -> Value {
+        let mut chain = json!({"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": self.connection_manager(),
+        }]});
+        if let Some(tls) = &self.tls {
+            chain["transport_socket"] = tls.to_json();
+        }
         json!({
             "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
             "name": self.name,
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-            "filter_chains": [{"filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": self.connection_manager(),
-            }]}],
+            "filter_chains": [chain],
         })
     }
 
@@ -95,7 +151,11 @@ impl Listener {
     fn virtual_host(&self) -> Value {
         let mut route = json!({
             "match": {"prefix": "/"},
-            "route": {"cluster": format!("upstream-{}", self.upstream)},
+            "route": {"cluster": upstream_name(self.upstream)},
+            "request_headers_to_add": self.upstream_fields.iter().map(|(name, value)| json!({
+                "header": {"key": name, "value": value},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            })).collect::<Vec<_>>(),
         });
         if self.plugin_disabled {
             route["typed_per_filter_config"] = json!({
@@ -165,15 +225,61 @@ pub fn router() -> Value {
 }
 
 /// A cluster of one endpoint on the loopback interface.
-pub fn cluster(port: u16) -> Value {
-    let name = format!("upstream-{port}");
-    json!({
-        "name": name,
-        "connect_timeout": "2s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {
-            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        }}]}]},
-    })
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name, by which the plugin's policy asks for it.
+    pub name: String,
+    /// The endpoint's port.
+    pub port: u16,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// Its limits, as `envoy.config.cluster.v3.CircuitBreakers.Thresholds`; `None`: Envoy's defaults.
+    pub thresholds: Option<Value>,
+}
+
+impl Cluster {
+    /// A cluster of this name, with nothing special.
+    pub fn new(name: &str, port: u16) -> Self {
+        Self { name: name.to_owned(), port, connect_timeout: Duration::from_secs(2), thresholds: None }
+    }
+
+    /// With room for `count` requests at once, and as many that wait for them; one more is refused with 503. A worker may always
+    /// have one connection of its own, so what is refused first depends on who serves it.
+    #[must_use]
+    pub fn at_most(mut self, count: u32) -> Self {
+        // A request waits until there is a connection for it: with no place to wait, not even the first would go.
+        self.thresholds = Some(json!({
+            "max_connections": count,
+            "max_pending_requests": count,
+            "max_requests": count,
+            "max_retries": 0,
+        }));
+        self
+    }
+
+    /// The cluster that a listener's route goes to.
+    pub fn of_upstream(port: u16) -> Self {
+        Self::new(&upstream_name(port), port)
+    }
+
+    /// As `envoy.config.cluster.v3.Cluster`.
+    pub fn to_json(&self) -> Value {
+        let mut cluster = json!({
+            "name": self.name,
+            "connect_timeout": format!("{}.{:03}s", self.connect_timeout.as_secs(), self.connect_timeout.subsec_millis()),
+            "load_assignment": {"cluster_name": self.name, "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
+            }}]}]},
+        });
+        if let Some(thresholds) = &self.thresholds {
+            cluster["circuit_breakers"] = json!({"thresholds": [thresholds]});
+        }
+        cluster
+    }
+}
+
+fn upstream_name(port: u16) -> String {
+    format!("upstream-{port}")
 }
 
 /// An answer of the file-based listener discovery.

@@ -14,6 +14,8 @@ pub struct Request {
     pub fields: Fields,
     /// What follows the head.
     pub body: Body,
+    /// The SHA-256 of the client's certificate, where a proxy is played.
+    pub certificate: Option<String>,
 }
 
 /// How a body is framed.
@@ -57,7 +59,7 @@ impl Request {
             method: "GET".to_owned(),
             target: target.as_bytes().to_vec(),
             fields: vec![("host".to_owned(), host.as_bytes().to_vec())],
-            body: Body::None,
+            ..Self::default()
         }
     }
 

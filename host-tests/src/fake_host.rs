@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_filter::host::{
-    Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier,
+    Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, StreamId, Swap, Verdict,
+    Verifier,
 };
 use portcullis_filter::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub struct World {
     writes: Cell<u32>,
     env: BTreeMap<String, String>,
     log: RefCell<Vec<String>>,
+    has_clusters: Cell<bool>,
+    calls: RefCell<Vec<String>>,
     /// Whether there is `verify_signature`.
     verifies: bool,
 }
@@ -38,6 +41,16 @@ impl World {
     /// Moves the clock.
     pub fn set_now(&self, nanos: u64) {
         self.now.set(nanos);
+    }
+
+    /// From now on every cluster is known, and a call is on its way until somebody answers it.
+    pub fn know_clusters(&self) {
+        self.has_clusters.set(true);
+    }
+
+    /// The calls so far, as method and path; the first has the number 1.
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.borrow().clone()
     }
 
     /// Everything logged so far.
@@ -56,21 +69,22 @@ pub struct FakeHost {
     filter_state: RefCell<BTreeMap<String, Vec<u8>>>,
     response: RefCell<Option<LocalResponse>>,
     sent: Cell<bool>,
+    resumed: Cell<bool>,
     over: Cell<bool>,
 }
 
 impl FakeHost {
     /// A request arrives.
     pub fn new(world: Rc<World>, request: &Request) -> Self {
-        let source = edge::source_address(request).into_bytes();
         Self {
             world,
             request: request.clone(),
             headers: RefCell::new(HeaderMap::of(request)),
-            properties: RefCell::new(BTreeMap::from([("source.address".to_owned(), source)])),
+            properties: RefCell::new(edge::properties(request)),
             filter_state: RefCell::default(),
             response: RefCell::default(),
             sent: Cell::new(false),
+            resumed: Cell::new(false),
             over: Cell::new(false),
         }
     }
@@ -78,6 +92,11 @@ impl FakeHost {
     /// The filter let the head go: from here on it cannot be changed.
     pub fn head_is_sent(&self) {
         self.sent.set(true);
+    }
+
+    /// Whether the filter let a head go on that it had held back.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed.get()
     }
 
     /// Whether the filter has answered in place of the upstream.
@@ -150,6 +169,36 @@ impl SharedData for FakeHost {
         let version = Cas(NonZeroU32::new(version).unwrap_or(NonZeroU32::MIN));
         shared.insert(key.to_owned(), (value.to_vec(), version));
         Ok(Swap::Done)
+    }
+}
+
+/// Unless its world has clusters, every call is refused, as Envoy refuses one to a cluster that it does not know.
+impl Calls for FakeHost {
+    fn call(&self, call: &Call<'_>) -> Result<CallId, HostError> {
+        const BAD_ARGUMENT: u32 = 2;
+        if !self.world.has_clusters.get() {
+            return Err(HostError { call: "http_call", status: BAD_ARGUMENT });
+        }
+        let mut calls = self.world.calls.borrow_mut();
+        calls.push(format!("{} {}", call.method, call.path));
+        Ok(CallId(u32::try_from(calls.len()).unwrap_or(u32::MAX)))
+    }
+
+    fn set_tick(&self, _: u32) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn enter(&self, _: StreamId) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn leave(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn resume(&self) -> Result<(), HostError> {
+        self.resumed.set(true);
+        Ok(())
     }
 }
 

@@ -10,21 +10,28 @@
 //!
 //! [`scenario`] says what is written, [`corpus`] brings it to life, [`observed`] is what a runner saw. [`client`] and [`upstream`]
 //! are the two ends of the wire, [`tokens`] signs with keys made at start: no key is ever committed.
+//! What the plugin calls while it serves is a certified provider ([`oidc`]) for what is usual, and a [`key_server`] that misbehaves on
+//! demand for what is not; [`certificates`] and [`tls`] are for clients that are known by their certificate.
 //! [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens.
 
 pub mod artifacts;
 pub mod bench;
+pub mod certificates;
 pub mod client;
 pub mod corpus;
 pub mod demo;
+pub mod dpop;
 pub mod edge;
 pub mod envoy;
 pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
+pub mod key_server;
 pub mod native;
 pub mod observed;
+pub mod oidc;
 pub mod scenario;
+pub mod tls;
 pub mod tokens;
 pub mod upstream;
 pub mod verify;

@@ -1,9 +1,11 @@
 //! What does the filter's own code do with a scenario, without wasm and without a proxy?
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_filter::gateway::{Flow, Gateway, Stream};
+use portcullis_filter::host::StreamId;
 
 use crate::corpus::{Case, Plan, Runner};
 use crate::exchange::Request;
@@ -50,17 +52,24 @@ impl Runner for Native {
         begun.next += 1;
         let logged = begun.world.log().len();
         let host = FakeHost::new(Rc::clone(&begun.world), request);
-        let mut stream = Stream::new(Rc::clone(gateway));
-        if stream.on_request_headers(&host, !request.has_body()) == Flow::Continue {
+        let stream = Rc::new(RefCell::new(Stream::new(Rc::clone(gateway))));
+        let mut flow = stream.borrow_mut().on_request_headers(&host, !request.has_body());
+        if flow == Flow::Wait {
+            gateway.on_wait(&host, StreamId(1), &stream);
+            // What is waited for is known to be out of reach at the first look.
+            gateway.on_tick(&host);
+            flow = if host.is_resumed() { Flow::Continue } else { Flow::Stop };
+        }
+        if flow == Flow::Continue {
             host.head_is_sent();
             for piece in request.body.pieces() {
-                if stream.on_request_body(&host, piece.len()) == Flow::Stop {
+                if stream.borrow_mut().on_request_body(&host, piece.len()) == Flow::Stop {
                     break;
                 }
             }
         }
         host.finish();
-        stream.on_log(&host);
+        stream.borrow_mut().on_log(&host);
         Ok(host.observe(logged))
     }
 }

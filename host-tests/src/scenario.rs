@@ -73,6 +73,14 @@ pub struct Step {
     /// A token, which goes to `authorization: Bearer …` if no other place has `{{token}}`.
     #[serde(default)]
     pub token: Option<TokenSpec>,
+    /// A proof of possession (RFC 9449) of the token, the method and the URL, which goes to `dpop` and makes the token's scheme `DPoP` if no
+    /// header has `{{proof}}`. Its claims and header are made as a token's are.
+    #[serde(default)]
+    pub proof: Option<TokenSpec>,
+    /// The SHA-256 of the client's certificate, in hexadecimal. Only where a proxy is played can it be chosen: a real Envoy does not
+    /// run such a scenario.
+    #[serde(default)]
+    pub certificate: Option<String>,
     /// How long after the scenario's start it is sent: `+2s`. Where the clock is real this is waited for.
     #[serde(default)]
     pub at: Option<String>,

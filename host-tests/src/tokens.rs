@@ -21,7 +21,7 @@ pub const ISSUER: &str = "https://id.example.com";
 /// Whom it is for.
 pub const AUDIENCE: &str = "orders-api";
 /// The names by which a scenario calls the keys. An attacker's key is like the other in all but its bytes.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 18] = [
     "rs256",
     "rs384",
     "rs512",
@@ -36,6 +36,10 @@ pub const NAMES: [&str; 14] = [
     "hs512",
     "attacker",
     "attacker-es256",
+    "client",
+    "client-rsa",
+    "client-eddsa",
+    "thief",
 ];
 
 /// The keys of a test run.
@@ -86,6 +90,11 @@ impl Keys {
             ("hs384", key("HS384", shared_secret())),
             ("hs512", key("HS512", shared_secret())),
             ("attacker", key("RS256", Secret::Rsa(Box::new(load(&attackers))))),
+            // A client's own, for proofs of possession.
+            ("client", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
+            ("client-rsa", key("RS256", Secret::Rsa(Box::new(load(&attackers))))),
+            ("client-eddsa", key("EdDSA", ed25519())),
+            ("thief", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
             ("attacker-es256", key("ES256", ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))),
         ]);
         Self { keys }
@@ -126,13 +135,48 @@ impl Keys {
             return text_of(raw);
         }
         let key = self.key(&spec.key)?;
+        let header = json!({"alg": key.algorithm, "kid": spec.key, "typ": "JWT"});
+        let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": "now", "exp": "now+300"});
+        self.assemble(spec, header, claims, now)
+    }
+
+    /// Makes the proof of possession that a scenario describes, of this request.
+    pub fn prove(&self, spec: &TokenSpec, about: &Proved<'_>, now: u64) -> Result<String, String> {
+        if let Some(raw) = &spec.raw {
+            return text_of(raw);
+        }
+        let key = self.key(&spec.key)?;
+        let ath = ring::digest::digest(&ring::digest::SHA256, about.token.as_bytes());
+        let header = json!({"typ": "dpop+jwt", "alg": key.algorithm, "jwk": key.public_members()});
+        let claims = json!({
+            "jti": about.id, "htm": about.method, "htu": about.url, "iat": "now", "ath": URL_SAFE_NO_PAD.encode(ath),
+        });
+        self.assemble(spec, header, claims, now)
+    }
+
+    /// RFC 7638 §3.1: the thumbprint of a key's public part.
+    pub fn thumbprint(&self, name: &str) -> Result<String, String> {
+        // A map of `serde_json` prints its members in the order of their names, without blanks.
+        let text = self.key(name)?.public_members().to_string();
+        Ok(URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes())))
+    }
+
+    fn assemble(
+        &self,
+        spec: &TokenSpec,
+        mut header: Value,
+        claims: Value,
+        now: u64,
+    ) -> Result<String, String> {
+        let key = self.key(&spec.key)?;
+        patch(&mut header, &spec.header);
         let header = match &spec.header_text {
             Some(text) => text_of(text)?,
-            None => header(&spec.key, key.algorithm, &spec.header),
+            None => header.to_string(),
         };
         let payload = match &spec.payload_text {
             Some(text) => text_of(text)?,
-            None => payload(&spec.claims, now)?,
+            None => self.payload(claims, &spec.claims, now)?,
         };
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = match &spec.signature {
@@ -144,6 +188,22 @@ impl Keys {
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
+    fn payload(&self, mut claims: Value, overrides: &Map<String, Value>, now: u64) -> Result<String, String> {
+        patch(&mut claims, overrides);
+        if let Value::Object(claims) = &mut claims {
+            for value in claims.values_mut() {
+                settle(value, now)?;
+            }
+        }
+        // `{jkt: client}` becomes the thumbprint of that key.
+        if let Some(jkt) = claims.pointer_mut("/cnf/jkt")
+            && let Some(name) = jkt.as_str().filter(|name| NAMES.contains(name))
+        {
+            *jkt = json!(self.thumbprint(name)?);
+        }
+        Ok(claims.to_string())
+    }
+
     /// RFC 8725 §2.1: an HMAC whose secret is the public key, which a careless verifier takes for a signature.
     fn confused(&self, name: &str, text: &[u8]) -> Result<Vec<u8>, String> {
         let jwk = self.jwk(name)?;
@@ -151,6 +211,19 @@ impl Keys {
         let secret = URL_SAFE_NO_PAD.decode(public).map_err(|error| error.to_string())?;
         Ok(hmac("HS256", &secret, text))
     }
+}
+
+/// What a proof of possession is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Proved<'a> {
+    /// The token that it goes with.
+    pub token: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The URL without its query.
+    pub url: &'a str,
+    /// What nobody else has.
+    pub id: &'a str,
 }
 
 fn text_of(text: &Text) -> Result<String, String> {
@@ -252,23 +325,6 @@ fn tampered(mut signature: Vec<u8>) -> Vec<u8> {
     let middle = signature.len() / 2;
     signature[middle] ^= 0x10;
     signature
-}
-
-fn header(kid: &str, algorithm: &str, overrides: &Map<String, Value>) -> String {
-    let mut header = json!({"alg": algorithm, "kid": kid, "typ": "JWT"});
-    patch(&mut header, overrides);
-    header.to_string()
-}
-
-fn payload(overrides: &Map<String, Value>, now: u64) -> Result<String, String> {
-    let mut claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": "now", "exp": "now+300"});
-    patch(&mut claims, overrides);
-    if let Value::Object(claims) = &mut claims {
-        for value in claims.values_mut() {
-            settle(value, now)?;
-        }
-    }
-    Ok(claims.to_string())
 }
 
 /// `null` takes a member away.

@@ -136,7 +136,8 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> io::Result<()> {
     Ok(())
 }
 
-fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<Seen>> {
+/// Reads the next request; `None`: the client has closed the connection.
+pub(crate) fn next_request(stream: &mut impl Read, read: &mut Vec<u8>) -> io::Result<Option<Seen>> {
     loop {
         if let Some((used, mut seen)) = parse_request(read)? {
             read.drain(..used);
@@ -165,7 +166,7 @@ fn parse_request(bytes: &[u8]) -> io::Result<Option<(usize, Seen)>> {
     Ok(Some((used, seen)))
 }
 
-fn body(stream: &mut TcpStream, read: &mut Vec<u8>, fields: &Fields) -> io::Result<Vec<u8>> {
+fn body(stream: &mut impl Read, read: &mut Vec<u8>, fields: &Fields) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     match framing(fields)? {
         Framing::Nothing => return Ok(body),
@@ -186,7 +187,7 @@ fn body(stream: &mut TcpStream, read: &mut Vec<u8>, fields: &Fields) -> io::Resu
     Ok(body)
 }
 
-fn more(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<bool> {
+fn more(stream: &mut impl Read, read: &mut Vec<u8>) -> io::Result<bool> {
     let mut piece = [0; 16 << 10];
     let count = stream.read(&mut piece)?;
     read.extend_from_slice(&piece[..count]);

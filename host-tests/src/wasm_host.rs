@@ -153,11 +153,10 @@ impl WasmHost {
     }
 
     fn stream(&self, request: &Request) -> Stream {
-        let source = edge::source_address(request).into_bytes();
         Stream {
             headers: Map { map: HeaderMap::of(request), sent: false },
             gone: Map { sent: true, ..Map::default() },
-            properties: BTreeMap::from([("source.address".to_owned(), source)]),
+            properties: edge::properties(request),
             verifies: self.offer.verifies,
             ..Stream::default()
         }
@@ -167,7 +166,7 @@ impl WasmHost {
 /// A request's life as Envoy leads it with `allow_on_headers_stop_iteration`: the body comes while the head waits.
 fn drive(scope: &mut CallScope<'_, Stream>, root: ContextId, request: &Request) -> Result<(), GuestError> {
     let stream = scope.on_context_create(Some(root))?;
-    converse(scope, stream, request)?;
+    converse(scope, root, stream, request)?;
     let status = scope.stream().response.as_ref().map_or(200, |response| {
         edge::local_status(request, u16::try_from(response.status_code).unwrap_or(0))
     });
@@ -181,12 +180,20 @@ fn drive(scope: &mut CallScope<'_, Stream>, root: ContextId, request: &Request) 
 
 fn converse(
     scope: &mut CallScope<'_, Stream>,
+    root: ContextId,
     stream: ContextId,
     request: &Request,
 ) -> Result<(), GuestError> {
     let count = u32::try_from(scope.stream().headers.map.entries().len()).unwrap_or(u32::MAX);
     let mut pieces = request.body.pieces();
     let mut action = scope.on_request_headers(stream, count, !request.has_body())?;
+    if action == Action::Pause && scope.stream().response.is_none() {
+        // It waits. This host refuses every call, which the plugin finds at the first look.
+        scope.on_tick(root)?;
+        if scope.stream().resumed {
+            action = Action::Continue;
+        }
+    }
     if request.has_body() {
         // Envoy ends a body with an empty piece as often as not.
         pieces.push(Vec::new());

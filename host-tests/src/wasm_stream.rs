@@ -28,6 +28,8 @@ pub struct Stream {
     pub response: Option<LocalResponse<'static>>,
     /// Whether this host has `verify_signature`.
     pub verifies: bool,
+    /// Whether the plugin let a request go on that it had held back.
+    pub resumed: bool,
 }
 
 /// [`HeaderMap`] for the crate, and whether it may still be changed.
@@ -107,6 +109,7 @@ impl StreamState for Stream {
     }
 
     fn continue_stream(&mut self, _: Invocation, _: StreamType) -> Result<(), Status> {
+        self.resumed = true;
         Ok(())
     }
 

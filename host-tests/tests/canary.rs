@@ -36,7 +36,19 @@ policy:
       localJWKS: {inline: '{{jwks: rs256}}'}
       extractFrom: {headers: [{name: authorization, valuePrefix: 'Bearer '}], cookies: [session], params: [ticket-x]}
       claimToHeaders: [{claim: org.dept, header: x-dept}]
+  apiKeyAuth:
+    extractFrom: {headers: [x-partner-key], cookies: [partner], params: [partner-ref]}
+    keys:
+    - {client: plain, keyHash: 'sha256:ba859e5a8661b7954bd719d2cbcb951c4cf20261920c599078e61a1f048f76dc', scopes: [read]}
+    - {client: shaped, keyHash: 'sha256:ee7fd52d35efffc4d64496c4c67525da8644f76721ff14f2b75c7ab74a20bee7', expiresAt: 2026-01-01T00:00:00Z}
   routes:
+  - name: partners
+    match: {path: {type: PathPrefix, value: /partners}}
+    authentication: {anyOf: [{jwt: {}}, {apiKey: {}}]}
+  - name: partners-limited
+    match: {path: {type: Exact, value: /partners/limited}}
+    authentication: {apiKey: {}}
+    authorization: {rules: [{name: admins, action: Allow, principal: {scopes: [admin]}}]}
   - name: orders
     match: {path: {type: PathPrefix, value: /orders}}
     request: {methods: [GET, POST], maxQueryBytes: 2Ki, maxHeaders: 40, forbiddenHeaders: [x-debug], body: {maxBytes: 1Ki, contentTypes: [application/json]}}
@@ -101,6 +113,11 @@ fn consumed() -> Vec<(Request, End)> {
         get(&format!("/orders?%74icket-x={good}")),
         with_token("/limited", &json!({"sub": PLAIN})),
         post(with_token("/orders", &json!({})), "application/json", Body::Whole(b"{}".to_vec())),
+        // As API keys.
+        get("/partners").with("x-partner-key", PLAIN),
+        get("/partners").with("cookie", format!("a=1; partner={PLAIN}")),
+        get(&format!("/partners?page=1&partner-ref={PLAIN}")),
+        get(&format!("/partners?partner%2Dref={PLAIN}&x=2")),
     ];
     requests.into_iter().map(|request| (request, Consumed)).collect()
 }
@@ -139,6 +156,17 @@ fn refused_credentials() -> Vec<(Request, End)> {
         (header(json!({"crit": [SHAPED]})), 401),
         (with_token("/scoped", &json!({"sub": PLAIN, "scope": SHAPED})), 403),
         (with_token("/limited", &json!({"sub": PLAIN})), 429),
+        (get("/partners").with("x-partner-key", SHAPED), 401),
+        (get("/partners").with("x-partner-key", format!("{PLAIN}x")), 401),
+        (get("/partners").with("x-partner-key", format!("{PLAIN},{PLAIN}")), 400),
+        (get("/partners").with("x-partner-key", PLAIN).with("x_partner_key", PLAIN), 400),
+        (get("/partners").with("x-partner-key", PLAIN.repeat(20)), 401),
+        (get("/partners").with("cookie", format!("partner={PLAIN}x; partner2={SHAPED}")), 401),
+        (get(&format!("/partners?partner-ref={PLAIN}%20&x=1")), 401),
+        (get(&format!("/partners?partner-ref={PLAIN}")).with("x-partner-key", PLAIN), 400),
+        (with_token("/partners", &json!({})).with("x-partner-key", PLAIN), 400),
+        (get("/partners/limited").with("x-partner-key", PLAIN), 403),
+        (get(&format!("/partners/limited?partner-ref={PLAIN}")), 403),
     ];
     rows.into_iter().map(|(request, status)| (request, Refused(status))).collect()
 }
@@ -236,7 +264,7 @@ fn written(path: &Path, count: usize) -> String {
 }
 
 /// A log that an operator could write: every header in which a credential may stand.
-const CURIOUS: &str = "%REQ(X-REQUEST-ID)% %REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(COOKIE)% %REQ(X-API-KEY)% %REQ(X-AUTH-TOKEN)% %REQ(X-INTERNAL)%\n";
+const CURIOUS: &str = "%REQ(X-REQUEST-ID)% %REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(COOKIE)% %REQ(X-API-KEY)% %REQ(X-AUTH-TOKEN)% %REQ(X-INTERNAL)% %REQ(X-PARTNER-KEY)%\n";
 
 #[test]
 fn a_marked_secret_is_in_no_log_answer_or_metric() {

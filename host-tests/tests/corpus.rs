@@ -34,7 +34,7 @@ fn faults(case: &Case, runners: &mut [Box<dyn Runner>]) -> Vec<String> {
     let plan = case.plan().unwrap();
     let mut faults = Vec::new();
     let mut first = None;
-    for runner in runners {
+    for runner in runners.iter_mut().filter(|runner| runner.offers(case)) {
         let name = runner.name();
         let told = |fault: String| format!("{} ({name}): {fault}", case.scenario.name);
         match corpus::run(runner.as_mut(), case, &plan) {

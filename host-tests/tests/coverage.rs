@@ -13,12 +13,24 @@ use serde_json::Value;
 
 /// Reasons that no client can bring about through a proxy that works: what the proxy does instead, and the file and the name of the
 /// test that reaches the reason another way.
-const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 3] = [
+const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 5] = [
+    (
+        Reason::TokenInactive,
+        "no runner has an introspection service; tests/introspection.rs has, in Envoy",
+        "filter/src/guards/identity/introspection/tests.rs",
+        "inactive_is_told_and_remembered_shortly",
+    ),
     (
         Reason::MalformedRequest,
         "Envoy answers a request without a method, host or path, or with two lengths, by itself",
         "filter/src/guards/shape/tests.rs",
         "limits_in_rows",
+    ),
+    (
+        Reason::ProofMemoryBusy,
+        "a million proofs in a minute, or 64 lost races in a row for one slot",
+        "filter/src/guards/identity/confirmation/tests.rs",
+        "what_cannot_be_remembered_is_refused",
     ),
     (
         Reason::LimiterBusy,
@@ -87,9 +99,9 @@ fn both_carriers_and_every_word_are_shown() {
     assert!([Carrier::String, Carrier::Struct].iter().all(|carrier| carriers.contains(carrier)));
     let text: String = cases.iter().map(|case| case.policy.to_string()).collect();
     let words = [
-        "Enforce Shadow Allow Deny Exact PathPrefix Template RegularExpression String StringArray All Denied Off",
+        "Enforce Shadow Allow Deny Exact PathPrefix Template RegularExpression String StringArray Number Boolean Any All Denied Off",
         "Second Minute Hour Day clientIP subject client route method",
-        "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA HS256 HS384 HS512",
+        "Optional Required RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA HS256 HS384 HS512",
     ];
     let missing: Vec<&str> = words
         .iter()

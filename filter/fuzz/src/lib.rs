@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use portcullis_filter::host::{
-    Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier,
+    Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier,
 };
 use portcullis_filter::http::head::serialize;
 use portcullis_filter::time::Timestamp;
@@ -48,6 +48,8 @@ impl SharedData for Proxy {
     }
 }
 
+impl Calls for Proxy {}
+
 impl Verifier for Proxy {
     fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
         Verdict::Unavailable
@@ -68,6 +70,14 @@ impl Host for Proxy {
     }
 
     fn remove_request_header(&self, _: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        Ok(Vec::new())
+    }
+
+    fn remove_request_trailer(&self, _: &str) -> Result<(), HostError> {
         Ok(())
     }
 

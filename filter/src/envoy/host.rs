@@ -1,15 +1,81 @@
 //! `impl Host`: one host call a method.
 
 use core::num::NonZeroU32;
+use core::time::Duration;
+
+use proxy_wasm::hostcalls::dispatch_http_call;
 
 use super::raw;
-use crate::host::{Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
+use crate::host::{
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, StreamId, Swap,
+    Verdict, Verifier,
+};
 use crate::http::head::serialize;
+use crate::limits;
 use crate::time::Timestamp;
 
 /// The proxy that loaded us.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Proxy;
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Proxy {
+    /// The context to which calls of our own belong: the plugin's root.
+    pub(super) root: u32,
+}
+
+impl Proxy {
+    /// The answer to a call, in the callback that tells of it. `size` is the length of its body.
+    pub(super) fn answer(size: usize) -> Answer {
+        let headers = raw::headers(raw::CALL_RESPONSE_HEADERS).unwrap_or_default();
+        let status = raw::header(raw::CALL_RESPONSE_HEADERS, ":status").unwrap_or_default();
+        let status = core::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = match raw::buffer(raw::CALL_RESPONSE_BODY, size.min(limits::ANSWER_BYTES)) {
+            _ if size > limits::ANSWER_BYTES => None,
+            Ok(body) => Some(body),
+            // There is none.
+            Err(_) => Some(Vec::new()),
+        };
+        Answer { status, headers, body }
+    }
+}
+
+impl Calls for Proxy {
+    /// The SDK sends it, since only the SDK can tell later whose answer it is. It panics on a host that has no calls, so that is found
+    /// out first.
+    fn call(&self, call: &Call<'_>) -> Result<CallId, HostError> {
+        let probe = raw::probe_call();
+        if !matches!(probe, raw::BAD_ARGUMENT | raw::INTERNAL_FAILURE) {
+            return Err(failed("http_call")(probe));
+        }
+        let mut headers = vec![
+            (":method", call.method),
+            (":scheme", call.scheme),
+            (":authority", call.authority),
+            (":path", call.path),
+        ];
+        headers.extend_from_slice(call.fields);
+        let body = (!call.body.is_empty()).then_some(call.body);
+        // Rounded up: no timeout at all is what zero would mean.
+        let timeout = Duration::from_millis(call.timeout.div_ceil(1_000_000).max(1));
+        #[expect(clippy::disallowed_methods, reason = "the host has just been asked whether it has calls")]
+        let sent = dispatch_http_call(call.cluster, headers, body, Vec::new(), timeout);
+        sent.map(CallId).map_err(|status| failed("http_call")(status as u32))
+    }
+
+    fn set_tick(&self, milliseconds: u32) -> Result<(), HostError> {
+        raw::set_tick(milliseconds).map_err(failed("set_tick_period_milliseconds"))
+    }
+
+    fn enter(&self, stream: StreamId) -> Result<(), HostError> {
+        raw::enter(stream.0).map_err(failed("set_effective_context"))
+    }
+
+    fn leave(&self) -> Result<(), HostError> {
+        raw::enter(self.root).map_err(failed("set_effective_context"))
+    }
+
+    fn resume(&self) -> Result<(), HostError> {
+        raw::resume().map_err(failed("continue_stream"))
+    }
+}
 
 fn failed(call: &'static str) -> impl Fn(u32) -> HostError {
     move |status| HostError { call, status }

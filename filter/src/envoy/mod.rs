@@ -23,7 +23,7 @@ pub(crate) extern "C" fn _initialize() {
     // A panic's text can hold what the panicking code looked at. Only the place is written down.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        Proxy.log(Level::Error, &format!("portcullis: panic at {place}; the host drops this VM"));
+        Proxy::default().log(Level::Error, &format!("portcullis: panic at {place}; the host drops this VM"));
     }));
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
 }

@@ -8,12 +8,18 @@ use core::ptr;
 /// Header maps of the ABI.
 pub(super) const REQUEST_HEADERS: u32 = 0;
 pub(super) const REQUEST_TRAILERS: u32 = 1;
+pub(super) const CALL_RESPONSE_HEADERS: u32 = 6;
 /// Buffers of the ABI.
+pub(super) const CALL_RESPONSE_BODY: u32 = 4;
 pub(super) const PLUGIN_CONFIGURATION: u32 = 7;
+/// The stream of the ABI that is a request.
+const REQUEST: u32 = 0;
 
 pub(super) const OK: u32 = 0;
 pub(super) const NOT_FOUND: u32 = 1;
+pub(super) const BAD_ARGUMENT: u32 = 2;
 pub(super) const CAS_MISMATCH: u32 = 8;
+pub(super) const INTERNAL_FAILURE: u32 = 10;
 
 mod abi {
     #[link(wasm_import_module = "env")]
@@ -28,6 +34,13 @@ mod abi {
             size: *mut usize,
         ) -> u32;
         pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             map: u32,
             key: *const u8,
@@ -71,6 +84,21 @@ mod abi {
             headers: *const u8,
             headers_size: usize,
             grpc_status: i32,
+        ) -> u32;
+        pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+        pub(super) fn proxy_set_effective_context(context: u32) -> u32;
+        pub(super) fn proxy_continue_stream(stream: u32) -> u32;
+        pub(super) fn proxy_http_call(
+            cluster: *const u8,
+            cluster_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            body: *const u8,
+            body_size: usize,
+            trailers: *const u8,
+            trailers_size: usize,
+            timeout: u32,
+            token: *mut u32,
         ) -> u32;
         pub(super) fn proxy_call_foreign_function(
             name: *const u8,
@@ -117,14 +145,19 @@ pub(super) fn time() -> Result<u64, u32> {
     done(unsafe { abi::proxy_get_current_time_nanoseconds(&raw mut nanos) }).map(|()| nanos)
 }
 
-pub(super) fn buffer(buffer: u32) -> Result<Vec<u8>, u32> {
+pub(super) fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>, u32> {
     // SAFETY: the host allocates through our allocator and writes pointer and size.
-    block(|data, size| unsafe { abi::proxy_get_buffer_bytes(buffer, 0, usize::MAX, data, size) })
+    block(|data, size| unsafe { abi::proxy_get_buffer_bytes(buffer, 0, max, data, size) })
 }
 
 pub(super) fn headers(map: u32) -> Result<Vec<u8>, u32> {
     // SAFETY: as in `buffer`.
     block(|data, size| unsafe { abi::proxy_get_header_map_pairs(map, data, size) })
+}
+
+pub(super) fn header(map: u32, name: &str) -> Result<Vec<u8>, u32> {
+    // SAFETY: as in `buffer`.
+    block(|data, size| unsafe { abi::proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) })
 }
 
 pub(super) fn replace_header(map: u32, name: &str, value: &[u8]) -> Result<(), u32> {
@@ -183,6 +216,42 @@ pub(super) fn respond(
             grpc_status,
         )
     })
+}
+
+pub(super) fn set_tick(milliseconds: u32) -> Result<(), u32> {
+    // SAFETY: no pointers.
+    done(unsafe { abi::proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+pub(super) fn enter(context: u32) -> Result<(), u32> {
+    // SAFETY: no pointers.
+    done(unsafe { abi::proxy_set_effective_context(context) })
+}
+
+pub(super) fn resume() -> Result<(), u32> {
+    // SAFETY: no pointers.
+    done(unsafe { abi::proxy_continue_stream(REQUEST) })
+}
+
+/// What the host says to a call that it cannot send, since it names no cluster: nothing is sent and nothing registered.
+pub(super) fn probe_call() -> u32 {
+    // A header map of no entries.
+    let (none, mut token) = ([0_u8; 4], 0);
+    // SAFETY: as in `replace_header`, and the host writes four bytes to `token`.
+    unsafe {
+        abi::proxy_http_call(
+            none.as_ptr(),
+            0,
+            none.as_ptr(),
+            none.len(),
+            none.as_ptr(),
+            0,
+            none.as_ptr(),
+            none.len(),
+            1,
+            &raw mut token,
+        )
+    }
 }
 
 pub(super) fn foreign(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {

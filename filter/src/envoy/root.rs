@@ -10,53 +10,71 @@ use super::host::Proxy;
 use super::raw;
 use super::stream::HttpStream;
 use crate::gateway::Gateway;
-use crate::host::{Host, Level};
+use crate::host::{CallId, Host, Level, StreamId};
 
 /// One plugin configuration on one thread.
-#[derive(Default)]
 pub(super) struct Root {
+    proxy: Proxy,
     gateway: Option<Rc<Gateway>>,
 }
 
-impl Context for Root {}
+impl Root {
+    pub(super) fn new(id: u32) -> Self {
+        Self { proxy: Proxy { root: id }, gateway: None }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, _trailers: usize) {
+        if let Some(gateway) = &self.gateway {
+            gateway.on_answer(&self.proxy, CallId(token), Proxy::answer(body));
+        }
+    }
+}
 
 impl RootContext for Root {
     /// A pure function of the bytes as far as the answer goes: Envoy takes a plugin that the main thread accepts and a worker
     /// refuses out of the path, in silence (host-facts §0.1). What can differ between threads is inside [`Gateway::start`] and refuses
     /// requests.
     fn on_configure(&mut self, _size: usize) -> bool {
-        let document = match raw::buffer(raw::PLUGIN_CONFIGURATION) {
+        let document = match raw::buffer(raw::PLUGIN_CONFIGURATION, usize::MAX) {
             Ok(document) => document,
             // There is no configuration, which is a document of no bytes, and refused as such.
             Err(raw::NOT_FOUND) => Vec::new(),
             // A call that failed says nothing of the document, so it does not refuse one: it closes the gateway.
             Err(status) => {
-                Proxy
+                self.proxy
                     .log(Level::Error, &format!("portcullis: the policy could not be read, status {status}"));
                 self.gateway = Some(Rc::new(Gateway::closed()));
                 return true;
             }
         };
-        match Gateway::start(&document, seed(), &Proxy) {
+        match Gateway::start(&document, seed(), &self.proxy) {
             Ok(gateway) => {
                 self.gateway = Some(Rc::new(gateway));
                 true
             }
             Err(problems) => {
-                Proxy.log(
+                self.proxy.log(
                     Level::Error,
                     &format!("portcullis: the policy is refused, {} problems", problems.len()),
                 );
                 for problem in problems {
-                    Proxy.log(Level::Error, &format!("portcullis: {problem}"));
+                    self.proxy.log(Level::Error, &format!("portcullis: {problem}"));
                 }
                 false
             }
         }
     }
 
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpStream::new(self.gateway.clone())))
+    fn on_tick(&mut self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.on_tick(&self.proxy);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpStream::new(self.proxy, StreamId(id), self.gateway.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,5 +1,6 @@
 //! Request life: a callback comes in, the gateway decides, an `Action` goes out.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
@@ -7,17 +8,23 @@ use proxy_wasm::types::Action;
 
 use super::host::Proxy;
 use crate::gateway::{Flow, Gateway, Stream};
+use crate::host::StreamId;
 
-/// One request.
+/// One request. The gateway keeps hold of it while it waits.
 pub(super) struct HttpStream {
-    stream: Stream,
+    proxy: Proxy,
+    id: StreamId,
+    gateway: Rc<Gateway>,
+    stream: Rc<RefCell<Stream>>,
 }
 
 impl HttpStream {
     /// Without a gateway every request is refused; the host makes no stream before it has configured us, and if it does, that is
     /// the answer.
-    pub(super) fn new(gateway: Option<Rc<Gateway>>) -> Self {
-        Self { stream: Stream::new(gateway.unwrap_or_else(|| Rc::new(Gateway::closed()))) }
+    pub(super) fn new(proxy: Proxy, id: StreamId, gateway: Option<Rc<Gateway>>) -> Self {
+        let gateway = gateway.unwrap_or_else(|| Rc::new(Gateway::closed()));
+        let stream = Rc::new(RefCell::new(Stream::new(Rc::clone(&gateway))));
+        Self { proxy, id, gateway, stream }
     }
 }
 
@@ -25,25 +32,29 @@ impl Context for HttpStream {}
 
 impl HttpContext for HttpStream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        action(self.stream.on_request_headers(&Proxy, end_of_stream))
+        let flow = self.stream.borrow_mut().on_request_headers(&self.proxy, end_of_stream);
+        if flow == Flow::Wait {
+            self.gateway.on_wait(&self.proxy, self.id, &self.stream);
+        }
+        action(flow)
     }
 
     fn on_http_request_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
-        action(self.stream.on_request_body(&Proxy, size))
+        action(self.stream.borrow_mut().on_request_body(&self.proxy, size))
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        action(self.stream.on_request_trailers(&Proxy))
+        action(self.stream.borrow_mut().on_request_trailers(&self.proxy))
     }
 
     fn on_log(&mut self) {
-        self.stream.on_log(&Proxy);
+        self.stream.borrow_mut().on_log(&self.proxy);
     }
 }
 
 fn action(flow: Flow) -> Action {
     match flow {
         Flow::Continue => Action::Continue,
-        Flow::Stop => Action::Pause,
+        Flow::Stop | Flow::Wait => Action::Pause,
     }
 }

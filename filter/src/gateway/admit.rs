@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::Gateway;
 use crate::decision::{Detail, Mode, Reason, Refusal};
-use crate::guards::identity::{self, Caller, Identified};
-use crate::guards::rate_limit::{self, Table};
+use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
+use crate::guards::rate_limit;
 use crate::guards::{access, body, shape};
 use crate::host::{Host, HostError};
 use crate::http::Head;
@@ -16,9 +17,10 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Journey<'p> {
     policy: &'p Policy,
-    table: &'p Result<Table, HostError>,
+    gateway: &'p Gateway,
     head: &'p Head,
     now: Timestamp,
+    began: Timestamp,
     has_body: bool,
     route: Option<usize>,
     caller: Option<Caller>,
@@ -38,13 +40,29 @@ pub(super) struct Admission {
 impl<'p> Journey<'p> {
     pub(super) fn new(
         policy: &'p Policy,
-        table: &'p Result<Table, HostError>,
+        gateway: &'p Gateway,
         head: &'p Head,
         now: Timestamp,
         has_body: bool,
     ) -> Self {
         let (route, caller, rule) = (None, None, None);
-        Self { policy, table, head, now, has_body, route, caller, rule, shadow_rules: Vec::new() }
+        Self {
+            policy,
+            gateway,
+            head,
+            now,
+            began: now,
+            has_body,
+            route,
+            caller,
+            rule,
+            shadow_rules: Vec::new(),
+        }
+    }
+
+    /// A request that came earlier and waited: its event tells when it came.
+    pub(super) fn since(self, began: Option<Timestamp>) -> Self {
+        Self { began: began.unwrap_or(self.began), ..self }
     }
 
     /// Takes up a journey whose head was admitted before.
@@ -54,7 +72,7 @@ impl<'p> Journey<'p> {
     }
 
     /// Walks down the guards.
-    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Refusal> {
+    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Stop> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
         shape::within_path(&request, policy.longest_path)?;
@@ -64,8 +82,11 @@ impl<'p> Journey<'p> {
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
         let query = request.path().query();
-        let identified =
-            identity::identify(&route.authentication, &policy.providers, self.head, query, self.now, host)?;
+        let certificate = || host.property(&["connection", "sha256_peer_certificate_digest"]);
+        let memory = self.gateway.memory.as_ref();
+        let witness = Witness { certificate: &certificate, data: host, memory };
+        let (asked, providers) = (&route.authentication, &policy.providers);
+        let identified = identity::identify(asked, providers, self.head, query, self.now, host, &witness)?;
         self.caller = Some(identified.caller.clone());
         let address = if route.needs_address { client_address(host)? } else { None };
         let caller = &identified.caller;
@@ -74,7 +95,7 @@ impl<'p> Journey<'p> {
         if !route.rate_limit.is_empty() {
             let facts =
                 rate_limit::Facts { client_address: address, route: &route.name, head: self.head, caller };
-            let table = self.table.as_ref().map_err(|error| Refusal::from(*error))?;
+            let table = self.gateway.table.as_ref().map_err(|error| Refusal::from(*error))?;
             let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, table)?;
             self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
         }
@@ -85,8 +106,8 @@ impl<'p> Journey<'p> {
         self.head
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
     }
 
     pub(super) fn route_index(&self) -> Option<usize> {

@@ -31,18 +31,23 @@ pub(super) fn refuse(
     journey: Option<&Journey<'_>>,
     refusal: &Refusal,
 ) -> Flow {
-    let head = journey.map(Journey::head);
-    let response = response(policy, head, refusal);
+    let response = response(policy, journey, refusal);
     if let Err(error) = host.respond(&response) {
         host.log(Level::Error, &format!("portcullis: a refused request got no answer: {error}"));
     }
     Flow::Stop
 }
 
-fn response(policy: Option<&Policy>, head: Option<&Head>, refusal: &Refusal) -> LocalResponse {
+fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Refusal) -> LocalResponse {
     let row = refusal.reason.row();
+    let head = journey.map(Journey::head);
     let mut headers = Vec::with_capacity(6);
-    let challenge = policy.and_then(|policy| identity::challenge(&policy.name, refusal));
+    let asked = policy.zip(journey).and_then(|(policy, journey)| Some((policy, journey, journey.route()?)));
+    let challenge = asked.and_then(|(policy, journey, route)| {
+        let (asked, head) = (&route.authentication, journey.head());
+        let dpop = identity::confirmation::challenge::of(asked, &policy.providers, head);
+        identity::challenge(&policy.name, asked, journey.caller(), dpop.as_ref(), refusal)
+    });
     headers.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
     advise(&refusal.advice, &mut headers);
     headers.push(("cache-control", "no-store".to_owned()));
@@ -72,8 +77,9 @@ fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
 
 fn advise(advice: &Advice, headers: &mut Vec<(&'static str, String)>) {
     match advice {
-        Advice::None | Advice::Scope(_) => {}
+        Advice::None | Advice::Scope(_) | Advice::StepUp { .. } => {}
         Advice::RetryAfter(seconds) => headers.push(("retry-after", seconds.to_string())),
+        Advice::DpopNonce(nonce) => headers.push(("dpop-nonce", nonce.to_string())),
         Advice::Allow(methods) => headers.push(("allow", methods.to_string())),
         // draft-ietf-httpapi-ratelimit-headers-10 §2 and §3: structured fields, the policy's name as a string. Names of
         // rules hold only letters, digits, dots, dashes and underscores, so they need no escape.

@@ -24,6 +24,10 @@ pub(super) fn admit(
     clear(host, policy, route, head)?;
     match &admission.identified.spent {
         Some(Spent::Header(name)) => host.remove_request_header(name)?,
+        Some(Spent::Proved(name)) => {
+            host.remove_request_header(name)?;
+            host.remove_request_header("dpop")?;
+        }
         Some(Spent::Cookie(name)) => match spent::cookies_without(head, name) {
             Some(rest) => host.set_request_header("cookie", &rest)?,
             None => host.remove_request_header("cookie")?,

@@ -7,9 +7,12 @@ mod record;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 pub use stream::Stream;
 
+use self::wait::Waiting;
+use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::rate_limit::Table;
 use crate::host::{Host, HostError, Level};
 use crate::policy::Policy;
@@ -20,6 +23,9 @@ use crate::problem::Problem;
 pub struct Gateway {
     policy: Option<Policy>,
     table: Result<Table, HostError>,
+    waiting: Waiting,
+    /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
+    memory: Option<Result<Memory, HostError>>,
 }
 
 /// What the host does next with the request.
@@ -29,12 +35,17 @@ pub enum Flow {
     Continue,
     /// It stops here; the client has been answered.
     Stop,
+    /// It stops here until [`Gateway::on_tick`] or [`Gateway::on_answer`] lets it go on. The edge hands it to [`Gateway::on_wait`].
+    Wait,
 }
 
 impl Gateway {
     /// Loads a policy. Whether it is refused depends on `document` alone. What the environment and the shared data lack becomes a
     /// state in which requests are refused with a reason.
+    ///
+    /// `seed` is random, and of this worker alone.
     pub fn start(document: &[u8], seed: [u8; 16], host: &impl Host) -> Result<Self, Vec<Problem>> {
+        let me = seed.first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
         let (mut policy, warnings) = Policy::load(document)?;
         for problem in &warnings {
             host.log(Level::Warn, &format!("portcullis: {problem}"));
@@ -46,20 +57,33 @@ impl Gateway {
                 &format!("portcullis: provider `{provider}` refuses every request: {why}"),
             );
         }
+        if let Some(why) = policy.providers.without_pepper() {
+            host.log(Level::Error, &format!("portcullis: no API key with a keyed hash is taken: {why}"));
+        }
         let table = Table::prepare(host, seed);
         if let Err(error) = &table {
             host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));
+        }
+        let memory = policy.providers.takes_proofs().then(|| Memory::prepare(host, seed));
+        if let Some(Err(error)) = &memory {
+            host.log(
+                Level::Error,
+                &format!("portcullis: every proof of possession will be refused: {error}"),
+            );
         }
         let (name, digest, routes) = (&policy.name, &policy.digest, policy.routes.len());
         host.log(
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        Ok(Self { policy: Some(policy), table })
+        let gateway = Self { policy: Some(policy), table, memory, waiting: Waiting::default() };
+        gateway.begin(host, me);
+        Ok(gateway)
     }
 
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
-        Self { policy: None, table: Err(HostError { call: "on_configure", status: 0 }) }
+        let table = Err(HostError { call: "on_configure", status: 0 });
+        Self { policy: None, table, memory: None, waiting: Waiting::default() }
     }
 }

@@ -1,9 +1,11 @@
 //! What is remembered of a request for its audit event, and only of one that will have one.
 
+use std::rc::Rc;
+
 use super::admit::{Journey, client_address};
 use crate::audit::{self, Decision, Event};
 use crate::decision::{Detail, Refusal};
-use crate::guards::identity::Caller;
+use crate::guards::identity::{Caller, Token};
 use crate::host::{Host, Level};
 use crate::json::Json;
 use crate::policy::Policy;
@@ -24,7 +26,7 @@ pub(super) fn of(
     refusal: Option<&Refusal>,
     host: &impl Host,
 ) -> Option<Box<Record>> {
-    policy.audit.wants(decision, journey.now()).then_some(())?;
+    policy.audit.wants(decision, journey.began()).then_some(())?;
     let (head, redaction) = (journey.head(), &policy.redaction);
     let event = Event {
         request_id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
@@ -36,7 +38,7 @@ pub(super) fn of(
         method: redaction.word(head.method()),
         host: redaction.host(head.authority()),
         path: redaction.target(head.target()),
-        ..blank(policy, decision, refusal, journey.now())
+        ..blank(policy, decision, refusal, journey.began())
     };
     Some(Box::new(Record { event }))
 }
@@ -71,7 +73,19 @@ fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>, time: T
 }
 
 fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
-    let token = caller.token()?;
+    match caller {
+        Caller::Anonymous => None,
+        Caller::Token(token) => Some(bearer(policy, caller, token)),
+        // The client's name is the policy's own.
+        Caller::ApiKey(key) => Some(audit::Caller {
+            client: Some(policy.redaction.word(key.client().as_bytes())),
+            api_key: Some(Rc::clone(key.fingerprint())),
+            ..audit::Caller::default()
+        }),
+    }
+}
+
+fn bearer(policy: &Policy, caller: &Caller, token: &Token) -> audit::Caller {
     let claim = |name, value: Option<&str>| value.map(|value| policy.redaction.claim(name, value));
     // `client_id`, or else `azp`, by whose name the policy may hide it.
     let named = if token.claims().get("client_id").is_some_and(|claim| *claim != Json::Null) {
@@ -79,13 +93,14 @@ fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
     } else {
         "azp"
     };
-    Some(audit::Caller {
+    audit::Caller {
         subject: claim("sub", caller.subject()),
         client: claim(named, caller.client()),
         issuer: claim("iss", caller.issuer()),
-        provider: token.provider().clone(),
+        provider: Some(token.provider().clone()),
         kid: claim("kid", token.kid()),
-    })
+        api_key: None,
+    }
 }
 
 impl Record {

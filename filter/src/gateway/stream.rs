@@ -7,7 +7,7 @@ use super::record::{self, Record};
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
-use crate::guards::identity::Caller;
+use crate::guards::identity::{Caller, Need, Stop, What};
 use crate::guards::{body, shape};
 use crate::host::Host;
 use crate::http::Head;
@@ -22,6 +22,7 @@ pub struct Stream {
     /// piece of the request may go on.
     refused: bool,
     route: Option<usize>,
+    paused: Option<Box<Paused>>,
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
 }
@@ -33,18 +34,79 @@ struct Body {
     meter: body::Meter,
     head: Head,
     now: Timestamp,
-    route: Option<usize>,
     caller: Caller,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+struct Paused {
+    what: What,
+    deadline: Timestamp,
+    began: Timestamp,
+    end_of_stream: bool,
+    /// How much of the body the host holds back.
+    body: usize,
+}
+
+/// What is known of a request when it is decided on.
+struct Arrival {
+    end_of_stream: bool,
+    body: usize,
+    may_wait: bool,
+    /// When it came, if it has waited since.
+    began: Option<Timestamp>,
+}
+
+/// How it stands with a request that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// What it waits for is still on its way.
+    Waits,
+    /// It has come, or will not.
+    Ready,
+    /// It has waited long enough.
+    Late,
+    /// It waits for nothing.
+    Over,
 }
 
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, refused: false, route: None, body: None, record: None }
+        Self { gateway, refused: false, route: None, paused: None, body: None, record: None }
     }
 
     /// The head is here.
     pub fn on_request_headers(&mut self, host: &impl Host, end_of_stream: bool) -> Flow {
+        self.decide(host, &Arrival { end_of_stream, body: 0, may_wait: self.gateway.has_room(), began: None })
+    }
+
+    /// What the request waits for may have come, or nobody waits any longer: it is decided on again, from the top. A request that does not
+    /// wait is left alone.
+    pub fn resume(&mut self, host: &impl Host, may_wait: bool) -> Flow {
+        let Some(paused) = self.paused.take() else {
+            return Flow::Stop;
+        };
+        let Paused { end_of_stream, body, began, deadline, .. } = *paused;
+        let flow = self.decide(host, &Arrival { end_of_stream, body, may_wait, began: Some(began) });
+        // However often it waits, it does so once as long as the first need was worth.
+        if let Some(paused) = &mut self.paused {
+            paused.deadline = paused.deadline.min(deadline);
+        }
+        flow
+    }
+
+    /// Whether there is something to be decided for a request that waits.
+    pub(super) fn standing(&self, now: Timestamp) -> Standing {
+        match (&self.paused, &self.gateway.policy) {
+            (Some(paused), Some(_)) if now >= paused.deadline => Standing::Late,
+            (Some(paused), Some(policy)) if policy.providers.is_pending(&paused.what) => Standing::Waits,
+            (Some(_), _) => Standing::Ready,
+            (None, _) => Standing::Over,
+        }
+    }
+
+    fn decide(&mut self, host: &impl Host, arrival: &Arrival) -> Flow {
         let gateway = Rc::clone(&self.gateway);
         let Some(policy) = &gateway.policy else {
             return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
@@ -60,23 +122,37 @@ impl Stream {
                 return self.answer(host, Some(policy), None, &refusal);
             }
         };
-        let mut journey = Journey::new(policy, &gateway.table, &head, now, !end_of_stream);
-        let verdict = journey.admit(host).and_then(|admission| {
-            apply::admit(host, policy, journey.route(), &head, &admission)?;
-            Ok(admission)
-        });
+        let has_body = !arrival.end_of_stream;
+        let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
+        let verdict = journey.admit(host);
         self.route = journey.route_index();
+        let verdict = match verdict {
+            Err(Stop::Wait(need)) if arrival.may_wait => return self.pause(*need, arrival, now),
+            Err(stop) => Err(stop.into_refusal()),
+            Ok(mut admission) => admission.meter.take(arrival.body).and_then(|()| {
+                apply::admit(host, policy, journey.route(), &head, &admission)?;
+                Ok(admission)
+            }),
+        };
         match verdict {
             Ok(Admission { identified, meter }) => {
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
                 self.record = record::of(policy, &journey, decision, None, host);
-                let (route, caller) = (journey.route_index(), identified.caller);
-                self.body = (!end_of_stream).then(|| Box::new(Body { meter, head, now, route, caller }));
+                let caller = identified.caller;
+                self.body = has_body.then(|| Box::new(Body { meter, head, now, caller }));
                 Flow::Continue
             }
             Err(refusal) => self.refuse(host, policy, &journey, &refusal),
         }
+    }
+
+    fn pause(&mut self, need: Need, arrival: &Arrival, now: Timestamp) -> Flow {
+        let (body, end_of_stream) = (arrival.body, arrival.end_of_stream);
+        let deadline = Timestamp::from_nanos(now.nanos().saturating_add(need.patience));
+        let began = arrival.began.unwrap_or(now);
+        self.paused = Some(Box::new(Paused { what: need.what, deadline, began, end_of_stream, body }));
+        Flow::Wait
     }
 
     fn refuse(
@@ -113,12 +189,17 @@ impl Stream {
         refusal: &Refusal,
     ) -> Flow {
         self.refused = true;
+        self.paused = None;
         answer::refuse(host, policy, journey, refusal)
     }
 
-    /// `bytes` of the body are here.
+    /// `bytes` of the body are here. While the request waits the host holds the body back and counts from its beginning.
     pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
         if self.refused {
+            return Flow::Stop;
+        }
+        if let Some(paused) = &mut self.paused {
+            paused.body = bytes;
             return Flow::Stop;
         }
         let Some(body) = &mut self.body else {
@@ -138,6 +219,7 @@ impl Stream {
         };
         let route = self.route.and_then(|route| policy.routes.get(route));
         match apply::clear_trailers(host, policy, route) {
+            Ok(()) if self.paused.is_some() => Flow::Stop,
             Ok(()) => Flow::Continue,
             Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
             Err(refusal) => {
@@ -155,7 +237,7 @@ impl Stream {
             return Flow::Stop;
         };
         let journey =
-            Journey::new(policy, &gateway.table, &body.head, body.now, true).resume(body.route, body.caller);
+            Journey::new(policy, &gateway, &body.head, body.now, true).resume(self.route, body.caller);
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{Flow, Gateway, Stream};
-use crate::host::{Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
+use crate::host::{Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
 use crate::http::head::serialize;
 use crate::testing::test;
 use crate::time::Timestamp;
@@ -41,6 +41,8 @@ impl SharedData for Shaky {
         Err(HostError { call: "set_shared_data", status: 10 })
     }
 }
+
+impl Calls for Shaky {}
 
 impl Verifier for Shaky {
     fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {

@@ -8,6 +8,7 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority<'a> {
     host: Cow<'a, str>,
+    port: Option<u32>,
 }
 
 /// The authority is no host, or could be two: two `Host` headers arrive as `a,b` (host-facts §4).
@@ -25,13 +26,20 @@ impl<'a> Authority<'a> {
         if !port.bytes().all(|b| b.is_ascii_digit()) || port.len() > 5 {
             return Err(AuthorityFault);
         }
+        // Five digits fit.
+        let port = port.parse().ok();
         let host = if host.starts_with('[') { literal(host)? } else { name(host)? };
         let host = if host.bytes().any(|b| b.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
         } else {
             Cow::Borrowed(host)
         };
-        Ok(Self { host })
+        Ok(Self { host, port })
+    }
+
+    /// The port, if it is named. Five digits at most, and not always a port that there could be.
+    pub fn port(&self) -> Option<u32> {
+        self.port
     }
 
     /// The host.

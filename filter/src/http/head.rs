@@ -14,6 +14,7 @@ pub struct Head {
     method: Span,
     authority: Span,
     target: Span,
+    scheme: Span,
 }
 
 /// Where a name and its value lie in the block.
@@ -69,7 +70,8 @@ impl Head {
 
     fn empty() -> Self {
         let none = Span::default();
-        Self { raw: Vec::new(), fields: Vec::new(), method: none, authority: none, target: none }
+        let (raw, fields) = (Vec::new(), Vec::new());
+        Self { raw, fields, method: none, authority: none, target: none, scheme: none }
     }
 
     fn span(&self, lengths: usize, at: &mut usize) -> Option<Span> {
@@ -93,6 +95,7 @@ impl Head {
             b":method" => (&mut self.method, ":method"),
             b":authority" => (&mut self.authority, ":authority"),
             b":path" => (&mut self.target, ":path"),
+            b":scheme" => (&mut self.scheme, ":scheme"),
             [b':', ..] => return Ok(()),
             _ => {
                 self.fields.push(span);
@@ -133,6 +136,11 @@ impl Head {
     /// `:path`, query included.
     pub fn target(&self) -> &[u8] {
         self.bytes(self.target.value)
+    }
+
+    /// `:scheme`, as the proxy knows it; empty if it does not say.
+    pub fn scheme(&self) -> &[u8] {
+        self.bytes(self.scheme.value)
     }
 
     /// Every field but the pseudo headers, in order: lower-case name, value.

@@ -26,7 +26,11 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     let kind = section.get("kind").and_then(|f| f.one_of(&[("GatewayPolicy", ())]));
     let name = section.get("name").and_then(|field| field.name());
     let mode = mode(&section);
-    let providers = section.get("jwt").map(|field| identity::config::read_jwt(&field)).unwrap_or_default();
+    let mut providers =
+        section.get("jwt").map(|field| identity::config::read_jwt(&field)).unwrap_or_default();
+    if let Some(field) = section.get("apiKeyAuth") {
+        identity::config::read_api_key_auth(&field, &mut providers);
+    }
     let surroundings = Surroundings { policy: name.unwrap_or_default(), providers: &providers };
     let defaults = match section.get("defaults") {
         Some(field) => Defaults::read(&field, surroundings),
@@ -144,6 +148,7 @@ struct Routes {
     compiled: Option<Vec<Route>>,
     table: route::Table,
     accepted: Vec<Rc<str>>,
+    takes_api_keys: bool,
 }
 
 /// One route on its way, and where it stands.
@@ -153,6 +158,7 @@ struct Draft<'d> {
     matched: Option<Match>,
     route: Option<Route>,
     accepted: Vec<Rc<str>>,
+    takes_api_keys: bool,
 }
 
 impl Routes {
@@ -171,11 +177,17 @@ impl Routes {
             drafts.iter().flat_map(|draft| draft.accepted.iter().cloned()).collect();
         accepted.sort_unstable();
         accepted.dedup();
-        Some(Self { compiled: drafts.into_iter().map(|draft| draft.route).collect(), table, accepted })
+        let takes_api_keys = drafts.iter().any(|draft| draft.takes_api_keys);
+        let compiled = drafts.into_iter().map(|draft| draft.route).collect();
+        Some(Self { compiled, table, accepted, takes_api_keys })
     }
 
     /// A provider that no route accepts is a mistake more often than not.
     fn warn_of_idle(&self, section: &Section<'_>, providers: &identity::Providers) {
+        let idle = self.compiled.is_some() && !self.takes_api_keys;
+        if let Some(field) = section.get("apiKeyAuth").filter(|_| idle) {
+            field.warn("no route accepts API keys", "");
+        }
         let Some(field) = section.get("jwt").filter(|_| self.compiled.is_some()) else {
             return;
         };
@@ -187,8 +199,14 @@ impl Routes {
 
 impl<'d> Draft<'d> {
     fn read(field: &Field<'d>, around: Surroundings<'_>, defaults: Option<&Defaults>) -> Self {
-        let mut draft =
-            Self { place: field.place.clone(), name: None, matched: None, route: None, accepted: Vec::new() };
+        let mut draft = Self {
+            place: field.place.clone(),
+            name: None,
+            matched: None,
+            route: None,
+            accepted: Vec::new(),
+            takes_api_keys: false,
+        };
         let Some(section) = field.section(&ROUTE) else {
             return draft;
         };
@@ -206,9 +224,11 @@ impl<'d> Draft<'d> {
         );
         if let Some(authentication) = &authentication {
             draft.accepted = authentication.accepted(around.providers);
+            draft.takes_api_keys = authentication.takes_api_keys();
         }
         if let (Some(rules), Some(_)) = (&rules, &authentication) {
-            refuse_unreachable(&section, &rules.authorization, &draft.accepted);
+            let faults = rules.authorization.unreachable(&draft.accepted, draft.takes_api_keys);
+            refuse_unreachable(&section, faults);
         }
         if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {
             refuse_methods(&section, &rules.request, matched);
@@ -235,9 +255,9 @@ impl<'d> Draft<'d> {
 }
 
 /// A rule that asks for what no caller of the route can have.
-fn refuse_unreachable(section: &Section<'_>, rules: &Authorization, accepted: &[Rc<str>]) {
+fn refuse_unreachable(section: &Section<'_>, faults: Vec<access::config::Unreachable>) {
     let own = section.get("authorization");
-    for fault in rules.unreachable(accepted) {
+    for fault in faults {
         let rule = quoted(&fault.rule);
         let message = match fault.provider {
             Some(provider) => format!(
@@ -245,7 +265,7 @@ fn refuse_unreachable(section: &Section<'_>, rules: &Authorization, accepted: &[
                 quoted(&provider)
             ),
             None => {
-                format!("the rule {rule} asks for a token and the route is `open`, so it can never match")
+                format!("the rule {rule} asks for a token and the route takes none, so it can never match")
             }
         };
         match &own {

@@ -2,6 +2,7 @@
 
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
+use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
 use crate::guards::rate_limit::RATE_LIMIT;
 use crate::guards::route::MATCH;
@@ -47,7 +48,8 @@ pub static POLICY: Shape = Shape {
         MODE_KEY,
         Key::new("jwt", "map", Default::Is("none"), "Who issues tokens, and what a token must be to hold.")
             .nested(&JWT),
-        Key::new("apiKeyAuth", "map", Default::NotBuilt("use `jwt`"), "API keys."),
+        Key::new("apiKeyAuth", "map", Default::Is("none"), "The API keys of clients, as hashes.")
+            .nested(&API_KEY_AUTH),
         Key::new(
             "defaults",
             "map",

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// How vendors begin their keys. What follows must be at least [`PREFIXED_REST`] long, so that ordinary words stay readable.
-const PREFIXES: [&str; 25] = [
+/// How vendors begin their keys; `pck_` is our own (`portcullis apikey new`). What follows must be at least [`PREFIXED_REST`] long, so that ordinary words stay readable.
+const PREFIXES: [&str; 26] = [
+    "pck_",
     "sk_live_",
     "sk_test_",
     "rk_live_",
@@ -147,6 +148,8 @@ mod tests {
             ("%2565yJhbGciOiJub25lIn0.e30.", true),
             ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", true),
             ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", true),
+            ("pck_9hQ2mXv7Rk4TzB1nYw8sLd5cJf3gPa6eUo0iKqNrMxW", true),
+            ("a=pck_9hqmxvrktzbnywsldcjfg", true),
             ("AKIAIOSFODNN7EXAMPLE", true),
             ("xoxb-123456789012-abcdefghij", true),
             ("4111 1111 1111 1111", true),

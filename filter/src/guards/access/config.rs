@@ -1,8 +1,11 @@
 //! What does a user write into `authorization`?
 
+mod claims;
+
 use std::rc::Rc;
 
 use super::cidr::{Cidr, CidrFault};
+use super::claim::Claim;
 use crate::decision::Mode;
 use crate::document::{Default, Field, Key, Section, Shape, quoted, suggestion};
 
@@ -33,7 +36,7 @@ static RULE: Shape = Shape {
             "mode",
             "`Enforce` or `Shadow`",
             Default::Is("`Enforce`"),
-            "A rule in `Shadow` is asked and audited, and changes nothing.",
+            "A rule in `Shadow` changes nothing; where it would have, the audit event names it.",
         ),
         Key::new("principal", "map", Default::Required, "Whom it speaks of.").nested(&PRINCIPAL),
     ],
@@ -43,20 +46,22 @@ static PRINCIPAL: Shape = Shape {
     name: "authorization.rules[].principal",
     about: "Whom a rule speaks of: all that stands here must hold, and at least one key must. What cannot be checked, because the \
             proxy does not tell the client's address or a claim (`scope`, `client_id` too) has another type than it should, never admits: an `Allow` rule \
-            does not match then, and a `Deny` rule refuses.",
+            does not match then, and a `Deny` rule refuses. A claim that is not there, or `null`, is no value: no rule that names values \
+            matches it.",
     keys: &[
         Key::new(
             "scopes",
             "list of strings",
             Default::Is("any"),
-            "The credential must have all of them (a token's `scope` or `scp`).",
+            "The credential must have all of them: `scope` or `scp` of the token, or `scopes` of the API key.",
         ),
-        Key::new("jwt", "map", Default::Is("any"), "What a token must say.").nested(&JWT),
+        Key::new("jwt", "map", Default::Is("any"), "What a token must say. An API key is none.").nested(&JWT),
         Key::new(
             "clients",
             "list of strings",
             Default::Is("any"),
-            "The client must be one of them: `client_id` of the token, or else `azp`.",
+            "The client must be one of them: `client_id` of the token, or else `azp`; or `client` of the API key. Of a token that has \
+             both, and one of the list and one not, it cannot be told who the client is.",
         ),
         Key::new(
             "clientCIDRs",
@@ -79,28 +84,8 @@ static JWT: Shape = Shape {
             "The name of the provider whose token it must be; one that the route accepts.",
         ),
         Key::new("scopes", "list of strings", Default::Is("any"), "The token must have all of them."),
-        Key::new("claims", "list of maps", Default::Is("any"), "Each of them must hold.").nested(&CLAIM),
-    ],
-};
-
-static CLAIM: Shape = Shape {
-    name: "authorization.rules[].principal.jwt.claims[]",
-    about: "A claim and the values that it may have. Claims that are numbers or booleans match nothing.",
-    keys: &[
-        Key::new(
-            "name",
-            "string",
-            Default::Required,
-            "As it stands in the token, or nested by its dots: `realm_access.roles`.",
-        ),
-        Key::new(
-            "valueType",
-            "`String` or `StringArray`",
-            Default::Is("`String`"),
-            "`String`: the claim is a string and is one of the values. `StringArray`: it is a list of strings and one of them is \
-             one of the values.",
-        ),
-        Key::new("values", "list of strings", Default::Required, "Any of them will do."),
+        Key::new("claims", "list of maps", Default::Is("any"), "Each of them must hold.")
+            .nested(&claims::CLAIM),
     ],
 };
 
@@ -152,19 +137,6 @@ pub(super) struct Jwt {
     pub(super) claims: Vec<Claim>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Claim {
-    pub(super) name: Box<str>,
-    pub(super) value_type: ValueType,
-    pub(super) values: Vec<Box<str>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ValueType {
-    String,
-    StringArray,
-}
-
 /// Why a route's callers can never match a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreachable {
@@ -180,13 +152,13 @@ impl Authorization {
         self.rules.iter().any(|rule| !rule.principal.cidrs.is_empty())
     }
 
-    /// Rules that speak of tokens which a route never sees. `providers` are the names of those that it accepts; none if it is
-    /// open.
-    pub fn unreachable(&self, providers: &[Rc<str>]) -> Vec<Unreachable> {
+    /// Rules that speak of credentials which a route never sees. `providers` are the names of those whose tokens it accepts; none if
+    /// it accepts none. `api_keys`: whether it accepts API keys.
+    pub fn unreachable(&self, providers: &[Rc<str>], api_keys: bool) -> Vec<Unreachable> {
         let fault = |rule: &Rule| {
             let named = rule.principal.jwt.as_ref().and_then(|jwt| jwt.provider.clone());
             let missing = named.filter(|name| !providers.contains(name));
-            let without = providers.is_empty() && rule.principal.needs_token();
+            let without = providers.is_empty() && rule.principal.needs_credential(api_keys);
             (without || missing.is_some()).then(|| Unreachable {
                 rule: Rc::clone(&rule.name),
                 provider: missing.filter(|_| !providers.is_empty()),
@@ -197,8 +169,10 @@ impl Authorization {
 }
 
 impl Principal {
-    fn needs_token(&self) -> bool {
-        self.jwt.is_some() || !self.all_scopes.is_empty() || !self.clients.is_empty()
+    /// Whether it asks for a credential: of any kind, or for one that no API key is.
+    fn needs_credential(&self, beyond_api_keys: bool) -> bool {
+        let any = !self.all_scopes.is_empty() || !self.clients.is_empty();
+        self.jwt.is_some() || (any && !beyond_api_keys)
     }
 }
 
@@ -318,7 +292,7 @@ fn read_jwt(field: &Field<'_>, providers: &[Rc<str>]) -> Option<(Jwt, Vec<Box<st
     };
     let scopes = optional(&section, "scopes", read_scopes);
     let claims = optional(&section, "claims", |field| {
-        let claims: Vec<Option<Claim>> = field.list()?.iter().map(read_claim).collect();
+        let claims: Vec<Option<Claim>> = field.list()?.iter().map(claims::read).collect();
         claims.into_iter().collect()
     });
     let jwt = Jwt { provider, claims: claims? };
@@ -336,19 +310,6 @@ fn read_provider(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Rc<str>> {
         suggestion(name, &names).unwrap_or_else(|| "name one of `jwt.providers`".to_owned()),
     );
     None
-}
-
-fn read_claim(field: &Field<'_>) -> Option<Claim> {
-    const TYPES: [(&str, ValueType); 2] =
-        [("String", ValueType::String), ("StringArray", ValueType::StringArray)];
-    let section = field.section(&CLAIM)?;
-    let name = section.get("name").and_then(|name| name.text());
-    let value_type = match section.get("valueType") {
-        Some(field) => field.one_of(&TYPES),
-        None => Some(ValueType::String),
-    };
-    let values = section.get("values").and_then(|values| values.texts());
-    Some(Claim { name: name?.into(), value_type: value_type?, values: boxed(&values?) })
 }
 
 fn read_cidrs(field: &Field<'_>) -> Option<Vec<Cidr>> {

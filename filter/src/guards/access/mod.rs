@@ -1,12 +1,14 @@
 //! May this caller do this? Rules in order; the first that matches decides.
 //!
 //! A condition that cannot be checked (the host does not tell the client's address, a claim has another type than the
-//! rule says) never admits: an `Allow` rule does not match then, and a `Deny` rule refuses.
+//! rule says, or is missing where the rule asks that it be something else) never admits: an `Allow` rule does not match then,
+//! and a `Deny` rule refuses.
 //!
 //! What this does not protect against: a token whose rights were taken away after it was issued. A scope holds until the token
 //! expires.
 
 pub mod cidr;
+mod claim;
 pub mod config;
 
 use core::net::IpAddr;
@@ -15,9 +17,9 @@ use std::rc::Rc;
 pub use config::{AUTHORIZATION, Authorization};
 
 use crate::decision::{Advice, Detail, Mode, Reason, Refusal};
+use crate::guards::identity::caller::ApiKey;
 use crate::guards::identity::{Caller, Token};
-use crate::json::Json;
-use config::{Action, Claim, Principal, Rule, ValueType};
+use config::{Action, Principal, Rule};
 
 /// The evidence that a caller may. Only [`check`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,19 +34,34 @@ impl Granted {
     }
 }
 
-/// Asks the rules. The default [`Authorization`] has none and admits whoever was authenticated. The names of rules in
-/// Shadow that match are added to `shadowed`, whatever the outcome, and change nothing.
+/// Asks the rules. The default [`Authorization`] has none and admits whoever was authenticated. Rules in Shadow change
+/// nothing; the names of those that would have (a Deny that matches what is admitted, an Allow that matches what is refused)
+/// are added to `shadowed`.
 pub fn check(
     rules: &Authorization,
     caller: &Caller,
     client_ip: Option<IpAddr>,
     shadowed: &mut Vec<Rc<str>>,
 ) -> Result<Granted, Refusal> {
+    let mut matched = Vec::new();
+    let outcome = decide(rules, caller, client_ip, &mut matched);
+    let otherwise = if outcome.is_ok() { Action::Deny } else { Action::Allow };
+    shadowed.extend(matched.iter().filter(|rule| rule.action == otherwise).map(|rule| Rc::clone(&rule.name)));
+    outcome
+}
+
+/// The first rule that matches decides. Those in Shadow that match on the way there are noted.
+fn decide<'r>(
+    rules: &'r Authorization,
+    caller: &Caller,
+    client_ip: Option<IpAddr>,
+    shadowed: &mut Vec<&'r Rule>,
+) -> Result<Granted, Refusal> {
     let mut nearest: Option<(usize, &Rule)> = None;
     for rule in &rules.rules {
         let answer = ask(&rule.principal, caller, client_ip);
         if rule.mode == Mode::Shadow {
-            shadow(rule, answer, shadowed);
+            shadowed.extend(would_decide(rule, answer).then_some(rule));
             continue;
         }
         match (rule.action, answer) {
@@ -71,13 +88,10 @@ pub fn check(
     }
 }
 
-fn shadow(rule: &Rule, answer: Answer, shadowed: &mut Vec<Rc<str>>) {
-    let decides = match rule.action {
+fn would_decide(rule: &Rule, answer: Answer) -> bool {
+    match rule.action {
         Action::Allow => matches!(answer, Answer::Yes),
         Action::Deny => matches!(answer, Answer::Yes | Answer::Unknown(_)),
-    };
-    if decides {
-        shadowed.push(Rc::clone(&rule.name));
     }
 }
 
@@ -116,16 +130,17 @@ enum Unknown {
 /// All that stands in a principal must hold. A plain no weighs more than what cannot be told, and that more than a scope.
 fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Answer {
     let token = caller.token();
-    let needs_token = principal.jwt.is_some() || !principal.all_scopes.is_empty();
-    if needs_token && token.is_none() {
+    let anonymous = matches!(caller, Caller::Anonymous);
+    if (principal.jwt.is_some() && token.is_none()) || (!principal.all_scopes.is_empty() && anonymous) {
         return Answer::No;
     }
     let mut unknown = None;
     if !principal.clients.is_empty() {
-        match token.and_then(Token::client) {
-            Some(Json::Text(client)) if principal.clients.iter().any(|known| **known == **client) => {}
-            None | Some(Json::Text(_)) => return Answer::No,
-            Some(_) => unknown = Some(Unknown::Claim),
+        let is_one = |key: &ApiKey| principal.clients.iter().any(|known| **known == **key.client());
+        match caller.api_key().map_or_else(|| is_client(&principal.clients, token), |key| Some(is_one(key))) {
+            Some(true) => {}
+            Some(false) => return Answer::No,
+            None => unknown = Some(Unknown::Claim),
         }
     }
     if !principal.cidrs.is_empty() {
@@ -140,14 +155,14 @@ fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Ans
             return Answer::No;
         }
         for claim in &jwt.claims {
-            match holds(claim, token) {
+            match claim.holds(token) {
                 Some(true) => {}
                 Some(false) => return Answer::No,
                 None => unknown = unknown.or(Some(Unknown::Claim)),
             }
         }
     }
-    match (unknown, missing(principal, token)) {
+    match (unknown, missing(principal, caller)) {
         (Some(unknown), _) => Answer::Unknown(unknown),
         (None, 0) => Answer::Yes,
         (None, _) if token.is_some_and(|token| !token.scopes_are_readable()) => {
@@ -157,25 +172,24 @@ fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Ans
     }
 }
 
-fn missing(principal: &Principal, token: Option<&Token>) -> usize {
-    let has = |wanted: &str| token.is_some_and(|token| token.scopes().any(|scope| scope == wanted));
+fn missing(principal: &Principal, caller: &Caller) -> usize {
+    let has = |wanted: &str| caller.scopes().any(|scope| scope == wanted);
     let wanted = principal.all_scopes.split(' ').filter(|scope| !scope.is_empty());
     wanted.filter(|scope| !has(scope)).count()
 }
 
-/// Whether one of the values is in the claim; `None` if the claim is there and has another type.
-fn holds(claim: &Claim, token: &Token) -> Option<bool> {
-    let is_value = |text: &str| claim.values.iter().any(|value| **value == *text);
-    match (claim.value_type, token.claim(&claim.name)) {
-        (_, None | Some(Json::Null)) => Some(false),
-        (ValueType::String, Some(Json::Text(text))) => Some(is_value(text)),
-        (ValueType::StringArray, Some(Json::List(list))) => {
-            let texts = list.iter().filter_map(Json::as_text);
-            let found = texts.clone().any(is_value);
-            (found || texts.count() == list.len()).then_some(found)
+/// Whether the token's client is one of these; `None` if that cannot be told. A token may name its client twice, as `client_id` and as
+/// `azp`. Where the two differ, one reader takes the one for it and another the other: what holds of both is told, and else nothing.
+fn is_client(clients: &[Box<str>], token: Option<&Token>) -> Option<bool> {
+    let mut answer = None;
+    for claim in token.into_iter().flat_map(Token::clients) {
+        let client = claim.as_text()?;
+        let known = clients.iter().any(|known| **known == *client);
+        if *answer.get_or_insert(known) != known {
+            return None;
         }
-        _ => None,
     }
+    Some(answer.unwrap_or(false))
 }
 
 #[cfg(test)]

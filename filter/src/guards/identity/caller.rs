@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use super::api_key::Entry;
+use super::claim_path::{Sought, seek};
 use crate::json::Json;
 
 /// Who is calling, as the identity guard found out.
@@ -11,6 +13,45 @@ pub enum Caller {
     Anonymous,
     /// The bearer of a token that held.
     Token(Rc<Token>),
+    /// The bearer of an API key that held.
+    ApiKey(ApiKey),
+}
+
+/// What the policy says of an API key whose every check held.
+#[derive(Clone, Debug)]
+pub struct ApiKey(Rc<Entry>);
+
+impl ApiKey {
+    /// Called once, where the last check of a key has held.
+    pub(in crate::guards) fn new(entry: Rc<Entry>) -> Self {
+        Self(entry)
+    }
+
+    /// A key that nobody checked, for the tests of guards that take one.
+    #[cfg(test)]
+    pub(in crate::guards) fn of(client: &str, scopes: &[&str]) -> Self {
+        Self::new(Rc::new(Entry::new(client, scopes)))
+    }
+
+    /// Whose key it is.
+    pub fn client(&self) -> &Rc<str> {
+        &self.0.client
+    }
+
+    /// What the key may.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.0.scopes.iter().map(AsRef::as_ref)
+    }
+
+    /// The client's tier.
+    pub fn tier(&self) -> Option<&Rc<str>> {
+        self.0.tier.as_ref()
+    }
+
+    /// The first eight digits of the hash in the policy: which of a client's keys it is.
+    pub fn fingerprint(&self) -> &Rc<str> {
+        &self.0.fingerprint
+    }
 }
 
 /// The claims of a token whose every check held.
@@ -47,10 +88,19 @@ impl Token {
         claim(&self.claims, name)
     }
 
+    /// The same, with what stands in its way told apart from its absence.
+    pub fn seek(&self, name: &str) -> Sought<'_> {
+        seek(&self.claims, name)
+    }
+
     /// `client_id`, or else `azp`, whatever its type. `null` is no claim.
     pub fn client(&self) -> Option<&Json> {
-        let named = |name| self.claims.get(name).filter(|claim| **claim != Json::Null);
-        named("client_id").or_else(|| named("azp"))
+        clients(&self.claims).next()
+    }
+
+    /// Both of them, as far as they are there. They should say the same; see the `access` guard for when they do not.
+    pub fn clients(&self) -> impl Iterator<Item = &Json> {
+        clients(&self.claims)
     }
 
     /// Whether `scope` and `scp`, where they are there, are what [`Token::scopes`] reads: else there may be more of them.
@@ -81,8 +131,27 @@ impl Caller {
     pub fn token(&self) -> Option<&Token> {
         match self {
             Caller::Token(token) => Some(token),
-            Caller::Anonymous => None,
+            Caller::Anonymous | Caller::ApiKey(_) => None,
         }
+    }
+
+    /// The API key behind it, if there is one.
+    pub fn api_key(&self) -> Option<&ApiKey> {
+        match self {
+            Caller::ApiKey(key) => Some(key),
+            Caller::Anonymous | Caller::Token(_) => None,
+        }
+    }
+
+    /// Every scope, of the token or of the API key.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        let token = self.token().into_iter().flat_map(Token::scopes);
+        token.chain(self.api_key().into_iter().flat_map(ApiKey::scopes))
+    }
+
+    /// The tier of the API key's client. A token has none; a claim may say as much.
+    pub fn tier(&self) -> Option<&str> {
+        self.api_key()?.tier().map(|tier| &**tier)
     }
 
     /// `sub`.
@@ -90,9 +159,13 @@ impl Caller {
         self.token()?.claims.get("sub")?.as_text()
     }
 
-    /// RFC 9068 §2.2 `client_id`, or OpenID's `azp`.
+    /// RFC 9068 §2.2 `client_id`, or OpenID's `azp`, or the API key's client.
     pub fn client(&self) -> Option<&str> {
-        self.token()?.client()?.as_text()
+        match self {
+            Caller::Anonymous => None,
+            Caller::Token(token) => token.client()?.as_text(),
+            Caller::ApiKey(key) => Some(key.client()),
+        }
     }
 
     /// `iss`.
@@ -101,17 +174,18 @@ impl Caller {
     }
 }
 
-/// The claim of that name: as it stands, or else, by its dots, nested (`realm_access.roles`). A name with dots of its own
-/// (`https://example.com/roles`) is found first as it stands, on each level.
+/// `client_id` (RFC 9068 §2.2) and `azp` (OpenID Connect Core §2), as far as they are there. `null` is no claim.
+pub fn clients(claims: &Json) -> impl Iterator<Item = &Json> {
+    let named = ["client_id", "azp"].into_iter().filter_map(|name| claims.get(name));
+    named.filter(|claim| **claim != Json::Null)
+}
+
+/// The claim that [`seek`] finds, if it is there.
 pub fn claim<'c>(claims: &'c Json, name: &str) -> Option<&'c Json> {
-    if let Some(found) = claims.get(name) {
-        return Some(found);
+    match seek(claims, name) {
+        Sought::Found(claim) => Some(claim),
+        Sought::Absent | Sought::Blocked => None,
     }
-    // Bounded by the tree's own depth: each step goes one level down.
-    name.match_indices('.').find_map(|(at, _)| {
-        let (head, tail) = (name.get(..at)?, name.get(at.checked_add(1)?..)?);
-        claim(claims.get(head)?, tail)
-    })
 }
 
 #[cfg(test)]
@@ -137,6 +211,34 @@ mod tests {
             ("{}", vec![]),
         ] {
             assert_eq!(caller(claims).token().unwrap().scopes().collect::<Vec<_>>(), scopes, "{claims}");
+        }
+        // Each shape under either name; with whether all of it could be read.
+        for (claim, scopes, readable) in [
+            (r#""a""#, vec!["a"], true),
+            (r#""a b""#, vec!["a", "b"], true),
+            (r#""  a   b ""#, vec!["a", "b"], true),
+            (r#""a,b""#, vec!["a,b"], true),
+            (r#""a\tb""#, vec!["a\tb"], true),
+            (r#""""#, vec![], true),
+            (r#"" ""#, vec![], true),
+            (r#"["a","b"]"#, vec!["a", "b"], true),
+            (r#"["a b","c"]"#, vec!["a", "b", "c"], true),
+            (r#"["",""]"#, vec![], true),
+            ("[]", vec![], true),
+            ("null", vec![], true),
+            (r#"["a",null]"#, vec!["a"], false),
+            (r#"["a",["b"]]"#, vec!["a"], false),
+            (r#"["a",{"b":true}]"#, vec!["a"], false),
+            (r#"{"a":true}"#, vec![], false),
+            ("true", vec![], false),
+            ("7", vec![], false),
+        ] {
+            for name in ["scope", "scp"] {
+                let caller = caller(&format!(r#"{{"{name}":{claim}}}"#));
+                let token = caller.token().unwrap();
+                assert_eq!(token.scopes().collect::<Vec<_>>(), scopes, "{name}: {claim}");
+                assert_eq!(token.scopes_are_readable(), readable, "{name}: {claim}");
+            }
         }
     }
 

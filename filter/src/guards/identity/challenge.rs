@@ -1,31 +1,121 @@
-//! What does a refused client hear about credentials? `WWW-Authenticate`, RFC 6750 §3.
+//! What does a refused client hear about credentials? `WWW-Authenticate`, RFC 9110 §11.6.1 and RFC 6750 §3.
 
 use core::fmt::Write as _;
 
+use super::caller::Caller;
+use super::confirmation::challenge::Dpop;
+use super::rules::Authentication;
 use crate::decision::{Advice, Reason, Refusal};
 
-/// The challenge of a refusal, if it calls for one: every 401, and a 403 for want of a scope. `realm` is the policy's name.
+/// A way to bring a credential, by its name in a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// A token: RFC 6750.
+    Bearer,
+    /// A token with a proof of possession, which has the parameters of `Bearer` and its own: RFC 9449 §7.1.
+    Dpop,
+    /// An API key. RFC 9110 §15.5.2 wants a challenge in every 401, and no scheme is registered for API keys. `Bearer` would send a
+    /// client to look for a token; a name that no client knows says what is missing and starts no dialogue. It has the
+    /// parameters of RFC 6750.
+    ApiKey,
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Scheme::Bearer => "Bearer",
+            Scheme::Dpop => "DPoP",
+            Scheme::ApiKey => "ApiKey",
+        }
+    }
+
+    /// Those that a route takes, tokens first.
+    fn of(route: &Authentication, dpop: Option<&Dpop>) -> impl Iterator<Item = Self> {
+        let bearer = route.takes_tokens() && !dpop.is_some_and(|dpop| dpop.alone);
+        let taken = [
+            (bearer, Scheme::Bearer),
+            (dpop.is_some(), Scheme::Dpop),
+            (route.takes_api_keys(), Scheme::ApiKey),
+        ];
+        taken.into_iter().filter_map(|(takes, scheme)| takes.then_some(scheme))
+    }
+
+    /// The one behind which the request has its token, or would need it.
+    fn of_tokens(dpop: Option<&Dpop>) -> Self {
+        if dpop.is_some_and(|dpop| dpop.alone || dpop.used) { Scheme::Dpop } else { Scheme::Bearer }
+    }
+}
+
+/// The challenges of a refusal, if it calls for any: every 401, and a 403 for want of a scope. `realm` is the policy's name.
 ///
-/// RFC 6750 §3.1: without a credential the challenge says no more than where it is; with one, `invalid_token` and the
-/// public sentence of the reason; for want of a scope `insufficient_scope` and the scope it takes.
-pub fn challenge(realm: &str, refusal: &Refusal) -> Option<String> {
-    let row = refusal.reason.row();
-    let error = match refusal.reason {
+/// RFC 6750 §3.1: without a credential a challenge says no more than where it is; the one of the credential that failed says so with the
+/// public sentence of the reason. For want of a scope there is only that of the credential that came, with
+/// `insufficient_scope` and the scope it takes: another credential would not help. RFC 9470 §3: for want of an authentication that is
+/// strong and recent enough, `insufficient_user_authentication` and what it takes.
+pub fn challenge(
+    realm: &str,
+    route: &Authentication,
+    caller: Option<&Caller>,
+    dpop: Option<&Dpop>,
+    refusal: &Refusal,
+) -> Option<String> {
+    let tokens = Scheme::of_tokens(dpop);
+    let failed = match refusal.reason {
         Reason::CredentialMissing => None,
-        Reason::ScopeInsufficient => Some("insufficient_scope"),
-        _ if row.status == 401 => Some("invalid_token"),
+        Reason::ScopeInsufficient => {
+            let scheme = if matches!(caller, Some(Caller::ApiKey(_))) { Scheme::ApiKey } else { tokens };
+            return Some(one(realm, scheme, Some("insufficient_scope"), dpop, refusal));
+        }
+        Reason::ApiKeyInvalid | Reason::ApiKeyExpired => Some((Scheme::ApiKey, "invalid_key")),
+        Reason::AuthenticationInsufficient => Some((tokens, "insufficient_user_authentication")),
+        Reason::ProofInvalid | Reason::ProofStale | Reason::ProofReplayed => {
+            Some((tokens, "invalid_dpop_proof"))
+        }
+        Reason::ProofNonce => Some((tokens, "use_dpop_nonce")),
+        _ if refusal.reason.status() == 401 => Some((tokens, "invalid_token")),
         _ => return None,
     };
-    let mut challenge = format!("Bearer realm=\"{}\"", quotable(realm));
+    let error = |scheme| failed.filter(|(of, _)| *of == scheme).map(|(_, error)| error);
+    let challenges: Vec<String> =
+        Scheme::of(route, dpop).map(|scheme| one(realm, scheme, error(scheme), dpop, refusal)).collect();
+    (!challenges.is_empty()).then(|| challenges.join(", "))
+}
+
+fn one(
+    realm: &str,
+    scheme: Scheme,
+    error: Option<&'static str>,
+    dpop: Option<&Dpop>,
+    refusal: &Refusal,
+) -> String {
+    let mut challenge = format!("{} realm=\"{}\"", scheme.name(), quotable(realm));
     if let Some(error) = error {
-        let _ = write!(challenge, ", error=\"{error}\", error_description=\"{}\"", quotable(row.sentence));
+        let sentence = quotable(refusal.reason.row().sentence);
+        let _ = write!(challenge, ", error=\"{error}\", error_description=\"{sentence}\"");
     }
     if let (Reason::ScopeInsufficient, Advice::Scope(scope)) = (refusal.reason, &refusal.advice)
         && is_scope(scope)
     {
         let _ = write!(challenge, ", scope=\"{scope}\"");
     }
-    Some(challenge)
+    if let (Scheme::Bearer | Scheme::Dpop, Advice::StepUp { acr_values, max_age }) = (scheme, &refusal.advice)
+    {
+        step_up(&mut challenge, acr_values.as_deref(), *max_age);
+    }
+    if let (Scheme::Dpop, Some(dpop)) = (scheme, dpop) {
+        let _ = write!(challenge, ", algs=\"{}\"", dpop.algorithms);
+    }
+    challenge
+}
+
+/// RFC 9470 §3: both as strings, `acr_values` blank-separated, `max_age` a non-negative integer.
+fn step_up(challenge: &mut String, acr_values: Option<&str>, max_age: Option<u64>) {
+    if let Some(values) = acr_values.filter(|values| is_scope(values)) {
+        let _ = write!(challenge, ", acr_values=\"{values}\"");
+    }
+    if let Some(seconds) = max_age {
+        let _ = write!(challenge, ", max_age=\"{seconds}\"");
+    }
 }
 
 /// RFC 9110 §5.6.4 `quoted-string`: quotes and backslashes escaped; what is not printable ASCII is left out, since the
@@ -50,11 +140,28 @@ fn is_scope(scope: &str) -> bool {
 mod tests {
     use super::challenge;
     use crate::decision::{Advice, Reason, Refusal};
+    use crate::guards::identity::rules::{Authentication, CredentialRule, ProviderId};
     use crate::testing::test;
+
+    fn route(tokens: bool, api_keys: bool) -> Authentication {
+        let providers = if tokens { vec![ProviderId(0)] } else { Vec::new() };
+        Authentication::Credential(CredentialRule {
+            providers,
+            places: Vec::new(),
+            api_keys,
+            optional: false,
+            step_ups: Vec::new(),
+            asks: None,
+        })
+    }
 
     #[test]
     fn challenges() {
         let scope = |text: &str| Refusal::new(Reason::ScopeInsufficient).advise(Advice::Scope(text.into()));
+        let step_up = |values: Option<&str>, max_age| {
+            let advice = Advice::StepUp { acr_values: values.map(Into::into), max_age };
+            Refusal::new(Reason::AuthenticationInsufficient).advise(advice)
+        };
         for (refusal, expected) in [
             (Reason::CredentialMissing.into(), Some(r#"Bearer realm="shop""#)),
             (
@@ -66,24 +173,64 @@ mod tests {
             (
                 scope("a b:c"),
                 Some(
-                    r#"Bearer realm="shop", error="insufficient_scope", error_description="The token does not allow this.", scope="a b:c""#,
+                    r#"Bearer realm="shop", error="insufficient_scope", error_description="The credential does not allow this.", scope="a b:c""#,
                 ),
             ),
             (
                 scope("a\"\r\nx: y"),
                 Some(
-                    r#"Bearer realm="shop", error="insufficient_scope", error_description="The token does not allow this.""#,
+                    r#"Bearer realm="shop", error="insufficient_scope", error_description="The credential does not allow this.""#,
+                ),
+            ),
+            (
+                step_up(Some("urn:x:mfa urn:x:key"), Some(300)),
+                Some(
+                    r#"Bearer realm="shop", error="insufficient_user_authentication", error_description="A stronger or more recent authentication is required.", acr_values="urn:x:mfa urn:x:key", max_age="300""#,
+                ),
+            ),
+            (
+                step_up(Some("a\"\r\nx: y"), Some(5)),
+                Some(
+                    r#"Bearer realm="shop", error="insufficient_user_authentication", error_description="A stronger or more recent authentication is required.", max_age="5""#,
+                ),
+            ),
+            (
+                step_up(Some("a"), None),
+                Some(
+                    r#"Bearer realm="shop", error="insufficient_user_authentication", error_description="A stronger or more recent authentication is required.", acr_values="a""#,
                 ),
             ),
             (Reason::AccessDenied.into(), None),
             (Reason::CredentialConflict.into(), None),
             (Reason::KeysUnavailable.into(), None),
         ] {
-            assert_eq!(challenge("shop", &refusal).as_deref(), expected, "{refusal:?}");
+            let told = challenge("shop", &route(true, false), None, None, &refusal);
+            assert_eq!(told.as_deref(), expected, "{refusal:?}");
+        }
+        let missing = Reason::CredentialMissing.into();
+        assert_eq!(
+            challenge("a\"b\\c\r\nx: é", &route(true, false), None, None, &missing).unwrap(),
+            r#"Bearer realm="a\"b\\cx: ""#
+        );
+    }
+
+    #[test]
+    fn each_way_in_is_named_and_the_one_that_failed_says_so() {
+        const TOKEN: &str = r#", error="invalid_token", error_description="The token has expired.""#;
+        const KEY: &str = r#", error="invalid_key", error_description="The API key is not valid.""#;
+        for (tokens, api_keys, reason, expected) in [
+            (false, true, Reason::CredentialMissing, r#"ApiKey realm="s""#.to_owned()),
+            (false, true, Reason::ApiKeyInvalid, format!(r#"ApiKey realm="s"{KEY}"#)),
+            (true, true, Reason::CredentialMissing, r#"Bearer realm="s", ApiKey realm="s""#.to_owned()),
+            (true, true, Reason::TokenExpired, format!(r#"Bearer realm="s"{TOKEN}, ApiKey realm="s""#)),
+            (true, true, Reason::ApiKeyInvalid, format!(r#"Bearer realm="s", ApiKey realm="s"{KEY}"#)),
+        ] {
+            let told = challenge("s", &route(tokens, api_keys), None, None, &reason.into());
+            assert_eq!(told.as_ref(), Some(&expected), "{reason:?}");
         }
         assert_eq!(
-            challenge("a\"b\\c\r\nx: é", &Reason::CredentialMissing.into()).unwrap(),
-            r#"Bearer realm="a\"b\\cx: ""#
+            challenge("s", &Authentication::Open, None, None, &Reason::CredentialMissing.into()),
+            None
         );
     }
 }

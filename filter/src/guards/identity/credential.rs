@@ -12,12 +12,12 @@ use crate::limits;
 pub struct Found<'r, 'h> {
     /// Where.
     pub place: &'r Place,
-    /// The token's bytes: base64url and dots, not empty, not too long.
-    pub token: &'h [u8],
+    /// Its bytes, whatever they are.
+    pub value: &'h [u8],
 }
 
-/// Looks in every place. Errors: `CredentialConflict` for more than one credential, `TokenMalformed` and `TokenTooLarge`
-/// for one that no token can be, `HeadersTooLarge` for more cookies than we read.
+/// Looks in every place. Errors: `CredentialConflict` for more than one credential, `TokenMalformed` for a scheme with nothing behind
+/// it, `HeadersTooLarge` for more cookies than we read.
 pub fn find<'r, 'h>(
     places: &'r [Place],
     head: &'h Head,
@@ -30,19 +30,16 @@ pub fn find<'r, 'h>(
             Place::Cookie(name) => in_cookies(head, name)?,
             Place::Param(name) => in_query(query.unwrap_or_default(), name)?,
         };
-        let Some(token) = value else { continue };
+        let Some(value) = value else { continue };
         if found.is_some() {
             return Err(conflict("credentials in two places"));
         }
-        found = Some(Found { place, token });
-    }
-    if let Some(Found { token, .. }) = found {
-        check_alphabet(token)?;
+        found = Some(Found { place, value });
     }
     Ok(found)
 }
 
-fn conflict(fact: &'static str) -> Refusal {
+pub(super) fn conflict(fact: &'static str) -> Refusal {
     Refusal::because(Reason::CredentialConflict, Detail::Fact(fact))
 }
 
@@ -50,15 +47,26 @@ fn malformed(fact: &'static str) -> Refusal {
     Refusal::because(Reason::TokenMalformed, Detail::Fact(fact))
 }
 
-/// RFC 7515 §7.1: base64url and dots. This also keeps blanks, commas, `%` and what is not UTF-8 from every later reader.
-fn check_alphabet(token: &[u8]) -> Result<(), Refusal> {
+/// RFC 7515 §7.1: base64url and dots, not too long. This also keeps blanks, commas, `%` and what is not UTF-8 from every later reader.
+/// Errors: `TokenMalformed` and `TokenTooLarge`.
+pub fn check_token(token: &[u8]) -> Result<(), Refusal> {
+    check_bytes(token, |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// The same where opaque tokens are taken: RFC 6750 §2.1 `b64token`.
+pub fn check_opaque(token: &[u8]) -> Result<(), Refusal> {
+    check_bytes(token, |b| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=')
+    })
+}
+
+fn check_bytes(token: &[u8], good: impl Fn(u8) -> bool) -> Result<(), Refusal> {
     if token.len() > limits::TOKEN_BYTES {
         let (got, limit) = (token.len() as u64, limits::TOKEN_BYTES as u64);
         let detail = Detail::Over { what: "bytes of token", got, limit };
         return Err(Refusal::because(Reason::TokenTooLarge, detail));
     }
-    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if token.is_empty() || !token.iter().all(alphabet) {
+    if token.is_empty() || !token.iter().all(|b| good(*b)) {
         return Err(malformed("empty, or a byte that no token holds"));
     }
     Ok(())

@@ -1,34 +1,47 @@
 //! Who is calling?
 //!
-//! The guard finds the one credential, lets the token's issuer choose among the route's providers, and checks the token
-//! against that provider's rules. What comes out is a [`Caller`], which only this folder can make.
+//! The guard finds the one credential. Of a token, the issuer chooses among the route's providers, and the token is checked against that
+//! provider's rules; an API key is looked up among the policy's. What comes out is a [`Caller`], which only this folder can make.
 //!
 //! What it does not protect against: a caller who may do what they do ([`super::access`] decides that), and a bearer
-//! token in the wrong hands.
+//! credential in the wrong hands (a token that is bound to its sender, [`confirmation`], is of no use there).
 
+pub mod api_key;
 pub mod caller;
 pub mod challenge;
 pub mod claim_headers;
+pub mod claim_path;
 pub mod config;
+pub mod confirmation;
 pub mod credential;
+pub mod introspection;
 pub mod jwt;
+mod outside;
+pub mod revoked;
 pub mod rules;
 pub mod spent;
+pub mod step_up;
+mod stop;
+pub mod target;
 
 #[cfg(test)]
 mod tests;
 
 use std::rc::Rc;
 
-pub use caller::{Caller, Token};
+pub use caller::{ApiKey, Caller, Token};
 pub use challenge::challenge;
 pub use claim_headers::IdentityHeader;
+pub use confirmation::Witness;
 pub use rules::{Authentication, Providers};
 pub use spent::Spent;
+pub use stop::{Need, Stop, What};
 
+use self::api_key::ApiKeys;
 use self::credential::Found;
+use self::introspection::Introspection;
 use self::jwt::Compact;
-use self::rules::{Provider, TokenRule};
+use self::rules::{CredentialRule, Provider};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
 use crate::http::Head;
@@ -52,7 +65,8 @@ impl Identified {
     }
 }
 
-/// Identifies the caller of a request. `query` is what stands behind the `?` of `:path`, raw.
+/// Identifies the caller of a request. `query` is what stands behind the `?` of `:path`, raw. `witness` is asked only if the token is
+/// bound to its sender.
 pub fn identify(
     rules: &Authentication,
     providers: &Providers,
@@ -60,28 +74,98 @@ pub fn identify(
     query: Option<&[u8]>,
     now: Timestamp,
     verifier: &impl Verifier,
-) -> Result<Identified, Refusal> {
+    witness: &Witness<'_>,
+) -> Result<Identified, Stop> {
     let rule = match rules {
         Authentication::Open => return Ok(Identified::anonymous()),
-        Authentication::Token(rule) => rule,
+        Authentication::Credential(rule) => rule,
     };
-    let found = match credential::find(&rule.places, head, query)? {
-        Some(found) => found,
-        None if rule.optional => return Ok(Identified::anonymous()),
-        None => return Err(Reason::CredentialMissing.into()),
+    let api_keys = providers.api_keys.as_ref().filter(|_| rule.api_keys);
+    let token = credential::find(&rule.places, head, query)?;
+    let api_key = match api_keys {
+        Some(keys) => credential::find(&keys.places, head, query)?.map(|found| (keys, found)),
+        None => None,
     };
-    let token = Compact::parse(found.token)?;
-    let provider = provider_of(&token, rule, providers, &found)?;
-    let token = jwt::check(token, provider, now, verifier)?;
+    match (token, api_key) {
+        (Some(_), Some(_)) => Err(credential::conflict("a token and an API key").into()),
+        (Some(found), None) => by_token(rule, providers, (head, &found), now, verifier, witness),
+        (None, Some((keys, found))) => by_api_key(keys, &found, now).map_err(Stop::from),
+        (None, None) if rule.optional => Ok(Identified::anonymous()),
+        (None, None) => Err(Reason::CredentialMissing.into()),
+    }
+}
+
+fn by_token(
+    rule: &CredentialRule,
+    providers: &Providers,
+    (head, found): (&Head, &Found<'_, '_>),
+    now: Timestamp,
+    verifier: &impl Verifier,
+    witness: &Witness<'_>,
+) -> Result<Identified, Stop> {
+    let (provider, token) = match by_issuer(rule, providers, found)? {
+        Bearer::Signed(provider, token) => (provider, jwt::check(*token, provider, now, verifier)?),
+        Bearer::Opaque(provider, introspection) => {
+            let claims = introspection.claims(found.value, now)?;
+            (provider, jwt::check_said(&claims, provider, now)?)
+        }
+    };
+    step_up::check(rule, providers, provider, &token, now)?;
     let headers = claim_headers::of(&token, provider)?;
+    // Last: a proof of possession is used up here.
+    confirmation::check(&token, provider, found, head, now, verifier, witness)?;
     let spent = (!provider.forward).then(|| Spent::at(found.place));
     Ok(Identified { caller: Caller::Token(Rc::new(token)), spent, headers })
+}
+
+/// A token, and whose it is.
+enum Bearer<'p, 't> {
+    Signed(&'p Provider, Box<Compact<'t>>),
+    Opaque(&'p Provider, &'p Introspection),
+}
+
+/// What is no signed token is opaque, where the route takes such; a signed one is its issuer's, who is asked about it if we have no keys.
+fn by_issuer<'p, 't>(
+    rule: &CredentialRule,
+    providers: &'p Providers,
+    found: &Found<'_, 't>,
+) -> Result<Bearer<'p, 't>, Refusal> {
+    let asks = rule.asks.and_then(|id| providers.provider(id));
+    let asks = asks.and_then(|provider| Some((provider, provider.introspection.as_deref()?)));
+    let Some((asking, introspection)) = asks else {
+        credential::check_token(found.value)?;
+        let token = Compact::parse(found.value)?;
+        return Ok(Bearer::Signed(provider_of(&token, rule, providers, found)?, Box::new(token)));
+    };
+    credential::check_opaque(found.value)?;
+    match Compact::parse(found.value) {
+        Ok(token) => {
+            let provider = provider_of(&token, rule, providers, found)?;
+            if provider.has_no_keys() && core::ptr::eq(provider, asking) {
+                return Ok(Bearer::Opaque(asking, introspection));
+            }
+            Ok(Bearer::Signed(provider, Box::new(token)))
+        }
+        Err(refusal) if refusal.reason == Reason::TokenMalformed => {
+            stands_where_taken(asking, found)?;
+            Ok(Bearer::Opaque(asking, introspection))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn by_api_key(keys: &ApiKeys, found: &Found<'_, '_>, now: Timestamp) -> Result<Identified, Refusal> {
+    let key = keys.check(found.value, found.place, now)?;
+    let header = keys.client_header.iter();
+    let headers = header.map(|header| (Rc::clone(header), key.client().as_bytes().to_vec())).collect();
+    let spent = (!keys.forward).then(|| Spent::at(found.place));
+    Ok(Identified { caller: Caller::ApiKey(key), spent, headers })
 }
 
 /// The provider that the token's `iss` chooses among the route's. No two of them have one issuer.
 fn provider_of<'p>(
     token: &Compact<'_>,
-    rule: &TokenRule,
+    rule: &CredentialRule,
     providers: &'p Providers,
     found: &Found<'_, '_>,
 ) -> Result<&'p Provider, Refusal> {
@@ -98,8 +182,14 @@ fn provider_of<'p>(
         .ok_or_else(|| {
             Refusal::because(Reason::IssuerUnknown, Detail::Fact("no provider of the route has this issuer"))
         })?;
+    stands_where_taken(provider, found)?;
+    Ok(provider)
+}
+
+/// A provider takes tokens only in its own places, whatever else the route takes them for.
+fn stands_where_taken(provider: &Provider, found: &Found<'_, '_>) -> Result<(), Refusal> {
     if provider.places.contains(found.place) {
-        return Ok(provider);
+        return Ok(());
     }
     let detail = Detail::Named("a token where this provider does not take one:", Rc::clone(&provider.name));
     Err(Refusal::because(Reason::IssuerUnknown, detail))

@@ -2,39 +2,55 @@
 
 use std::rc::Rc;
 
+use super::api_key::ApiKeys;
+use super::confirmation::Confirmation;
+use super::introspection::Introspection;
+use super::jwt::remote::{Found, Newer, Remote, Wait};
 use super::jwt::{Algorithm, KeySet};
+use super::revoked::Revoked;
+use super::step_up::StepUp;
+use super::stop::{Need, Stop, What};
 use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::limits;
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 /// What a route asks of its callers.
 #[derive(Debug)]
 pub enum Authentication {
     /// Nothing; nobody is identified, and no credential is looked for.
     Open,
-    /// A token.
-    Token(TokenRule),
+    /// A token or an API key.
+    Credential(CredentialRule),
 }
 
-/// Which tokens a route takes.
+/// Which credentials a route takes.
 #[derive(Debug)]
-pub struct TokenRule {
-    /// Whose; no two of one issuer.
+pub struct CredentialRule {
+    /// Whose tokens; no two of one issuer, none if it takes no tokens.
     pub(super) providers: Vec<ProviderId>,
-    /// Where they may stand: all places of those providers, each once.
+    /// Where tokens may stand: all places of those providers, each once.
     pub(super) places: Vec<Place>,
+    /// Whether it takes API keys.
+    pub(super) api_keys: bool,
     /// Whether a request without a credential passes as anonymous (`anyOf` with `open`). A bad credential never does.
     pub(super) optional: bool,
+    /// What is asked of the authentication behind tokens of a provider; each at most once.
+    pub(super) step_ups: Vec<(ProviderId, StepUp)>,
+    /// Whose tokens are asked about: at most one, since an opaque token names nobody.
+    pub(super) asks: Option<ProviderId>,
 }
 
 /// A provider of [`Providers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderId(pub(super) usize);
 
-/// `jwt.providers`
+/// Who vouches for callers: `jwt.providers`, and `apiKeyAuth`.
 #[derive(Debug, Default)]
 pub struct Providers {
     pub(super) list: Vec<Provider>,
+    /// The API keys, if the document has the section; with problems too.
+    pub(super) api_keys: Option<ApiKeys>,
     /// Every name the document gave to a provider, those with problems too, so that one mistake is reported once.
     pub(super) names: Vec<Rc<str>>,
     /// See [`Providers::identity_headers`].
@@ -53,8 +69,8 @@ pub struct Provider {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) token_types: TokenTypes,
     pub(super) source: KeySource,
-    /// The keys, or why there are none.
-    pub(super) keys: Result<KeySet, Detail>,
+    /// The keys, or why there are none; of no meaning where they are fetched.
+    pub(super) keys: Result<Rc<KeySet>, Detail>,
     pub(super) places: Vec<Place>,
     /// Whether the token goes on to the upstream.
     pub(super) forward: bool,
@@ -65,6 +81,11 @@ pub struct Provider {
     pub(super) max_lifetime: Option<u64>,
     pub(super) required_claims: Vec<Rc<str>>,
     pub(super) claim_headers: Vec<ClaimHeader>,
+    /// Whether a token must be its sender's.
+    pub(super) confirmation: Confirmation,
+    pub(super) revoked: Revoked,
+    /// Asked about tokens that are not signed.
+    pub(super) introspection: Option<Box<Introspection>>,
 }
 
 /// For whom a token must be.
@@ -93,7 +114,7 @@ impl TokenTypes {
 }
 
 /// Where a provider's keys come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum KeySource {
     /// They stand in the policy.
     Inline,
@@ -101,6 +122,10 @@ pub enum KeySource {
     Environment(Rc<str>),
     /// A shared secret in a variable of the plugin's environment.
     Secret(Rc<str>),
+    /// The issuer publishes them.
+    Remote(Box<Remote>),
+    /// There are none: the issuer is asked about each token.
+    None,
 }
 
 /// Where a credential may stand.
@@ -119,6 +144,13 @@ pub enum Place {
     Param(Rc<str>),
 }
 
+impl Place {
+    /// Whether it is that of a token behind the scheme `DPoP` (RFC 9449 §7.1).
+    pub fn is_dpop(&self) -> bool {
+        matches!(self, Place::Header { name, prefix } if **name == *"authorization" && prefix.trim_end_matches(' ') == "dpop")
+    }
+}
+
 /// A claim that goes to the upstream as a header.
 #[derive(Clone, Debug)]
 pub struct ClaimHeader {
@@ -129,23 +161,81 @@ pub struct ClaimHeader {
 }
 
 impl Provider {
-    /// The keys. Errors: `KeysUnavailable`, with the reason that [`Providers::resolve`] found.
-    pub fn keys(&self) -> Result<&KeySet, Refusal> {
-        self.keys.as_ref().map_err(|why| {
-            let advice = Advice::RetryAfter(limits::KEYS_RETRY_SECONDS);
-            Refusal::because(Reason::KeysUnavailable, why.clone()).advise(advice)
-        })
+    /// The keys. Errors: `KeysUnavailable`, with the reason that [`Providers::resolve`] or the last fetch found; or the wait for the first ones.
+    pub fn keys(&self, now: Timestamp) -> Result<Rc<KeySet>, Stop> {
+        let KeySource::Remote(remote) = &self.source else {
+            return self.keys.as_ref().map(Rc::clone).map_err(|why| {
+                let advice = Advice::RetryAfter(limits::KEYS_RETRY_SECONDS);
+                Refusal::because(Reason::KeysUnavailable, why.clone()).advise(advice).into()
+            });
+        };
+        match remote.keys(now) {
+            Found::Keys(keys) => Ok(keys),
+            Found::Nothing(refusal) => Err(refusal.into()),
+            Found::Wait(wait) => Err(self.wait(wait, remote.refusal())),
+        }
+    }
+
+    /// What becomes of a token for which [`KeySet::choose`] found no key: `refusal`, or the wait for newer keys that may have it.
+    pub fn without_key(&self, kid: Option<&str>, refusal: Refusal, now: Timestamp) -> Stop {
+        let KeySource::Remote(remote) = &self.source else {
+            return refusal.into();
+        };
+        if refusal.reason != Reason::KeyUnknown {
+            return refusal.into();
+        }
+        match remote.newer(kid, now) {
+            Newer::No => refusal.into(),
+            Newer::Nothing(refusal) => refusal.into(),
+            Newer::Wait(wait) => self.wait(wait, remote.refusal()),
+        }
+    }
+
+    fn wait(&self, wait: Wait, otherwise: Refusal) -> Stop {
+        let what = What::Keys { provider: Rc::clone(&self.name), outcomes: wait.outcomes };
+        Stop::Wait(Box::new(Need { what, patience: wait.patience, otherwise }))
+    }
+
+    /// Whether its issuer is asked about every token.
+    pub(super) fn has_no_keys(&self) -> bool {
+        matches!(self.source, KeySource::None)
+    }
+
+    /// The key set that is fetched, if it is.
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        match &self.source {
+            KeySource::Remote(remote) => Some(remote),
+            _ => None,
+        }
     }
 }
 
 impl Authentication {
-    /// The names of the providers whose tokens it takes; none if it is open.
+    /// The providers whose tokens it takes; none if it is open.
+    pub fn providers(&self) -> &[ProviderId] {
+        match self {
+            Self::Open => &[],
+            Self::Credential(rule) => &rule.providers,
+        }
+    }
+
+    /// The names of the providers whose tokens it takes; none if it takes no tokens.
     pub fn accepted(&self, providers: &Providers) -> Vec<Rc<str>> {
-        let Self::Token(rule) = self else {
+        let Self::Credential(rule) = self else {
             return Vec::new();
         };
         let known = rule.providers.iter().filter_map(|id| providers.provider(*id));
         known.map(|provider| Rc::clone(&provider.name)).collect()
+    }
+
+    /// Whether it takes tokens.
+    pub fn takes_tokens(&self) -> bool {
+        matches!(self, Self::Credential(rule) if !rule.providers.is_empty())
+    }
+
+    /// Whether it takes API keys.
+    pub fn takes_api_keys(&self) -> bool {
+        matches!(self, Self::Credential(rule) if rule.api_keys)
     }
 }
 
@@ -162,10 +252,16 @@ impl Providers {
 
     /// Every place in which some provider takes a credential.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
-        self.list.iter().flat_map(|provider| &provider.places)
+        let of_keys = self.api_keys.iter().flat_map(|keys| &keys.places);
+        self.list.iter().flat_map(|provider| &provider.places).chain(of_keys)
     }
 
-    /// Every header that some provider's `claimToHeaders` may set, once each, in lower case. What a client sends under these
+    /// Whether some provider takes proofs of possession, which must be remembered.
+    pub fn takes_proofs(&self) -> bool {
+        self.list.iter().any(|provider| provider.confirmation.takes_proofs())
+    }
+
+    /// Every header that some provider's `claimToHeaders`, or `forwardClientIDHeader`, may set, once each, in lower case. What a client sends under these
     /// names is taken away on every route, open ones too: else it would look to the upstream like our word.
     pub fn identity_headers(&self) -> &[Rc<str>] {
         &self.identity_headers
@@ -176,18 +272,35 @@ impl Providers {
     /// fault of the document; it becomes a state in which this provider's tokens are refused with `KeysUnavailable`.
     pub fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         for provider in &mut self.list {
+            if let Some(introspection) = &mut provider.introspection {
+                introspection.resolve(&env);
+            }
             let keys = match &provider.source {
-                KeySource::Inline => continue,
+                KeySource::Inline | KeySource::Remote(_) | KeySource::None => continue,
                 KeySource::Environment(name) => key_set(name, &env),
                 KeySource::Secret(name) => shared_secret(name, &provider.algorithms, &env),
             };
-            provider.keys = keys;
+            provider.keys = keys.map(Rc::new);
         }
+        if let Some(keys) = &mut self.api_keys {
+            keys.resolve(env);
+        }
+    }
+
+    /// Why no keyed hash of an API key can be checked, if there are any. For the log after a load.
+    pub fn without_pepper(&self) -> Option<&Detail> {
+        self.api_keys.as_ref()?.without_pepper()
     }
 
     /// Why a provider has no keys, for each that has none: its name and the reason. For the log after a load.
     pub fn without_keys(&self) -> impl Iterator<Item = (&str, &Detail)> {
-        self.list.iter().filter_map(|provider| Some((&*provider.name, provider.keys.as_ref().err()?)))
+        self.list.iter().filter_map(|provider| {
+            let silent =
+                provider.introspection.as_ref().and_then(|introspection| introspection.without_secret());
+            let held = provider.remote().is_none() && !provider.has_no_keys();
+            let keyless = provider.keys.as_ref().err().filter(|_| held);
+            Some((&*provider.name, silent.or(keyless)?))
+        })
     }
 }
 

@@ -11,6 +11,8 @@ use crate::http::{Head, trim};
 pub enum Spent {
     /// The header of this name goes.
     Header(Rc<str>),
+    /// The header of this name goes, and the proof of possession in `dpop`.
+    Proved(Rc<str>),
     /// The cookie of this name goes; see [`cookies_without`].
     Cookie(Rc<str>),
     /// The query parameter of this name goes; see [`target_without`].
@@ -20,6 +22,7 @@ pub enum Spent {
 impl Spent {
     pub(super) fn at(place: &Place) -> Self {
         match place {
+            Place::Header { name, .. } if place.is_dpop() => Spent::Proved(Rc::clone(name)),
             Place::Header { name, .. } => Spent::Header(Rc::clone(name)),
             Place::Cookie(name) => Spent::Cookie(Rc::clone(name)),
             Place::Param(name) => Spent::Param(Rc::clone(name)),

@@ -1,10 +1,12 @@
 //! Requests: where the credential stands, whose it is, and what follows for the request.
 
-use super::config::{read_authentication, read_jwt};
+use super::api_key::KeyHash;
+use super::config::{read_api_key_auth, read_authentication, read_jwt};
+use super::confirmation::tests::Shared;
 use super::jwt::algorithm::{Algorithm, Family};
 use super::jwt::vectors::{NoHost, base64, jwk, set, sign};
 use super::spent::{cookies_without, target_without};
-use super::{Authentication, Caller, Identified, Providers, Spent, identify};
+use super::{Authentication, Caller, Identified, Providers, Spent, Stop, identify};
 use crate::decision::{Reason, Refusal};
 use crate::document::Field;
 use crate::http::Head;
@@ -32,9 +34,20 @@ fn policy() -> Providers {
               "extractFrom":{{"headers":[{{"name":"x-shop"}}]}}}}]}}"#
     ));
     let problems = Problems::new();
-    let providers = read_jwt(&Field::root(&json, &problems));
+    let mut providers = read_jwt(&Field::root(&json, &problems));
+    read_api_key_auth(&Field::at("apiKeyAuth", &api_key_auth(), &problems), &mut providers);
     assert!(!problems.is_fatal(), "{:?}", problems.into_vec());
     providers
+}
+
+const KEY: &str = "pck_9hQ2mXv7Rk4TzB1nYw8sLd5cJf3gPa6eUo0iKqNrMxW";
+
+fn api_key_auth() -> Json {
+    let hash = KeyHash::of(KEY.as_bytes(), None);
+    json(&format!(
+        r#"{{"extractFrom":{{"headers":["x-api-key"],"cookies":["key"],"params":["key"]}},"forwardClientIDHeader":"x-client",
+            "keys":[{{"client":"partner","keyHash":"{hash}"}}]}}"#
+    ))
 }
 
 fn route(text: &str, providers: &Providers) -> Authentication {
@@ -65,10 +78,15 @@ fn ask(rules: &str, target: &str, fields: &[(&str, &[u8])]) -> Result<Identified
     let providers = policy();
     let rules = route(rules, &providers);
     let query = target.split_once('?').map(|(_, query)| query.as_bytes());
-    identify(&rules, &providers, &head(target, fields), query, Timestamp::from_seconds(1500), &NoHost)
+    let now = Timestamp::from_seconds(1500);
+    identify(&rules, &providers, &head(target, fields), query, now, &NoHost, &Shared::default().witness())
+        .map_err(Stop::into_refusal)
 }
 
 const BOTH: &str = r#"{"jwt":{}}"#;
+const EITHER: &str = r#"{"anyOf":[{"jwt":{"providers":["corp"]}},{"apiKey":{}}]}"#;
+const OPTIONAL_KEY: &str =
+    r#"{"anyOf":[{"jwt":{"providers":["corp"]}},{"apiKey":{}},{"open":{"because":"docs"}}]}"#;
 const OPTIONAL: &str = r#"{"anyOf":[{"jwt":{}},{"open":{"because":"docs"}}]}"#;
 
 #[test]
@@ -182,6 +200,115 @@ fn credentials_that_are_none_or_too_many() {
             _ => assert_eq!(optional.map(|_| ()).unwrap_err().reason, expected, "{name}"),
         }
     }
+}
+
+#[test]
+fn one_api_key_and_where_it_stood() {
+    let spent = |target: &str, fields: &[(&str, &[u8])]| {
+        let identified = ask(EITHER, target, fields).unwrap();
+        assert_eq!(identified.caller.client(), Some("partner"));
+        assert_eq!(identified.headers, [("x-client".into(), b"partner".to_vec())]);
+        identified.spent
+    };
+    let cookie = format!("a=b; key={KEY}");
+    assert_eq!(spent("/", &[("x-api-key", KEY.as_bytes())]), Some(Spent::Header("x-api-key".into())));
+    assert_eq!(spent("/", &[("cookie", cookie.as_bytes())]), Some(Spent::Cookie("key".into())));
+    assert_eq!(spent(&format!("/?a=b&key={KEY}"), &[]), Some(Spent::Param("key".into())));
+    // Beside a scheme that is nobody's here.
+    assert!(spent("/", &[("authorization", b"Basic eDp5"), ("x-api-key", KEY.as_bytes())]).is_some());
+    // A token on the same route.
+    let bearer = format!("Bearer {}", token("https://corp", r#","sub":"ada""#));
+    let identified = ask(EITHER, "/", &[("authorization", bearer.as_bytes())]).unwrap();
+    assert_eq!(identified.caller.subject(), Some("ada"));
+}
+
+#[test]
+fn api_keys_that_are_none_or_too_many() {
+    type Fields<'f> = Vec<(&'static str, &'f [u8])>;
+    use Reason::{ApiKeyInvalid, CredentialConflict, CredentialMissing};
+    let bearer = format!("Bearer {}", token("https://corp", ""));
+    let (doubled, cookie) = (format!("{KEY},{KEY}"), format!("key={KEY}"));
+    let (blanks, inner) = (format!("{KEY} {KEY}"), format!("{} {}", &KEY[..20], &KEY[20..]));
+    let (long, encoded) = ("a".repeat(40_000), format!("/?key={}", KEY.replace('_', "%5f")));
+    let (query, twice) = (format!("/?key={KEY}"), format!("/?key={KEY}&k%65y={KEY}"));
+    let (key, other): (&[u8], &[u8]) = (KEY.as_bytes(), b"pck_9hQ2mXv7Rk4TzB1nYw8sLd5cJf3gPa6eUo0iKqNrMxX");
+    let rows: Vec<(&str, &str, Fields<'_>, Reason)> = vec![
+        ("nothing", "/", vec![], CredentialMissing),
+        ("the scheme of another", "/", vec![("authorization", b"Basic eDp5")], CredentialMissing),
+        ("unknown", "/", vec![("x-api-key", other)], ApiKeyInvalid),
+        ("empty", "/", vec![("x-api-key", b"")], ApiKeyInvalid),
+        ("an empty cookie", "/", vec![("cookie", b"key=")], ApiKeyInvalid),
+        ("an empty parameter", "/?key", vec![], ApiKeyInvalid),
+        ("with a scheme", "/", vec![("x-api-key", bearer.as_bytes())], ApiKeyInvalid),
+        ("two words", "/", vec![("x-api-key", blanks.as_bytes())], ApiKeyInvalid),
+        ("a blank inside", "/", vec![("x-api-key", inner.as_bytes())], ApiKeyInvalid),
+        ("not UTF-8", "/", vec![("x-api-key", &[0xff; 20])], ApiKeyInvalid),
+        ("40 KB", "/", vec![("x-api-key", long.as_bytes())], ApiKeyInvalid),
+        ("encoded", &encoded, vec![], ApiKeyInvalid),
+        ("joined", "/", vec![("x-api-key", doubled.as_bytes())], CredentialConflict),
+        ("two fields", "/", vec![("x-api-key", key), ("x-api-key", key)], CredentialConflict),
+        ("two fields, one empty", "/", vec![("x-api-key", key), ("x-api-key", b"")], CredentialConflict),
+        (
+            "a header that passes for ours",
+            "/",
+            vec![("x-api-key", key), ("x_api_key", b"x")],
+            CredentialConflict,
+        ),
+        ("only that one", "/", vec![("x_api_key", key)], CredentialConflict),
+        (
+            "header and cookie",
+            "/",
+            vec![("x-api-key", key), ("cookie", cookie.as_bytes())],
+            CredentialConflict,
+        ),
+        (
+            "a cookie twice",
+            "/",
+            vec![("cookie", cookie.as_bytes()), ("cookie", cookie.as_bytes())],
+            CredentialConflict,
+        ),
+        ("header and parameter", &query, vec![("x-api-key", key)], CredentialConflict),
+        ("a parameter twice", &twice, vec![], CredentialConflict),
+        (
+            "a token too",
+            "/",
+            vec![("x-api-key", key), ("authorization", bearer.as_bytes())],
+            CredentialConflict,
+        ),
+        (
+            "a bad token too",
+            "/",
+            vec![("x-api-key", key), ("authorization", b"Bearer x")],
+            CredentialConflict,
+        ),
+        (
+            "a bad key and a token",
+            "/",
+            vec![("x-api-key", b"x"), ("authorization", bearer.as_bytes())],
+            CredentialConflict,
+        ),
+        (
+            "the scheme alone too",
+            "/",
+            vec![("x-api-key", key), ("authorization", b"Bearer")],
+            Reason::TokenMalformed,
+        ),
+    ];
+    for (name, target, fields, expected) in rows {
+        let refusal = ask(EITHER, target, &fields).map(|_| ()).expect_err(name);
+        assert_eq!(refusal.reason, expected, "{name}: {}", refusal.detail);
+        // A bad key never falls back to `open`.
+        let optional = ask(OPTIONAL_KEY, target, &fields);
+        match expected {
+            CredentialMissing => assert!(matches!(optional.unwrap().caller, Caller::Anonymous), "{name}"),
+            _ => assert_eq!(optional.map(|_| ()).unwrap_err().reason, expected, "{name}"),
+        }
+    }
+    // A route that takes no API keys does not look at one, and one that takes nothing else at no token.
+    let fields: [(&str, &[u8]); 2] = [("x-api-key", key), ("authorization", bearer.as_bytes())];
+    assert!(ask(BOTH, "/", &fields).unwrap().caller.token().is_some());
+    assert!(ask(r#"{"apiKey":{}}"#, "/", &fields).unwrap().caller.api_key().is_some());
+    assert!(matches!(ask(r#"{"open":{"because":"x"}}"#, "/", &fields).unwrap().caller, Caller::Anonymous));
 }
 
 #[test]

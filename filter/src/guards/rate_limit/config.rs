@@ -62,8 +62,8 @@ const RULE: Shape = Shape {
             "list of `clientIP`, `subject`, `client`, `route`, `method`, `{header: name}`, `{claim: name}`",
             Default::Is("one bucket for all"),
             "who shares a bucket: the requests that are equal in all of these. `clientIP` is an IPv4 address or an IPv6 /64; `subject` (`sub`), `client` \
-             (`client_id`, else `azp`) and claims count within their issuer; a header counts with all its values. Requests that lack a part \
-             (no subject on an open route, no such header) share one bucket among them",
+             (`client_id`, else `azp`; that of the API key) and claims count within their issuer; a header counts with all its values. Requests that lack a part \
+             (no subject on an open route or of an API key, no such header) share one bucket among them",
         )
         .nested(&PART),
         Key::new("limit", "map", Default::Required, "the rate").nested(&LIMIT),

@@ -15,7 +15,7 @@ pub enum Part {
     ClientIp,
     /// `sub`, within its issuer.
     Subject,
-    /// `client_id` or `azp`, within its issuer.
+    /// `client_id` or `azp`, within its issuer; or the client of the API key, which has none.
     Client,
     /// The route's name.
     Route,

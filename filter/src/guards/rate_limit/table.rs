@@ -1,12 +1,5 @@
-//! Where do the buckets live? In a fixed number of slots in the proxy's shared data, one table for all workers.
-//!
-//! Shared data has no delete and no expiry, so every slot is made on the first load of the plugin and none is ever added. A
-//! policy update and a VM that is loaded anew find the table and keep its state.
-//!
-//! What it does *not* protect against: another plugin with the same `vm_id` can write these keys, and a second process
-//! has a table of its own.
+//! Where do the buckets live? In [`crate::slots`], one table for all workers.
 
-use core::fmt::{self, Write as _};
 use core::num::NonZeroU32;
 
 use super::gcra::{Outcome, Rate};
@@ -14,6 +7,7 @@ use super::key::Bucket;
 use super::slot::{BYTES, Charged, Slot};
 use crate::host::{Cas, HostError, SharedData, Swap};
 use crate::limits;
+use crate::slots::{SlotName, Slots, read};
 use crate::time::Timestamp;
 
 // Memory of a table of `limits::RATE_SLOTS`: a value of 288 bytes, a name of about 32, and about 110 for the map's node, the two
@@ -22,14 +16,11 @@ const _: () = assert!(BYTES == 288);
 
 /// The name of everything the table holds, with a version: another layout is another table.
 const NAME: &str = "portcullis.limits.v1";
-/// The seed's key.
-const SEED: &str = "portcullis.limits.v1.seed";
 
-/// The limiter's table: how many slots it has and the seed under which keys are hashed. The slots themselves are the host's.
+/// The limiter's table.
 #[derive(Clone, Debug)]
 pub struct Table {
-    slots: NonZeroU32,
-    seed: [u8; 16],
+    slots: Slots,
 }
 
 /// Why a bucket could not be charged.
@@ -76,41 +67,25 @@ impl Draft {
 }
 
 impl Table {
-    /// Finds the table of [`limits::RATE_SLOTS`] slots, or makes it. `seed` is sixteen random bytes; they are kept if there is no
-    /// seed yet.
-    ///
-    /// Called on every load of the plugin. The first runs alone, before there are workers, and makes what is missing (about
-    /// 10 ms); every later one reads two keys. An error means that limits cannot be kept: the caller must refuse what needs them.
+    /// Finds the table of [`limits::RATE_SLOTS`] slots, or makes it: see [`Slots::prepare`].
     pub fn prepare(data: &impl SharedData, seed: [u8; 16]) -> Result<Self, HostError> {
         let slots = NonZeroU32::new(limits::RATE_SLOTS).unwrap_or(NonZeroU32::MIN);
         Self::sized(data, seed, slots)
     }
 
-    /// [`Table::prepare`] with another number of slots. Tables of different sizes know nothing of each other.
+    /// [`Table::prepare`] with another number of slots.
     pub fn sized(data: &impl SharedData, seed: [u8; 16], slots: NonZeroU32) -> Result<Self, HostError> {
-        let last = SlotName::new(slots, slots.get().saturating_sub(1));
-        let known = data.shared(SEED)?.is_some() && data.shared(last.as_str())?.is_some();
-        if !known {
-            make(data, SEED, &seed)?;
-            // In this order, the last one there means that all are.
-            for index in 0..slots.get() {
-                make(data, SlotName::new(slots, index).as_str(), &Slot::EMPTY.encode())?;
-            }
-        }
-        // What is stored counts, also if somebody else stored it.
-        let (stored, _) = data.shared(SEED)?.ok_or(unusable(NOT_FOUND))?;
-        let seed = stored.try_into().map_err(|_| unusable(PARSE_FAILURE))?;
-        Ok(Self { slots, seed })
+        Ok(Self { slots: Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())? })
     }
 
     /// The seed under which keys are hashed.
     pub(super) fn seed(&self) -> &[u8; 16] {
-        &self.seed
+        self.slots.seed()
     }
 
     /// Reads the bucket's slot and decides, without writing.
     pub fn draft(&self, data: &impl SharedData, charge: &Charge<'_>) -> Result<Draft, HostError> {
-        let (mut slot, cas) = read(data, &self.name(charge.bucket))?;
+        let (mut slot, cas) = read(data, &self.name(charge.bucket), decode)?;
         let charged = slot.charge(charge.bucket.tag, charge.rate, charge.now.nanos(), charge.cost);
         Ok(Draft { slot, cas, charged })
     }
@@ -150,7 +125,7 @@ impl Table {
     pub fn refund(&self, data: &impl SharedData, charge: &Charge<'_>, written: u64) {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
-            let Ok((mut slot, cas)) = read(data, &name) else {
+            let Ok((mut slot, cas)) = read(data, &name, decode) else {
                 return;
             };
             let Charge { bucket, rate, cost, now } = *charge;
@@ -164,67 +139,11 @@ impl Table {
     }
 
     fn name(&self, bucket: Bucket) -> SlotName {
-        // A uniform number, scaled to the number of slots; the product's upper half is below it.
-        let product = u128::from(bucket.place).saturating_mul(u128::from(self.slots.get()));
-        SlotName::new(self.slots, u32::try_from(product >> 64).unwrap_or(0))
+        self.slots.slot(bucket.place)
     }
 }
 
-/// The ABI's statuses for what shared data should not hold.
-const NOT_FOUND: u32 = 1;
-const PARSE_FAILURE: u32 = 4;
-
-const fn unusable(status: u32) -> HostError {
-    HostError { call: "get_shared_data", status }
-}
-
-/// A slot that is missing is not made here: between "not found" and "set" another worker may have made and used it.
-fn read(data: &impl SharedData, name: &SlotName) -> Result<(Slot, Cas), HostError> {
-    let (bytes, cas) = data.shared(name.as_str())?.ok_or(unusable(NOT_FOUND))?;
-    let slot = Slot::decode(&bytes).ok_or(unusable(PARSE_FAILURE))?;
-    Ok((slot, cas))
-}
-
-/// Writes `value` unless there is one. Envoy's shared data creates a missing key whatever version is asked for, and a
-/// version that nobody has never replaces a key that is there: asking for the last number there is makes a "create if absent" of it.
-/// A host that wants the key to be there first answers "lost" and gets a plain write, which is why the first load must be alone.
-fn make(data: &impl SharedData, key: &str, value: &[u8]) -> Result<(), HostError> {
-    const NEVER: Cas = Cas(NonZeroU32::MAX);
-    if data.shared(key)?.is_none()
-        && data.set_shared(key, value, Some(NEVER))? == Swap::Lost
-        && data.shared(key)?.is_none()
-    {
-        data.set_shared(key, value, None)?;
-    }
-    Ok(())
-}
-
-/// A slot's key, `portcullis.limits.v1.16384.77`, on the stack: it is made for each rule of each request.
-struct SlotName {
-    bytes: [u8; 48],
-    len: usize,
-}
-
-impl SlotName {
-    fn new(slots: NonZeroU32, index: u32) -> Self {
-        let mut name = Self { bytes: [0; 48], len: 0 };
-        // Twenty bytes, two dots and twice ten digits fit, so this cannot fail.
-        let _ = write!(name, "{NAME}.{slots}.{index}");
-        name
-    }
-
-    fn as_str(&self) -> &str {
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        core::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for SlotName {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len.saturating_add(text.len());
-        let place = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
+#[expect(clippy::needless_pass_by_value, reason = "the host hands the bytes over")]
+fn decode(bytes: Vec<u8>) -> Option<Slot> {
+    Slot::decode(&bytes)
 }

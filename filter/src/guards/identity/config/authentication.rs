@@ -1,8 +1,10 @@
 //! How is a route's `authentication` read?
 
-use super::shapes;
+use super::{shapes, step_up};
 use crate::document::{Field, Section, quoted, suggestion};
-use crate::guards::identity::rules::{Authentication, Place, ProviderId, Providers, TokenRule};
+use crate::guards::identity::rules::{Authentication, CredentialRule, Place, ProviderId, Providers};
+use crate::guards::identity::step_up::StepUp;
+use crate::json::Json;
 
 /// Reads a route's `authentication`; `None` if something is wrong, which has then been noted.
 pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<Authentication> {
@@ -13,34 +15,57 @@ pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<A
     };
     let only_open = ways.iter().all(|way| matches!(way, Way::Open));
     let optional = ways.iter().any(|way| matches!(way, Way::Open));
-    let mut ids: Vec<ProviderId> = Vec::new();
-    for way in ways {
-        let Way::Token(named) = way else { continue };
-        ids.extend(named.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+    let api_keys = ways.iter().filter(|way| matches!(way, Way::ApiKey)).count();
+    if api_keys > 1 {
+        field.error("`apiKey` stands twice", "");
     }
+    let takes_tokens = ways.iter().any(|way| matches!(way, Way::Token(..)));
+    let mut asked: Vec<(ProviderId, StepUp)> = Vec::new();
+    for way in ways {
+        let Way::Token(named, step_up) = way else { continue };
+        for id in named {
+            match asked.iter().find(|(known, _)| *known == id) {
+                None => asked.push((id, step_up.clone())),
+                Some((_, known)) if *known == step_up => {}
+                Some(_) => refuse_two_demands(field, id, providers),
+            }
+        }
+    }
+    let ids: Vec<ProviderId> = asked.iter().map(|(id, _)| *id).collect();
+    let step_ups = asked.into_iter().filter(|(_, step_up)| step_up.asks()).collect();
     if only_open {
         return Some(Authentication::Open);
     }
-    if ids.is_empty() {
+    if takes_tokens && ids.is_empty() {
         // Every provider had problems of its own, and has been reported.
         return None;
     }
     refuse_shared_issuers(field, &ids, providers);
-    Some(Authentication::Token(TokenRule { places: places(&ids, providers), providers: ids, optional }))
+    let asks = the_one_that_asks(field, &ids, providers);
+    let places = places(&ids, providers);
+    Some(Authentication::Credential(CredentialRule {
+        providers: ids,
+        places,
+        api_keys: api_keys > 0,
+        optional,
+        step_ups,
+        asks,
+    }))
 }
 
 enum Way {
-    Token(Vec<ProviderId>),
+    Token(Vec<ProviderId>, StepUp),
+    ApiKey,
     Open,
 }
 
-/// The one key of a map that must have exactly one. A key that is not built has been noted when the map was opened.
+/// The one key of a map that must have exactly one.
 fn the_only_key(section: &Section<'_>) -> Option<&'static str> {
     match section.present().as_slice() {
-        [key] if *key != "apiKey" => Some(key),
-        [_] => None,
+        [key] => Some(key),
         [] => {
-            section.error("nothing is asked for", "write `jwt: {}`, or `open: {because: \"…\"}`");
+            section
+                .error("nothing is asked for", "write `jwt: {}`, `apiKey: {}`, or `open: {because: \"…\"}`");
             None
         }
         [_, _, ..] => {
@@ -73,13 +98,18 @@ fn way(section: &Section<'_>, providers: &Providers) -> Option<Way> {
         open.section(&shapes::BECAUSE)?.get("because")?.text()?;
         return Some(Way::Open);
     }
+    if let Some(api_key) = section.get("apiKey") {
+        return api_keys(&api_key, providers);
+    }
     let jwt = section.get("jwt")?;
-    let Some(list) = jwt.section(&shapes::ROUTE_JWT)?.get("providers") else {
+    let section = jwt.section(&shapes::ROUTE_JWT)?;
+    let step_up = step_up::read(&section);
+    let Some(list) = section.get("providers") else {
         if providers.names.is_empty() {
             jwt.error("there is no provider", "write `jwt.providers` at the top of the document");
             return None;
         }
-        return Some(Way::Token((0..providers.list.len()).map(ProviderId).collect()));
+        return Some(Way::Token((0..providers.list.len()).map(ProviderId).collect(), step_up?));
     };
     let mut ids = Vec::new();
     for element in list.list()? {
@@ -92,7 +122,20 @@ fn way(section: &Section<'_>, providers: &Providers) -> Option<Way> {
             None => unknown(&element, name, providers),
         }
     }
-    (!ids.is_empty()).then_some(Way::Token(ids))
+    let step_up = step_up?;
+    (!ids.is_empty()).then_some(Way::Token(ids, step_up))
+}
+
+fn api_keys(field: &Field<'_>, providers: &Providers) -> Option<Way> {
+    if !matches!(field.value, Json::Map(fields) if fields.is_empty()) {
+        field.error("expected `{}`", "what holds for API keys stands in `apiKeyAuth`");
+        return None;
+    }
+    if providers.api_keys.is_none() {
+        field.error("there are no API keys", "write `apiKeyAuth` at the top of the document");
+        return None;
+    }
+    Some(Way::ApiKey)
 }
 
 fn id_of(name: &str, providers: &Providers) -> Option<ProviderId> {
@@ -121,6 +164,28 @@ fn refuse_shared_issuers(field: &Field<'_>, ids: &[ProviderId], providers: &Prov
         }
         seen.push((&provider.issuer, &provider.name));
     }
+}
+
+/// With two demands on one provider's tokens, the weaker would hold.
+fn refuse_two_demands(field: &Field<'_>, id: ProviderId, providers: &Providers) {
+    let name = providers.provider(id).map(|provider| quoted(&provider.name)).unwrap_or_default();
+    let message = format!("two ways take tokens of {name} and ask for different authentication");
+    field.error(message, "name the provider once, with one `acrValues` and one `maxAge`");
+}
+
+/// An opaque token names no issuer, so there is nothing to choose one by.
+fn the_one_that_asks(field: &Field<'_>, ids: &[ProviderId], providers: &Providers) -> Option<ProviderId> {
+    let asks =
+        |id: &&ProviderId| providers.provider(**id).is_some_and(|provider| provider.introspection.is_some());
+    let mut asking = ids.iter().filter(asks);
+    let first = asking.next().copied();
+    if asking.next().is_some() {
+        field.error(
+            "more than one provider with `introspection`",
+            "an opaque token does not say whose it is: name one of them in this route's `providers`",
+        );
+    }
+    first
 }
 
 fn places(ids: &[ProviderId], providers: &Providers) -> Vec<Place> {

@@ -2,18 +2,30 @@
 
 use std::rc::Rc;
 
-use super::{shapes, variable};
+use super::{remote_jwks, shapes, variable};
 use crate::decision::Detail;
 use crate::document::{Field, Section};
 use crate::guards::identity::jwt::algorithm::Family;
+use crate::guards::identity::jwt::remote::Remote;
 use crate::guards::identity::jwt::{Algorithm, KeySet};
 use crate::guards::identity::rules::KeySource;
 
 /// The source and, where they stand in the policy, the keys.
-pub(super) type Keys = (KeySource, Result<KeySet, Detail>);
+pub(super) type Keys = (KeySource, Result<Rc<KeySet>, Detail>);
 
-/// Reads `localJWKS` or `secret`, whichever the algorithms take.
-pub(super) fn keys(section: &Section<'_>, algorithms: &[Algorithm]) -> Option<Keys> {
+/// Reads `localJWKS`, `remoteJWKS` or `secret`, whichever the algorithms take.
+pub(super) fn keys(
+    section: &Section<'_>,
+    algorithms: &[Algorithm],
+    name: &Rc<str>,
+    issuer: &str,
+) -> Option<Keys> {
+    if let Some(field) = section.get("remoteJWKS") {
+        return remote_keys(section, &field, algorithms, name, issuer);
+    }
+    if section.has("introspection") && !section.has("localJWKS") && !section.has("secret") {
+        return Some((KeySource::None, Err(Detail::Named("no keys: provider", Rc::clone(name)))));
+    }
     let symmetric = algorithms.iter().any(|algorithm| algorithm.family() == Family::Hmac);
     match (section.get("localJWKS"), section.get("secret"), symmetric) {
         (None, Some(field), true) => {
@@ -37,12 +49,35 @@ pub(super) fn keys(section: &Section<'_>, algorithms: &[Algorithm]) -> Option<Ke
             None
         }
         (None, None, false) => {
-            if !section.has("remoteJWKS") {
-                section.error("there are no keys", "write `localJWKS: {inline: '{\"keys\": […]}'}`");
-            }
+            section.error(
+                "there are no keys",
+                "write `localJWKS: {inline: '{\"keys\": […]}'}`, or `remoteJWKS`, or `introspection`",
+            );
             None
         }
     }
+}
+
+fn remote_keys(
+    section: &Section<'_>,
+    field: &Field<'_>,
+    algorithms: &[Algorithm],
+    name: &Rc<str>,
+    issuer: &str,
+) -> Option<Keys> {
+    let source = remote_jwks::source(field, name, issuer);
+    if algorithms.iter().any(|algorithm| algorithm.family() == Family::Hmac) {
+        field.error("HS* take no public keys", "write `secret: {env: NAME}`");
+        return None;
+    }
+    for other in ["localJWKS", "secret"] {
+        if section.has(other) {
+            section.error(format!("`remoteJWKS` and `{other}` exclude each other"), "keep one of them");
+            return None;
+        }
+    }
+    let none_yet = Detail::Named("not fetched yet: provider", Rc::clone(name));
+    Some((KeySource::Remote(Box::new(Remote::new(source?))), Err(none_yet)))
 }
 
 fn unread(name: &Rc<str>) -> Detail {
@@ -52,7 +87,7 @@ fn unread(name: &Rc<str>) -> Detail {
 fn local_jwks(field: &Field<'_>, algorithms: &[Algorithm]) -> Option<Keys> {
     let section = field.section(&shapes::LOCAL_JWKS)?;
     match (section.get("inline"), section.get("env")) {
-        (Some(inline), None) => Some((KeySource::Inline, Ok(inline_keys(&inline, algorithms)?))),
+        (Some(inline), None) => Some((KeySource::Inline, Ok(Rc::new(inline_keys(&inline, algorithms)?)))),
         (None, Some(env)) => {
             let name = variable(&env)?;
             Some((KeySource::Environment(Rc::clone(&name)), Err(unread(&name))))

@@ -1,17 +1,25 @@
 //! How does a policy's text become the rules of this guard?
 
 pub mod authentication;
+mod call;
+mod introspection;
 mod key_source;
 mod places;
 pub mod provider;
+mod remote_jwks;
+mod revoked;
 pub mod shapes;
+mod step_up;
 
 #[cfg(test)]
 mod tests;
 
 use std::rc::Rc;
 
+pub use super::api_key::config::read as read_api_key_auth;
 pub use authentication::read_authentication;
+pub(super) use places::{cookie_names, param_names};
+pub(super) use provider::{identity_header_name, is_reserved};
 
 use super::rules::{Place, Provider, Providers};
 use crate::document::{Field, Section, quoted};
@@ -81,7 +89,7 @@ fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
 }
 
 /// A variable of the environment, by a name that every host can pass.
-fn variable(field: &Field<'_>) -> Option<Rc<str>> {
+pub(super) fn variable(field: &Field<'_>) -> Option<Rc<str>> {
     let name = field.text()?;
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !plain || name.starts_with(|c: char| c.is_ascii_digit()) || is_secret_shaped(name) {
@@ -94,7 +102,7 @@ fn variable(field: &Field<'_>) -> Option<Rc<str>> {
 }
 
 /// A header name, in lower case whatever the document has.
-fn header_name(field: &Field<'_>) -> Option<Rc<str>> {
+pub(super) fn header_name(field: &Field<'_>) -> Option<Rc<str>> {
     let name = field.text()?.to_ascii_lowercase();
     if is_field_name(&name) {
         return Some(name.into());

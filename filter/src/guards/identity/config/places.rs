@@ -23,12 +23,8 @@ pub(super) fn places(section: &Section<'_>) -> Option<Vec<Place>> {
         }
         places.push(place);
     }
-    for name in names(&section, "cookies", |name| name.bytes().all(is_token_byte)) {
-        places.push(Place::Cookie(name));
-    }
-    for name in names(&section, "params", |name| name.bytes().all(is_unreserved)) {
-        places.push(Place::Param(name));
-    }
+    places.extend(cookie_names(&section).into_iter().map(Place::Cookie));
+    places.extend(param_names(&section).into_iter().map(Place::Param));
     if let Some(params) = section.get("params") {
         params.warn("a token in a URL ends up in logs and histories", "take it from a header or a cookie");
     }
@@ -39,6 +35,16 @@ pub(super) fn places(section: &Section<'_>) -> Option<Vec<Place>> {
         );
     }
     (!places.is_empty()).then_some(places)
+}
+
+/// `cookies`: RFC 6265 §4.1.1 names.
+pub(in crate::guards::identity) fn cookie_names(section: &Section<'_>) -> Vec<Rc<str>> {
+    names(section, "cookies", |name| name.bytes().all(is_token_byte))
+}
+
+/// `params`: names that are written one way only.
+pub(in crate::guards::identity) fn param_names(section: &Section<'_>) -> Vec<Rc<str>> {
+    names(section, "params", |name| name.bytes().all(is_unreserved))
 }
 
 /// RFC 3986 §2.3: bytes that mean the same encoded or not.

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use super::key_source::keys;
 use super::places::places;
-use super::{header_name, shapes};
+use super::{header_name, introspection, revoked, shapes};
 use crate::document::{Field, Section, quoted};
+use crate::guards::identity::confirmation;
 use crate::guards::identity::jwt::Algorithm;
 use crate::guards::identity::jwt::algorithm::Family;
 use crate::guards::identity::jwt::compact::media_type;
@@ -23,8 +24,11 @@ pub(super) fn read(section: &Section<'_>, name: Rc<str>) -> Option<Provider> {
     let audience = audience(section);
     let algorithms = algorithms(section);
     let token_types = token_types(section);
-    let keys = algorithms.as_deref().and_then(|algorithms| keys(section, algorithms));
-    let places = places(section);
+    let keys = algorithms
+        .as_deref()
+        .and_then(|algorithms| keys(section, algorithms, &name, issuer.as_deref().unwrap_or_default()));
+    let confirmation = confirmation::config::read(section);
+    let places = confirmation::config::with_scheme(section, places(section), confirmation.as_ref());
     let forward = boolean(section, "forward", false);
     let clock_skew = section.get("clockSkew").map_or(Some(CLOCK_SKEW), |field| {
         field.duration(0..=limits::CLOCK_SKEW_SECONDS.saturating_mul(SECOND))
@@ -33,6 +37,8 @@ pub(super) fn read(section: &Section<'_>, name: Rc<str>) -> Option<Provider> {
     let max_lifetime = max_lifetime(section);
     let required_claims = required_claims(section);
     let claim_headers = claim_headers(section);
+    let revoked = revoked::read(section);
+    let introspection = section.get("introspection").map(|field| introspection::read(&field, &name));
     let (source, keys) = keys?;
     Some(Provider {
         name,
@@ -49,6 +55,9 @@ pub(super) fn read(section: &Section<'_>, name: Rc<str>) -> Option<Provider> {
         max_lifetime,
         required_claims,
         claim_headers,
+        confirmation: confirmation?,
+        revoked: revoked?,
+        introspection: introspection.map_or(Some(None), |read| read.map(Some))?,
     })
 }
 
@@ -131,7 +140,7 @@ fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
             continue;
         };
         let claim = section.get("claim").and_then(|field| field.text());
-        let header = section.get("header").and_then(|field| claim_header_name(&field));
+        let header = section.get("header").and_then(|field| identity_header_name(&field));
         let (Some(claim), Some(header)) = (claim, header) else {
             continue;
         };
@@ -143,7 +152,8 @@ fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
     headers
 }
 
-fn claim_header_name(field: &Field<'_>) -> Option<Rc<str>> {
+/// A header that tells the upstream of the caller.
+pub(in crate::guards::identity) fn identity_header_name(field: &Field<'_>) -> Option<Rc<str>> {
     let name = header_name(field)?;
     if !is_reserved(&name) {
         return Some(name);
@@ -155,14 +165,15 @@ fn claim_header_name(field: &Field<'_>) -> Option<Rc<str>> {
 
 /// Headers that steer the connection, the routing or the trust between proxies, or carry credentials: what a token says
 /// must not reach them.
-fn is_reserved(name: &str) -> bool {
-    const NAMES: [&str; 22] = [
+pub(in crate::guards::identity) fn is_reserved(name: &str) -> bool {
+    const NAMES: [&str; 23] = [
         "authorization",
         "connection",
         "content-encoding",
         "content-length",
         "content-type",
         "cookie",
+        "dpop",
         "expect",
         "forwarded",
         "grpc-timeout",

@@ -1,6 +1,7 @@
 //! How is authentication written in a policy? These are the pages of the reference.
 
 use crate::document::{Default, Key, Shape};
+use crate::guards::identity::confirmation::config::CONFIRMATION;
 
 /// `jwt`
 pub static JWT: Shape = Shape {
@@ -32,10 +33,12 @@ pub static PROVIDER: Shape = Shape {
             "Which signature algorithms are taken. `alg` of a token must be one of them and fit its key. HS* must be named, \
              need `secret`, and cannot stand beside the others."),
         Key::new("tokenTypes", "list of media types", Default::Is("absent, JWT, at+jwt"),
-            "Which `typ` a token may have, without case and without `application/`. When written, a token without `typ` is refused."),
+            "Which `typ` a token may have, without case and without `application/`. When written, a token without `typ` is refused. For \
+             access tokens of RFC 9068 alone write `[at+jwt]`, and `requiredClaims: [sub, client_id, iat, jti]`; `iss`, `aud` and `exp` are \
+             asked for anyway."),
         Key::new("localJWKS", "map", Default::Is("none"), "The issuer's public keys, as a JWK set.").nested(&LOCAL_JWKS),
-        Key::new("remoteJWKS", "map", Default::NotBuilt("write the keys into `localJWKS`"),
-            "Where the issuer publishes its keys."),
+        Key::new("remoteJWKS", "map", Default::Is("none"),
+            "Where the issuer publishes its keys. One worker fetches them for all.").nested(&REMOTE_JWKS),
         Key::new("secret", "map", Default::Is("none"),
             "The shared secret for HS256, HS384, HS512: the variable's bytes as they are. It must be as long as the hash \
              (32, 48, 64 bytes); a shorter or missing one refuses this provider's tokens with 503.").nested(&ENV),
@@ -52,9 +55,47 @@ pub static PROVIDER: Shape = Shape {
         Key::new("claimToHeaders", "list of maps", Default::Is("none"),
             "Claims that the upstream gets as headers. What a client sends under these names is taken away on every route, open \
              ones too.").nested(&CLAIM_TO_HEADER),
-        Key::new("confirmation", "map", Default::NotBuilt("leave it out: tokens are bearer tokens"),
-            "Tokens bound to a certificate or a key (RFC 8705, RFC 9449)."),
-        Key::new("introspection", "map", Default::NotBuilt("leave it out: only signed tokens are taken"), "Opaque tokens (RFC 7662)."),
+        Key::new("revoked", "map", Default::Is("none"), "What is refused though it has not expired.").nested(&REVOKED),
+        Key::new("confirmation", "map", Default::Is("unbound tokens only"),
+            "Tokens bound to a certificate or a key (RFC 8705, RFC 9449).").nested(&CONFIRMATION),
+        Key::new("introspection", "map", Default::Is("none"),
+            "Ask the issuer about tokens that are no signed ones (RFC 7662). Beside keys, signed tokens are checked with the keys; without \
+             keys, signed tokens of this issuer are asked about too. One such provider a route, since an opaque token names no issuer.").nested(&INTROSPECTION),
+    ],
+};
+
+/// `jwt.providers[].revoked`
+pub static REVOKED: Shape = Shape {
+    name: "jwt.providers[].revoked",
+    about: "What was taken back before its time. Entries are compared byte by byte and found as fast among ten thousand as among ten; \
+            none of them is ever logged. The list is asked once the signature has held. A new list holds as soon as the proxy has the \
+            new policy; what has expired may be taken off.",
+    keys: &[
+        Key::new(
+            "jti",
+            "list of strings",
+            Default::Is("none"),
+            "Tokens. Where this is written, a token without `jti`, or with one that is no string, cannot be checked and is refused.",
+        ),
+        Key::new(
+            "sub",
+            "list of strings",
+            Default::Is("none"),
+            "Subjects. A token without `sub` speaks for no subject and is not of this list; `requiredClaims: [sub]` refuses it.",
+        ),
+        Key::new(
+            "clients",
+            "list of strings",
+            Default::Is("none"),
+            "Clients: neither `client_id` nor `azp` may be one of them. A token without both is of no client and is not of this list; one \
+             that has another type is refused.",
+        ),
+        Key::new(
+            "kids",
+            "list of strings",
+            Default::Is("none"),
+            "Keys, by `kid`: as if they were not in the key set. Refused before the signature is checked, as an unknown key.",
+        ),
     ],
 };
 
@@ -86,6 +127,81 @@ pub static LOCAL_JWKS: Shape = Shape {
             Default::Is("none"),
             "A variable of the plugin's environment that holds the set. If it is missing or cannot be used, this provider's \
              tokens are refused with 503.",
+        ),
+    ],
+};
+
+/// `jwt.providers[].remoteJWKS`
+pub static REMOTE_JWKS: Shape = Shape {
+    name: "jwt.providers[].remoteJWKS",
+    about: "A JWK set that the issuer publishes, of the kinds of `localJWKS`. A key that is odd, private, or shares its `kid` is \
+            skipped and logged. Keys are fetched before they are needed, anew before they are stale, and once more when a token names a `kid` that \
+            they lack (at most every 10 s, whoever asks). Before the first keys requests wait; when there are none to be had they are \
+            refused with 503, never with 401.",
+    keys: &[
+        Key::new(
+            "uri",
+            "URL",
+            Default::Is("`jwks_uri` of the issuer's `/.well-known/openid-configuration`"),
+            "Where the keys are. Left out, the issuer's metadata says so: it must name the same `issuer`, and keys of the same origin.",
+        ),
+        Key::new(
+            "cluster",
+            "string",
+            Default::Required,
+            "The proxy's name for where the issuer is reached. Its TLS settings decide who may answer.",
+        ),
+        Key::new(
+            "cacheDuration",
+            "duration",
+            Default::Is("300s"),
+            "How long keys are fresh, `1s` to `24h`. A `Cache-Control` of the issuer can shorten it, to 10 s at the least.",
+        ),
+        Key::new(
+            "failedRefetchDuration",
+            "duration",
+            Default::Is("2s"),
+            "The pause after a failure, `100ms` to `60s`. It doubles with each further one, up to 60 s.",
+        ),
+        Key::new(
+            "timeout",
+            "duration",
+            Default::Is("2s"),
+            "For one call, `10ms` to `30s`; and so the longest that a request waits (twice that where the metadata is asked first).",
+        ),
+        Key::new(
+            "staleGrace",
+            "duration",
+            Default::Is("1h"),
+            "How long keys that are no longer fresh serve while the issuer cannot be reached, up to `7d`. A key that was withdrawn serves as long.",
+        ),
+    ],
+};
+
+/// `jwt.providers[].introspection`
+pub static INTROSPECTION: Shape = Shape {
+    name: "jwt.providers[].introspection",
+    about: "The issuer's introspection endpoint. What it answers is checked like the claims of a signed token: `aud`, `exp`, `maxLifetime`, \
+            `requiredClaims`, `revoked`, and `iss` if it is there. One question answers for all who wait for it. If the service cannot be asked, \
+            requests get 503, never 401, and for one second nobody asks again.",
+    keys: &[
+        Key::new("uri", "URL", Default::Required, "The endpoint."),
+        Key::new("cluster", "string", Default::Required, "The proxy's name for where it is reached. Its TLS settings decide who may answer."),
+        Key::new("clientId", "string", Default::Required, "Who asks (HTTP Basic, RFC 6749 §2.3.1)."),
+        Key::new(
+            "clientSecret",
+            "map",
+            Default::Required,
+            "The secret, in a variable of the plugin's environment. Missing, it refuses this provider's opaque tokens with 503.",
+        )
+        .nested(&ENV),
+        Key::new("timeout", "duration", Default::Is("1s"), "For one question, `10ms` to `30s`."),
+        Key::new(
+            "cacheDuration",
+            "duration",
+            Default::Is("30s"),
+            "How long `active` is believed, up to `1h` and never beyond `exp`: for so long a token that was revoked is still taken. An \
+             inactive token is remembered for 5 s at most. `0s`: each request asks.",
         ),
     ],
 };
@@ -146,8 +262,8 @@ pub static AUTHENTICATION: Shape = Shape {
         Key::new("open", "map", Default::Is("none"), "Anybody, unidentified.").nested(&BECAUSE),
         Key::new("anyOf", "list of maps", Default::Is("none"),
             "One of several. With `open` among them the credential is optional: a request without one passes as anonymous, a bad \
-             one is refused all the same.").nested(&ANY_OF),
-        Key::new("apiKey", "map", Default::NotBuilt("use `jwt`"), "The bearer of an API key."),
+             one is refused all the same; so is a request with a token and an API key.").nested(&ANY_OF),
+        Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
     ],
 };
 
@@ -158,18 +274,35 @@ pub static ANY_OF: Shape = Shape {
     keys: &[
         Key::new("jwt", "map", Default::Is("none"), "The bearer of a token.").nested(&ROUTE_JWT),
         Key::new("open", "map", Default::Is("none"), "Anybody who brings no credential.").nested(&BECAUSE),
-        Key::new("apiKey", "map", Default::NotBuilt("use `jwt`"), "The bearer of an API key."),
+        Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
     ],
 };
 
 /// `routes[].authentication.jwt`
 pub static ROUTE_JWT: Shape = Shape {
     name: "routes[].authentication.jwt",
-    about: "Whose tokens the route takes.",
-    keys: &[Key::new(
-        "providers",
-        "list of provider names",
-        Default::Is("all of `jwt.providers`"),
-        "By name. No two of one issuer, since the issuer chooses.",
-    )],
+    about: "Whose tokens the route takes, and what it asks of the authentication behind them (RFC 9470, step-up authentication). A token \
+            that is good and not good enough is refused with `insufficient_user_authentication`, and the client is told what it takes. In \
+            `anyOf`, what one way asks holds for the providers of that way; no provider may stand in two ways that ask for different things.",
+    keys: &[
+        Key::new(
+            "providers",
+            "list of provider names",
+            Default::Is("all of `jwt.providers`"),
+            "By name. No two of one issuer, since the issuer chooses.",
+        ),
+        Key::new(
+            "acrValues",
+            "list of strings",
+            Default::Is("any"),
+            "`acr` of the token must be one of them, byte by byte. In order of preference, as the client is told them.",
+        ),
+        Key::new(
+            "maxAge",
+            "duration in whole seconds",
+            Default::Is("any"),
+            "How long ago the user may have been authenticated: `auth_time` of the token, give or take the provider's `clockSkew`. One that \
+             is missing, lies ahead or is no number is refused.",
+        ),
+    ],
 };

@@ -8,11 +8,12 @@ use crate::guards::identity::jwt::algorithm::Family;
 use crate::guards::identity::jwt::vectors::{SECRET, jwk, set, unbase64};
 use crate::guards::identity::rules::{Authentication, Place, Providers};
 use crate::json::{Bounds, Duplicates, Json};
+use crate::limits;
 use crate::problem::{Problem, Problems, Severity};
 use crate::testing::test;
 
 pub(in crate::guards::identity) fn json(text: &str) -> Json {
-    let bounds = Bounds { depth: 24, values: 5000, duplicates: Duplicates::Keep };
+    let bounds = Bounds { depth: 24, values: 200_000, duplicates: Duplicates::Keep };
     Json::parse(text.as_bytes(), bounds).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -85,6 +86,42 @@ fn a_provider_with_everything() {
     assert_eq!(headers, ["x-dept", "x-user"]);
 }
 
+/// Each row: members of a provider, and what is said of them.
+fn are_told(rows: &[(&str, &str)]) {
+    for (members, expected) in rows {
+        let (_, problems) = one(members);
+        let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        assert!(problems.iter().any(|p| p.severity == Severity::Error), "{members}: no error");
+        assert!(told.iter().any(|line| line.contains(expected)), "{members}: {told:#?}");
+        assert!(!told.iter().any(|line| line.contains(SECRET) || line.contains("p@ss")), "{told:#?}");
+    }
+}
+
+#[test]
+fn what_a_person_is_told_of_calls_to_the_issuer() {
+    are_told(&[
+        (r#""-localJWKS"  "remoteJWKS":{"uri":"x","cluster":"c"}"#, "remoteJWKS.uri: `x` is no URL"),
+        (r#""-localJWKS"  "remoteJWKS":{"uri":"https://u:p@h/"}"#, "`cluster` is missing"),
+        (r#""-localJWKS"  "remoteJWKS":{"cluster":"c","timeout":"31s"}"#, "timeout: expected 10ms to 30s"),
+        (
+            r#""-localJWKS"  "remoteJWKS":{"cluster":"c","cacheDuration":"0s"}"#,
+            "cacheDuration: expected 1s to 1d",
+        ),
+        (r#""-localJWKS"  "issuer":"corp"  "remoteJWKS":{"cluster":"c"}"#, "the issuer is no URL"),
+        (r#""remoteJWKS":{"cluster":"c"}"#, "`remoteJWKS` and `localJWKS` exclude each other"),
+        (r#""-localJWKS"  "algorithms":["HS256"]  "remoteJWKS":{"cluster":"c"}"#, "HS* take no public keys"),
+        (r#""introspection":{}"#, "introspection: `clientSecret` is missing"),
+        (
+            r#""introspection":{"uri":"/x","cluster":"c","clientId":"g","clientSecret":{"env":"S"}}"#,
+            "introspection.uri: `/x` is no URL",
+        ),
+        (
+            r#""introspection":{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":"literal"}"#,
+            "clientSecret: expected a map, found a string",
+        ),
+    ]);
+}
+
 #[test]
 fn what_a_person_is_told_of_a_provider() {
     let secret = format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::Hmac, "")])));
@@ -92,7 +129,8 @@ fn what_a_person_is_told_of_a_provider() {
         format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::P256, r#""d":"x","#)])));
     let enc =
         format!(r#""localJWKS":{{"inline":{}}}"#, Json::Text(set(&[jwk(Family::P256, r#""use":"enc","#)])));
-    for (members, expected) in [
+    let too_many = format!(r#""revoked":{{"jti":[{}"x"]}}"#, r#""x","#.repeat(limits::REVOKED));
+    are_told(&[
         (r#""-issuer""#, "providers[0]: `issuer` is missing"),
         (r#""-name""#, "providers[0]: `name` is missing"),
         (r#""-audiences""#, "providers[0]: `audiences` is missing"),
@@ -112,9 +150,6 @@ fn what_a_person_is_told_of_a_provider() {
         ),
         (&private, "keys[0]: the key set holds a private key"),
         (&enc, "no key of the set can be used"),
-        (r#""-localJWKS"  "remoteJWKS":{"uri":"x"}"#, "remoteJWKS: not built yet"),
-        (r#""confirmation":{}"#, "confirmation: not built yet"),
-        (r#""introspection":{}"#, "introspection: not built yet"),
         (r#""algorithms":["EdDSA"]"#, "no key is for one of the `algorithms`"),
         (r#""algorithms":["RS265"]"#, "unknown value `RS265` · help: did you mean `RS256`?"),
         (r#""algorithms":["none"]"#, "unknown value `none`"),
@@ -160,14 +195,16 @@ fn what_a_person_is_told_of_a_provider() {
             r#""claimToHeaders":[{"claim":"sub","header":"x-t"}]  "extractFrom":{"headers":[{"name":"x-t"}]}"#,
             "one that a credential is read from",
         ),
+        (r#""revoked":{}"#, "revoked: nothing is revoked · help: write `jti`"),
+        (r#""revoked":[]"#, "revoked: expected a map, found a list"),
+        (r#""revoked":{"jti":[]}"#, "revoked.jti: an empty list"),
+        (r#""revoked":{"jti":"a"}"#, "revoked.jti: expected a list"),
+        (r#""revoked":{"jti":["a",7]}"#, "revoked.jti[1]: expected a string, found a number"),
+        (r#""revoked":{"sub":["a",""]}"#, "revoked.sub[1]: an empty string"),
+        (r#""revoked":{"kid":["a"]}"#, "unknown field `kid` · help: did you mean `kids`?"),
+        (&too_many, "revoked.jti: 100001 entries, at most 100000 are possible"),
         (r#""isuer":"x""#, "unknown field `isuer` · help: did you mean `issuer`?"),
-    ] {
-        let (_, problems) = one(members);
-        let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        assert!(problems.iter().any(|p| p.severity == Severity::Error), "{members}: no error");
-        assert!(told.iter().any(|line| line.contains(expected)), "{members}: {told:#?}");
-        assert!(!told.iter().any(|line| line.contains(SECRET) || line.contains("p@ss")), "{told:#?}");
-    }
+    ]);
 }
 
 #[test]
@@ -189,6 +226,82 @@ fn what_a_person_is_warned_of() {
             "{problems:?}"
         );
         assert_eq!(providers.list.len(), 1);
+    }
+}
+
+#[test]
+fn ten_thousand_revoked_tokens() {
+    let list: Vec<String> = (0..10_000).map(|number| format!(r#""token-{number}""#)).collect();
+    let members = format!(
+        r#""revoked":{{"jti":[{}],"clients":["ghp_16C7e42F292c6912E7710c838347Ae178B4a"]}}"#,
+        list.join(",")
+    );
+    let (providers, problems) = one(&members);
+    assert_eq!(problems, []);
+    let revoked = &providers.list[0].revoked;
+    assert!(revoked.jti.contains("token-9999") && !revoked.jti.contains("token-10000"));
+    let shown = format!("{providers:?}");
+    assert!(!shown.contains("token-1") && !shown.contains("ghp_"), "nothing of the list is printed");
+    // An entry twice does not keep the others from being revoked, and is not said.
+    let (providers, problems) = one(r#""revoked":{"jti":["swordfish","b","swordfish"]}"#);
+    let told = problems[0].to_string();
+    assert_eq!((problems.len(), problems[0].severity), (1, Severity::Warning));
+    assert!(told.contains("revoked.jti[2]: the entry stands twice") && !told.contains("swordfish"), "{told}");
+    assert_eq!(providers.list[0].revoked.jti.len(), 2);
+}
+
+#[test]
+fn what_a_route_asks_of_the_authentication() {
+    let (providers, _) = read_two("corp", "https://a.example", "shop", "https://b.example");
+    let asked = |route: &str| {
+        let (read, told) = authentication(route, &providers);
+        let Some(Authentication::Credential(rule)) = read else { panic!("{route}: {told:?}") };
+        assert_eq!(told, [""; 0], "{route}");
+        let name = |id| providers.provider(id).map(|provider| provider.name.to_string()).unwrap();
+        let rows = rule.step_ups.iter().map(|(id, step_up)| {
+            let values = step_up.acr_values.as_deref().unwrap_or("-");
+            format!("{} {values} {}", name(*id), step_up.max_age.unwrap_or(0))
+        });
+        rows.collect::<Vec<_>>().join("; ")
+    };
+    for (route, expected) in [
+        (r#"{"jwt":{}}"#, ""),
+        (r#"{"jwt":{"acrValues":["mfa","key"],"maxAge":"5m"}}"#, "corp mfa key 300; shop mfa key 300"),
+        (r#"{"jwt":{"providers":["shop"],"maxAge":"1s"}}"#, "shop - 1"),
+        (
+            r#"{"anyOf":[{"jwt":{"providers":["shop"],"maxAge":"1h"}},{"jwt":{"providers":["corp"]}}]}"#,
+            "shop - 3600",
+        ),
+        (
+            r#"{"anyOf":[{"jwt":{"providers":["shop"],"acrValues":["a"]}},{"jwt":{"providers":["shop"],"acrValues":["a"]}},{"open":{"because":"x"}}]}"#,
+            "shop a 0",
+        ),
+    ] {
+        assert_eq!(asked(route), expected, "{route}");
+    }
+    for (route, expected) in [
+        (
+            r#"{"anyOf":[{"jwt":{"providers":["shop"],"maxAge":"1h"}},{"jwt":{}}]}"#,
+            "two ways take tokens of `shop` and ask for different authentication · help: name the provider once",
+        ),
+        (
+            r#"{"anyOf":[{"jwt":{"providers":["shop"],"acrValues":["a"]}},{"jwt":{"providers":["shop"],"acrValues":["b"]}}]}"#,
+            "two ways take tokens of `shop`",
+        ),
+        (r#"{"jwt":{"maxAge":"0s"}}"#, "jwt.maxAge: expected 1s to 3650d"),
+        (r#"{"jwt":{"maxAge":"1500ms"}}"#, "jwt.maxAge: not a whole number of seconds"),
+        (r#"{"jwt":{"maxAge":300}}"#, "jwt.maxAge: expected a duration such as"),
+        (r#"{"jwt":{"acrValues":[]}}"#, "jwt.acrValues: an empty list"),
+        (r#"{"jwt":{"acrValues":"mfa"}}"#, "jwt.acrValues: expected a list"),
+        (r#"{"jwt":{"acrValues":["a b"]}}"#, "`a b` cannot be an `acr` here"),
+        (r#"{"jwt":{"acrValues":["a\"b"]}}"#, "cannot be an `acr` here"),
+        (r#"{"jwt":{"acrValues":["é"]}}"#, "cannot be an `acr` here"),
+        (r#"{"jwt":{"acrValues":["a\r\nx: y"]}}"#, "cannot be an `acr` here"),
+        (r#"{"jwt":{"acrValues":["a","a"]}}"#, "`a` stands twice"),
+        (r#"{"jwt":{"acrValue":["a"]}}"#, "did you mean `acrValues`?"),
+    ] {
+        let (_, told) = authentication(route, &providers);
+        assert!(told.iter().any(|line| line.contains(expected)), "{route}: {told:#?}");
     }
 }
 
@@ -222,7 +335,7 @@ fn routes() {
         (r#"{"anyOf":[{"jwt":{"providers":["shop"]}},{"open":{"because":"docs"}}]}"#, 1, true),
     ] {
         let (read, told) = authentication(route, &providers);
-        let Some(Authentication::Token(rule)) = read else { panic!("{route}: {told:?}") };
+        let Some(Authentication::Credential(rule)) = read else { panic!("{route}: {told:?}") };
         assert_eq!((rule.providers.len(), rule.optional, rule.places.len()), (count, optional, 1), "{route}");
     }
     let (read, told) = authentication(r#"{"open":{"because":"probe"}}"#, &providers);
@@ -244,10 +357,12 @@ fn what_a_person_is_told_of_a_route() {
             "jwt.providers[0]: there is no provider `crop` · help: did you mean `corp`?",
         ),
         (r#"{"jwt":{"providers":["corp","corp"]}}"#, "jwt.providers[1]: `corp` stands twice"),
-        (r#"{"apiKey":{}}"#, "apiKey: not built yet"),
+        (r#"{"apiKey":{}}"#, "apiKey: there are no API keys · help: write `apiKeyAuth`"),
+        (r#"{"apiKey":{"clients":["a"]}}"#, "apiKey: expected `{}`"),
+        (r#"{"apiKey":true}"#, "apiKey: expected `{}`"),
         (r#"{"anyOf":[]}"#, "anyOf: an empty list"),
         (r#"{"anyOf":[{"open":{"because":"x"}}]}"#, "`open` stands twice, or alone"),
-        (r#"{"anyOf":[{"jwt":{}},{"apiKey":{}}]}"#, "anyOf[1].apiKey: not built yet"),
+        (r#"{"anyOf":[{"jwt":{}},{"apiKey":{}}]}"#, "anyOf[1].apiKey: there are no API keys"),
         (r#"{"anyOf":[{"anyOf":[]}]}"#, "unknown field `anyOf`"),
         (r#"{"anyOf":[{"jwt":{},"open":{"because":"x"}}]}"#, "anyOf[0]: more than one key"),
         (r#"{"jwtt":{}}"#, "unknown field `jwtt` · help: did you mean `jwt`?"),

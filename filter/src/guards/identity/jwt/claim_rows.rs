@@ -1,6 +1,11 @@
 //! Claims that hold and claims that do not: times to the nanosecond, audiences, issuers, and what must be there.
 
+use std::rc::Rc;
+
+use super::algorithm::Family;
+use super::keys::KeySet;
 use super::tests::{HEADER, NOW, judge, mint, provider, reason};
+use super::vectors::{jwk, set};
 use crate::decision::Reason;
 use crate::guards::identity::rules::{Audience, Provider};
 use crate::testing::test;
@@ -120,4 +125,42 @@ fn audiences_issuers_and_required_claims() {
     provider.audience = Audience::Any;
     assert_eq!(reason(mint(HEADER, &format!(r"{{{iss},{rest}}}")), &provider), None);
     assert_eq!(reason(mint(HEADER, &format!(r#"{{{iss},"aud":7,{rest}}}"#)), &provider), Some(ClaimInvalid));
+}
+
+#[test]
+fn what_was_revoked_is_told_to_nobody_who_cannot_sign() {
+    use Reason::{ClaimInvalid, ClaimMissing, KeyUnknown, SignatureInvalid, TokenRevoked};
+    let mut provider = provider();
+    provider.revoked.jti.insert("t1".into());
+    provider.revoked.sub.insert("mallory".into());
+    let token = |members: &str| {
+        mint(HEADER, &format!(r#"{{"iss":"https://id.example","aud":"api","exp":1800000100{members}}}"#))
+    };
+    // The signature of another token.
+    let forged = |members: &str| {
+        let (good, other) = (token(members), token(r#","x":1"#));
+        let (text, _) = good.rsplit_once('.').unwrap();
+        format!("{text}.{}", other.rsplit_once('.').unwrap().1)
+    };
+    for (members, expected) in [
+        (r#","jti":"t0""#, None),
+        (r#","jti":"t1""#, Some(TokenRevoked)),
+        (r#","jti":"t0","sub":"mallory""#, Some(TokenRevoked)),
+        ("", Some(ClaimMissing)),
+        (r#","jti":1"#, Some(ClaimInvalid)),
+    ] {
+        assert_eq!(reason(token(members), &provider), expected, "{members}");
+        assert_eq!(reason(forged(members), &provider), Some(SignatureInvalid), "forged: {members}");
+    }
+    // A key, named or not.
+    provider.revoked = crate::guards::identity::revoked::Revoked::default();
+    provider.revoked.kids.insert("ec".into());
+    assert_eq!(reason(token(""), &provider), Some(KeyUnknown));
+    assert_eq!(reason(forged(""), &provider), Some(KeyUnknown));
+    provider.keys =
+        Ok(Rc::new(KeySet::read(set(&[jwk(Family::P256, r#""kid":"ec","#)]).as_bytes()).unwrap().0));
+    let unnamed = r#"{"iss":"https://id.example","aud":"api","exp":1800000100}"#;
+    assert_eq!(reason(mint(r#"{"alg":"ES256"}"#, unnamed), &provider), Some(KeyUnknown), "the only key");
+    provider.revoked.kids.clear();
+    assert_eq!(reason(mint(r#"{"alg":"ES256"}"#, unnamed), &provider), None);
 }

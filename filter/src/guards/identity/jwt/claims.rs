@@ -17,7 +17,7 @@ pub fn check(claims: &Json, provider: &Provider, now: Timestamp) -> Result<(), R
 }
 
 /// A `NumericDate` in nanoseconds. Wide enough for every JSON integer; a number beyond saturates.
-type Nanos = i128;
+pub(in crate::guards::identity) type Nanos = i128;
 
 #[derive(Clone, Copy)]
 struct Times {
@@ -73,7 +73,10 @@ impl Times {
 
 /// RFC 7519 §2: a JSON number of seconds, fractions allowed. Anything else that stands there is no date, and a date that
 /// cannot be read is a refusal, never "no date".
-fn numeric_date(claims: &Json, name: &'static str) -> Result<Option<Nanos>, Refusal> {
+pub(in crate::guards::identity) fn numeric_date(
+    claims: &Json,
+    name: &'static str,
+) -> Result<Option<Nanos>, Refusal> {
     let unit = Nanos::from(SECOND);
     match claims.get(name) {
         None => Ok(None),

@@ -1,8 +1,8 @@
 //! Is this a compact JWS, and what do its header and its claims say?
 //!
 //! Nothing that is read here is believed yet. Everything is bounded: the token before it is split, its JSON while it is
-//! read. Of the header we take `alg`, `kid` and `typ`. `jku`, `x5u`, `jwk` and `x5c` would let a token bring its own key
-//! (RFC 8725 §3.5); they are never looked at.
+//! read. Of a token's header we take `alg`, `kid` and `typ`. `jku`, `x5u`, `jwk` and `x5c` would let a token bring its own key
+//! (RFC 8725 §3.5); they are never looked at. A proof of possession does bring its key; it takes the [`Parts`] and reads them itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,6 +33,21 @@ pub struct Compact<'t> {
     pub signature: Vec<u8>,
 }
 
+/// A compact JWS of two JSON objects: what a token and a proof of possession have in common.
+#[derive(Debug)]
+pub struct Parts<'t> {
+    /// `alg`
+    pub algorithm: Algorithm,
+    /// The header.
+    pub header: Json,
+    /// The payload.
+    pub claims: Json,
+    /// As [`Compact::text`].
+    pub text: &'t [u8],
+    /// The signature's bytes.
+    pub signature: Vec<u8>,
+}
+
 fn malformed(fact: &'static str) -> Refusal {
     Refusal::because(Reason::TokenMalformed, Detail::Fact(fact))
 }
@@ -41,6 +56,18 @@ impl<'t> Compact<'t> {
     /// Takes a token apart. Errors: `TokenTooLarge`, `TokenMalformed`, `TokenCritical`, `AlgorithmUnaccepted` for an `alg`
     /// that nobody could accept, `KeyUnknown` and `TokenTypeUnaccepted` for a `kid` and a `typ` that are no strings.
     pub fn parse(token: &'t [u8]) -> Result<Self, Refusal> {
+        let parts = Parts::of(token)?;
+        let kid = text_of(&parts.header, "kid", Reason::KeyUnknown)?.map(Box::from);
+        let typ = text_of(&parts.header, "typ", Reason::TokenTypeUnaccepted)?.map(media_type);
+        let Parts { algorithm, claims, text, signature, .. } = parts;
+        Ok(Self { algorithm, kid, typ, claims, text, signature })
+    }
+}
+
+impl<'t> Parts<'t> {
+    /// Takes a JWS apart. Errors: `TokenTooLarge`, `TokenMalformed`, `TokenCritical`, and `AlgorithmUnaccepted` for an
+    /// `alg` that nobody could accept.
+    pub fn of(token: &'t [u8]) -> Result<Self, Refusal> {
         if token.len() > limits::TOKEN_BYTES {
             return Err(over("bytes of token", token.len(), limits::TOKEN_BYTES));
         }
@@ -59,12 +86,9 @@ impl<'t> Compact<'t> {
         let header = object(&header)?;
         refuse_critical(&header)?;
         let algorithm = algorithm(&header)?;
-        let kid = text_of(&header, "kid", Reason::KeyUnknown)?.map(Box::from);
-        let typ = text_of(&header, "typ", Reason::TokenTypeUnaccepted)?.map(media_type);
-
         let claims = object(&decode(payload)?)?;
         let signature = decode(signature)?;
-        Ok(Self { algorithm, kid, typ, claims, text, signature })
+        Ok(Self { algorithm, header, claims, text, signature })
     }
 }
 
@@ -85,7 +109,7 @@ fn parts(token: &[u8]) -> Result<[&[u8]; 3], Refusal> {
 
 /// base64url as RFC 7515 §2 has it: no padding, no blanks, no line breaks; and no other text for the same bytes, so
 /// trailing bits are zero (RFC 4648 §3.5).
-pub(super) fn base64url(part: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::guards::identity) fn base64url(part: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 

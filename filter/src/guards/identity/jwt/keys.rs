@@ -3,6 +3,8 @@
 //! A key set (RFC 7517 §5) is read once. `jwt-simple` reads the keys themselves (points on their curve, no small order,
 //! sizes) and writes the `SubjectPublicKeyInfo` that the host's check takes.
 
+use std::rc::Rc;
+
 use jwt_simple::algorithms::{
     ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey,
     Ed25519PublicKey, RS256PublicKey, RSAPublicKeyLike as _,
@@ -30,7 +32,7 @@ pub struct Key {
     algorithm: Option<Algorithm>,
     pub(super) material: Material,
     /// The signatures that have held under this key.
-    pub(super) proved: Proved,
+    pub(super) proved: Rc<Proved>,
 }
 
 /// The key itself, ready for both ways of checking.
@@ -55,10 +57,29 @@ pub struct Note {
 }
 
 impl Key {
+    /// `kid`
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
     /// Whether this key may check a signature of `algorithm`: of the algorithm's family, and of its own `alg` if it has one
     /// (RFC 7517 §4.4). So an RSA key is never an HMAC secret, and a P-256 key never meets SHA-384.
     pub fn serves(&self, algorithm: Algorithm) -> bool {
         self.material.family() == algorithm.family() && self.algorithm.is_none_or(|own| own == algorithm)
+    }
+}
+
+impl Key {
+    /// Whether it is the same public key, for the same algorithm, under the same name.
+    fn is_same(&self, other: &Self) -> bool {
+        let material = match (&self.material, &other.material) {
+            (Material::Rsa { spki: a, .. }, Material::Rsa { spki: b, .. })
+            | (Material::P256 { spki: a, .. }, Material::P256 { spki: b, .. })
+            | (Material::P384 { spki: a, .. }, Material::P384 { spki: b, .. }) => a == b,
+            (Material::Ed25519(a), Material::Ed25519(b)) => a.to_bytes() == b.to_bytes(),
+            _ => false,
+        };
+        material && self.kid == other.kid && self.algorithm == other.algorithm
     }
 }
 
@@ -83,8 +104,7 @@ impl KeySet {
 
     /// The set of one shared secret.
     pub fn secret(secret: Secret<Vec<u8>>) -> Self {
-        let key =
-            Key { kid: None, algorithm: None, material: Material::Hmac(secret), proved: Proved::default() };
+        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret), proved: Rc::default() };
         Self { keys: vec![key] }
     }
 
@@ -120,30 +140,74 @@ impl KeySet {
     /// values are out of the supported ranges". Errors are what no key set may hold at all: a secret, or one `kid` twice.
     pub fn read(jwks: &[u8]) -> Result<(Self, Vec<Note>), Vec<Note>> {
         let list = elements(jwks).map_err(|note| vec![note])?;
-        let (mut keys, mut skipped, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, jwk) in list.iter().enumerate() {
-            let at = |note: Note| Note { key: Some(index), ..note };
-            if let Some(fault) = holds_a_secret(jwk) {
-                faults.push(at(fault));
-                continue;
-            }
-            match read_key(jwk) {
-                Ok(key) if key.kid.is_some() && keys.iter().any(|k: &Key| k.kid == key.kid) => {
-                    faults.push(at(note("two keys have this `kid`", "give each key its own `kid`")));
-                }
-                Ok(key) => keys.push(key),
-                Err(odd) => skipped.push(at(odd)),
-            }
-        }
+        let Sorted { keys, mut odd, mut faults } = sort(&list);
         if keys.is_empty() && faults.is_empty() {
             faults.push(note(
                 "no key of the set can be used",
                 "it takes one RSA, P-256, P-384 or Ed25519 key for signatures",
             ));
-            faults.append(&mut skipped);
+            faults.append(&mut odd);
         }
-        if faults.is_empty() { Ok((Self { keys }, skipped)) } else { Err(faults) }
+        if faults.is_empty() { Ok((Self { keys }, odd)) } else { Err(faults) }
     }
+
+    /// Reads a JWK set that an issuer publishes. One bad key must not take the good ones down with it, so what [`KeySet::read`] refuses a
+    /// set for is skipped here too; of keys that share a `kid` none is left, since the `kid` chooses none of them. The error tells
+    /// whether it was a key set after all.
+    pub fn read_fetched(jwks: &[u8]) -> Result<(Self, Vec<Note>), bool> {
+        let list = elements(jwks).map_err(|_| false)?;
+        let Sorted { mut keys, mut odd, mut faults } = sort(&list);
+        let doubled =
+            faults.iter().filter(|fault| fault.what == DOUBLED).filter_map(|fault| list.get(fault.key?));
+        for kid in doubled.filter_map(|jwk| jwk.get("kid").and_then(Json::as_text)) {
+            keys.retain(|key| key.kid.as_deref() != Some(kid));
+        }
+        odd.append(&mut faults);
+        if keys.is_empty() { Err(true) } else { Ok((Self { keys }, odd)) }
+    }
+
+    /// Takes over from `older` what its keys have proved, for those keys that are in both.
+    pub fn adopt(&mut self, older: &Self) {
+        for key in &mut self.keys {
+            if let Some(same) = older.keys.iter().find(|other| other.is_same(key)) {
+                key.proved = Rc::clone(&same.proved);
+            }
+        }
+    }
+
+    /// How many keys there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// The keys of a set: those that can be used, those that are skipped, and what no set in a policy may hold.
+struct Sorted {
+    keys: Vec<Key>,
+    odd: Vec<Note>,
+    faults: Vec<Note>,
+}
+
+/// What is said of a second key with a `kid`.
+const DOUBLED: &str = "two keys have this `kid`";
+
+fn sort(list: &[Json]) -> Sorted {
+    let mut sorted = Sorted { keys: Vec::new(), odd: Vec::new(), faults: Vec::new() };
+    for (index, jwk) in list.iter().enumerate() {
+        let at = |note: Note| Note { key: Some(index), ..note };
+        if let Some(fault) = holds_a_secret(jwk) {
+            sorted.faults.push(at(fault));
+            continue;
+        }
+        match read_key(jwk) {
+            Ok(key) if key.kid.is_some() && sorted.keys.iter().any(|k| k.kid == key.kid) => {
+                sorted.faults.push(at(note(DOUBLED, "give each key its own `kid`")));
+            }
+            Ok(key) => sorted.keys.push(key),
+            Err(odd) => sorted.odd.push(at(odd)),
+        }
+    }
+    sorted
 }
 
 fn serving(key: &Key, algorithm: Algorithm) -> Result<&Key, Refusal> {
@@ -192,6 +256,15 @@ fn holds_a_secret(jwk: &Json) -> Option<Note> {
     })
 }
 
+/// A key that came with what it signed: a public one, for signatures, of a kind and size that a key set could hold.
+pub(in crate::guards::identity) fn embedded(jwk: &Json) -> Result<Key, &'static str> {
+    let read = match holds_a_secret(jwk) {
+        Some(secret) => Err(secret),
+        None => read_key(jwk),
+    };
+    read.map_err(|note| note.what)
+}
+
 fn read_key(jwk: &Json) -> Result<Key, Note> {
     check_purpose(jwk)?;
     let material = read_material(jwk)?;
@@ -200,7 +273,7 @@ fn read_key(jwk: &Json) -> Result<Key, Note> {
         None => None,
         Some(alg) => Some(Algorithm::named(alg).ok_or(note("`alg` is none that is checked here", ""))?),
     };
-    let key = Key { kid, algorithm, material, proved: Proved::default() };
+    let key = Key { kid, algorithm, material, proved: Rc::default() };
     if algorithm.is_some_and(|alg| !key.serves(alg)) {
         return Err(note("`alg` is not for this kind of key", ""));
     }

@@ -3,13 +3,14 @@
 //! The order of the lines of [`check`] is the order of the checks: all that cost nothing come before the signature, so
 //! that a flood of bad tokens buys little work. Until the signature has held, nothing that was read leaves this module.
 //!
-//! What it does not protect against: a token that was stolen (it is a bearer token), or revoked before its `exp`.
+//! What it does not protect against: a token that was stolen (it is a bearer token), or revoked before its `exp` and not in `revoked`.
 
 pub mod algorithm;
 pub mod claims;
 pub mod compact;
 pub mod keys;
 mod proved;
+pub mod remote;
 pub mod signature;
 
 #[cfg(test)]
@@ -29,8 +30,10 @@ pub use keys::KeySet;
 
 use super::caller::Token;
 use super::rules::Provider;
+use super::stop::Stop;
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
+use crate::json::Json;
 use crate::time::Timestamp;
 
 /// Checks a token against the provider that its `iss` has chosen.
@@ -39,16 +42,36 @@ pub fn check(
     provider: &Provider,
     now: Timestamp,
     verifier: &impl Verifier,
-) -> Result<Token, Refusal> {
+) -> Result<Token, Stop> {
     check_issuer(&token, provider)?;
     check_algorithm(&token, provider)?;
     check_type(&token, provider)?;
     claims::check(&token.claims, provider, now)?;
-    let key = provider.keys()?.choose(token.kid.as_deref(), token.algorithm)?;
+    check_key_name(token.kid.as_deref(), provider)?;
+    let keys = provider.keys(now)?;
+    let key = match keys.choose(token.kid.as_deref(), token.algorithm) {
+        Ok(key) => key,
+        Err(unknown) => return Err(provider.without_key(token.kid.as_deref(), unknown, now)),
+    };
+    check_key_name(key.kid(), provider)?;
     if !signature::holds_or_held(key, token.algorithm, token.text, &token.signature, verifier) {
-        return Err(named(Reason::SignatureInvalid, provider));
+        return Err(named(Reason::SignatureInvalid, provider).into());
     }
+    provider.revoked.check(&token.claims)?;
     Ok(Token::new(Rc::clone(&provider.name), token.kid, token.claims))
+}
+
+/// Checks what an issuer says of an opaque token by the rules for a token's own claims. `iss` may be left out (RFC 7662 §2.2): it was the issuer
+/// that said it.
+pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<Token, Refusal> {
+    match claims.get("iss") {
+        None | Some(Json::Null) => {}
+        Some(Json::Text(issuer)) if **issuer == *provider.issuer => {}
+        Some(_) => return Err(named(Reason::IssuerUnknown, provider)),
+    }
+    claims::check(claims, provider, now)?;
+    provider.revoked.check(claims)?;
+    Ok(Token::new(Rc::clone(&provider.name), None, claims.clone()))
 }
 
 fn named(reason: Reason, provider: &Provider) -> Refusal {
@@ -62,6 +85,15 @@ fn check_issuer(token: &Compact<'_>, provider: &Provider) -> Result<(), Refusal>
         return Ok(());
     }
     Err(named(Reason::IssuerUnknown, provider))
+}
+
+/// A revoked key is to the client as if it were not there. It is asked twice: what the token names, before any key is looked for, and
+/// what was chosen, since a token need not name a key.
+fn check_key_name(kid: Option<&str>, provider: &Provider) -> Result<(), Refusal> {
+    if !provider.revoked.holds_key(kid) {
+        return Ok(());
+    }
+    Err(Refusal::because(Reason::KeyUnknown, Detail::Fact("the key is revoked")))
 }
 
 /// RFC 8725 §3.1: the provider says which algorithms may come; the token only says which of them it took.

@@ -1,11 +1,16 @@
 //! Tokens that hold and tokens that do not, with the reason for each.
 
+use std::rc::Rc;
+
 use super::algorithm::{Algorithm, Family};
 use super::vectors::{BoringHost, NoHost, RSA, base64, hmac, jwk, set, sign, unbase64};
 use super::{Compact, check};
 use crate::decision::{Detail, Reason, Refusal};
+use crate::guards::identity::Stop;
 use crate::guards::identity::caller::Token;
+use crate::guards::identity::confirmation::Confirmation;
 use crate::guards::identity::jwt::KeySet;
+use crate::guards::identity::revoked::Revoked;
 use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, TokenTypes};
 use crate::host::{Verdict, Verifier};
 use crate::json::Json;
@@ -32,7 +37,7 @@ pub(super) fn provider() -> Provider {
         algorithms: Algorithm::asymmetric(),
         token_types: TokenTypes { absent: true, named: vec!["jwt".to_owned(), "at+jwt".to_owned()] },
         source: KeySource::Inline,
-        keys: Ok(KeySet::read(set(&keys).as_bytes()).unwrap().0),
+        keys: Ok(Rc::new(KeySet::read(set(&keys).as_bytes()).unwrap().0)),
         places: vec![Place::Cookie("session".into())],
         forward: false,
         clock_skew: 30 * SECOND,
@@ -40,6 +45,9 @@ pub(super) fn provider() -> Provider {
         max_lifetime: None,
         required_claims: Vec::new(),
         claim_headers: Vec::new(),
+        confirmation: Confirmation::default(),
+        revoked: Revoked::default(),
+        introspection: None,
     }
 }
 
@@ -56,11 +64,12 @@ pub(super) fn mint(header: &str, claims: &str) -> String {
 pub(super) fn judge(token: impl AsRef<[u8]>, provider: &Provider, now: Timestamp) -> Result<Token, Refusal> {
     let judged = |host: bool| {
         // What one way has proved must not answer for the other.
-        if let Ok(keys) = provider.keys() {
+        if let Ok(keys) = provider.keys(now) {
             keys.forget();
         }
         let token = Compact::parse(token.as_ref())?;
         if host { check(token, provider, now, &BoringHost) } else { check(token, provider, now, &NoHost) }
+            .map_err(Stop::into_refusal)
     };
     let (by_host, in_wasm) = (judged(true), judged(false));
     assert_eq!(by_host.as_ref().err(), in_wasm.as_ref().err(), "the two ways differ");
@@ -201,7 +210,7 @@ fn a_shared_secret_has_no_name() {
     let mut provider = provider();
     provider.algorithms = vec![Algorithm::HS256];
     let secret = unbase64(super::vectors::SECRET);
-    provider.keys = Ok(KeySet::secret(crate::secret::Secret::new(secret)));
+    provider.keys = Ok(Rc::new(KeySet::secret(crate::secret::Secret::new(secret))));
     for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"2026-11"}"#] {
         assert_eq!(reason(mint_with(header, SOUND, Algorithm::HS256), &provider), None, "{header}");
     }
@@ -240,7 +249,7 @@ fn kids() {
         assert_eq!(reason(mint(&header, SOUND), &provider()), Some(Reason::KeyUnknown), "{kid}");
     }
     let mut nameless = provider();
-    nameless.keys = Ok(KeySet::read(set(&[jwk(Family::P256, "")]).as_bytes()).unwrap().0);
+    nameless.keys = Ok(Rc::new(KeySet::read(set(&[jwk(Family::P256, "")]).as_bytes()).unwrap().0));
     assert_eq!(reason(mint(HEADER, SOUND), &nameless), Some(Reason::KeyUnknown), "a kid that no key has");
     assert_eq!(reason(mint(r#"{"alg":"ES256"}"#, SOUND), &nameless), None);
 }
@@ -305,7 +314,9 @@ fn a_signature_that_held_is_remembered_by_its_key_and_nothing_else_is() {
     let (provider, token) = (provider(), mint(HEADER, SOUND));
     let ask = |token: &str, provider: &Provider, now| {
         let token = Compact::parse(token.as_bytes()).unwrap();
-        check(token, provider, Timestamp::from_seconds(now), &DenyingHost).err().map(|refusal| refusal.reason)
+        check(token, provider, Timestamp::from_seconds(now), &DenyingHost)
+            .err()
+            .map(|stop| stop.into_refusal().reason)
     };
     assert_eq!(ask(&token, &provider, NOW), Some(Reason::SignatureInvalid), "never held");
     assert_eq!(reason(&token, &provider), None);

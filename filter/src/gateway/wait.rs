@@ -1,0 +1,124 @@
+//! Who waits for what, and who is let go on?
+//!
+//! Calls of our own belong to the plugin and not to a request: a client that leaves takes no answer with it that others wait for. A
+//! request that waits is decided on again from the top when there is an outcome, or when its time is up.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use super::stream::Standing;
+use super::{Flow, Gateway, Stream};
+use crate::host::{Answer, CallId, Host, HostError, Level, StreamId};
+use crate::limits;
+use crate::time::Timestamp;
+
+/// The requests that wait, and how often we look.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    requests: RefCell<Vec<Request>>,
+    /// Milliseconds; zero where nothing is ever waited for.
+    pace: Cell<u32>,
+}
+
+/// A request that the host may end at any time, and then drops.
+#[derive(Debug)]
+struct Request {
+    id: StreamId,
+    stream: Weak<RefCell<Stream>>,
+}
+
+impl Gateway {
+    /// Begins to fetch what the policy needs from elsewhere, if it needs anything.
+    pub(super) fn begin(&self, host: &impl Host, me: u64) {
+        if let Some(policy) = &self.policy
+            && policy.providers.look_outside()
+        {
+            policy.providers.prepare(host, me);
+            self.set_pace(host, 1);
+        }
+    }
+
+    /// Whether one more request can wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.requests.try_borrow().is_ok_and(|requests| requests.len() < limits::WAITERS)
+    }
+
+    /// A request was told to wait.
+    pub fn on_wait(&self, host: &impl Host, id: StreamId, stream: &Rc<RefCell<Stream>>) {
+        self.waiting.requests.borrow_mut().push(Request { id, stream: Rc::downgrade(stream) });
+        self.set_pace(host, 1);
+    }
+
+    /// Time has passed.
+    pub fn on_tick(&self, host: &impl Host) {
+        let Some(policy) = &self.policy else { return };
+        let now = host.now();
+        if let Ok(now) = now {
+            policy.providers.tick(host, now);
+        }
+        self.wake(host, now);
+    }
+
+    /// A call was answered.
+    pub fn on_answer(&self, host: &impl Host, call: CallId, answer: Answer) {
+        let Some(policy) = &self.policy else { return };
+        let now = host.now();
+        if let Ok(now) = now {
+            policy.providers.answered(host, call, answer, now);
+        }
+        self.wake(host, now);
+    }
+
+    /// Lets go on whoever has nothing left to wait for. Without a clock that is everybody: it cannot be told who is late, and a request that
+    /// has no time is refused.
+    fn wake(&self, host: &impl Host, now: Result<Timestamp, HostError>) {
+        let requests = core::mem::take(&mut *self.waiting.requests.borrow_mut());
+        let anybody = !requests.is_empty();
+        let mut still = Vec::new();
+        for request in requests {
+            let Some(stream) = request.stream.upgrade() else { continue };
+            let standing = now.map_or(Standing::Late, |now| stream.borrow().standing(now));
+            let waits = match standing {
+                Standing::Waits => true,
+                Standing::Over => false,
+                Standing::Ready | Standing::Late => go_on(host, request.id, &stream, standing),
+            };
+            if waits {
+                still.push(request);
+            }
+        }
+        if anybody && let Err(error) = host.leave() {
+            host.log(Level::Error, &format!("portcullis: {error}"));
+        }
+        let mut waiting = self.waiting.requests.borrow_mut();
+        waiting.append(&mut still);
+        let busy =
+            !waiting.is_empty() || self.policy.as_ref().is_some_and(|policy| policy.providers.is_busy());
+        drop(waiting);
+        self.set_pace(host, if busy { limits::TICK_WAITING_MS } else { limits::TICK_IDLE_MS });
+    }
+
+    fn set_pace(&self, host: &impl Host, milliseconds: u32) {
+        if self.waiting.pace.replace(milliseconds) != milliseconds
+            && let Err(error) = host.set_tick(milliseconds)
+        {
+            host.log(Level::Error, &format!("portcullis: nothing can be fetched: {error}"));
+        }
+    }
+}
+
+/// Decides again; whether the request still waits. A host that cannot be told leaves the request to its own timeout, unanswered and not
+/// admitted.
+fn go_on(host: &impl Host, id: StreamId, stream: &Rc<RefCell<Stream>>, standing: Standing) -> bool {
+    let outcome = host.enter(id).and_then(|()| {
+        let flow = stream.borrow_mut().resume(host, standing == Standing::Ready);
+        if flow == Flow::Continue {
+            host.resume()?;
+        }
+        Ok(flow == Flow::Wait)
+    });
+    outcome.unwrap_or_else(|error| {
+        host.log(Level::Error, &format!("portcullis: a request that waited could not go on: {error}"));
+        false
+    })
+}

@@ -1,0 +1,34 @@
+//! Did the client get this nonce from us, and lately? RFC 9449 §8 and §9.
+//!
+//! A nonce is an HMAC of the time, in steps of [`limits::NONCE_SECONDS`], under a key that all workers share: nothing is stored, and no
+//! secret stands in the policy. The nonces of this step and of the one before are taken. It limits for how long proofs can be made in
+//! advance; that a proof serves once is the memory's business.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
+
+use super::memory::Memory;
+use super::proof::Proof;
+use crate::decision::{Advice, Reason, Refusal};
+use crate::limits;
+use crate::time::Timestamp;
+
+/// Bytes of a nonce: 128 bit, which nobody guesses in ten minutes.
+const SIZE: usize = 16;
+
+/// Errors: `ProofNonce`, with the nonce to use.
+pub(super) fn check(memory: &Memory, proof: &Proof<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let step = now.seconds().checked_div(limits::NONCE_SECONDS).unwrap_or(0);
+    let (this, last) = (at(memory, step), at(memory, step.saturating_sub(1)));
+    let sent = proof.nonce().unwrap_or_default().as_bytes();
+    if bool::from(sent.ct_eq(this.as_bytes()) | sent.ct_eq(last.as_bytes())) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::ProofNonce).advise(Advice::DpopNonce(this.into())))
+}
+
+fn at(memory: &Memory, step: u64) -> String {
+    let mac = hmac_sha256::HMAC::mac(step.to_be_bytes(), memory.nonce_key());
+    URL_SAFE_NO_PAD.encode(mac.get(..SIZE).unwrap_or_default())
+}

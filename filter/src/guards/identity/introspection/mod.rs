@@ -1,0 +1,274 @@
+//! What does the issuer say of a token that says nothing itself? RFC 7662.
+//!
+//! A token that is not known yet is asked about, once for all who wait for it. What is said is believed for `cacheDuration`, and never beyond
+//! the token's `exp`. A service that cannot be asked is a 503: nobody knows whether the token is good.
+//!
+//! What it does *not* protect against: a token that was revoked a moment ago, for as long as the answer is cached; and a flood of
+//! random tokens, each of which costs the service a question (at most [`limits::INTROSPECTIONS`] at a time and worker). Limits on who may come
+//! at all belong before the gateway.
+
+pub mod answer;
+pub mod cache;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use self::answer::{Fault, Said};
+use self::cache::{Cache, Key, Known};
+use super::stop::{Need, Stop, What};
+use super::target::Target;
+use crate::decision::{Advice, Detail, Reason, Refusal};
+use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::json::Json;
+use crate::limits;
+use crate::secret::Secret;
+use crate::time::{SECOND, Timestamp};
+
+/// What the policy says of an introspection endpoint. Durations are nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The provider's name.
+    pub provider: Rc<str>,
+    /// The endpoint.
+    pub uri: Target,
+    /// The host's name for where it is.
+    pub cluster: Box<str>,
+    /// Who asks.
+    pub client_id: Box<str>,
+    /// The variable of the environment that holds the secret.
+    pub secret: Rc<str>,
+    /// For one question.
+    pub timeout: u64,
+    /// How long `active` is believed, at most.
+    pub cache: u64,
+}
+
+/// An introspection endpoint as one worker knows it.
+#[derive(Debug)]
+pub struct Introspection {
+    source: Source,
+    /// The value of `authorization`, or why there is none.
+    authorization: Result<Secret<String>, Detail>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cache: Cache,
+    /// Tokens whose answer is on its way: those of `queue` and of `asked`.
+    pending: HashSet<Key>,
+    /// Tokens that somebody waits for and nobody has asked about yet.
+    queue: VecDeque<(Key, Secret<Vec<u8>>)>,
+    /// Questions on their way, and when they are given up.
+    asked: Vec<(CallId, Key, u64)>,
+    /// After a failure: until when nobody asks, and why.
+    rest: Option<(u64, Fault)>,
+}
+
+impl Introspection {
+    /// An endpoint that nobody has asked yet, and whose secret is not read.
+    pub fn new(source: Source) -> Self {
+        let unread = Detail::Named("not read yet: environment variable", Rc::clone(&source.secret));
+        Self { source, authorization: Err(unread), state: RefCell::default() }
+    }
+
+    /// Reads the secret. Loading a policy does not look there (host-facts §0.1).
+    pub fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
+        let name = &self.source.secret;
+        let secret = env(name).map(Secret::new).filter(|secret| !secret.expose().is_empty());
+        self.authorization = secret
+            .map(|secret| Secret::new(basic(&self.source.client_id, &secret)))
+            .ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)));
+    }
+
+    /// Why nothing can be asked, if so.
+    pub fn without_secret(&self) -> Option<&Detail> {
+        self.authorization.as_ref().err()
+    }
+
+    /// What a token says, in the issuer's words. Errors: `TokenInactive`; `KeysUnavailable` without a secret; `IntrospectionUnavailable`;
+    /// or the wait for the answer.
+    pub fn claims(&self, token: &[u8], now: Timestamp) -> Result<Rc<Json>, Stop> {
+        let key = hmac_sha256::Hash::hash(token);
+        let mut state = self.state.borrow_mut();
+        match state.cache.get(&key, now) {
+            Some(Known::Active(claims)) => return Ok(claims),
+            Some(Known::Inactive) => return Err(Reason::TokenInactive.into()),
+            None => {}
+        }
+        if let Err(why) = &self.authorization {
+            let advice = Advice::RetryAfter(limits::KEYS_RETRY_SECONDS);
+            return Err(Refusal::because(Reason::KeysUnavailable, why.clone()).advise(advice).into());
+        }
+        if let Some((until, fault)) = state.rest
+            && now.nanos() < until
+        {
+            return Err(self.unavailable(fault.words()).into());
+        }
+        if !state.pending.contains(&key) {
+            if state.queue.len() >= limits::WAITERS {
+                return Err(self.unavailable("too many tokens to ask about: provider").into());
+            }
+            state.pending.insert(key);
+            state.queue.push_back((key, Secret::new(token.to_vec())));
+        }
+        let what = What::Token { provider: Rc::clone(&self.source.provider), token: key };
+        let patience = self.source.timeout.saturating_add(SECOND / 4);
+        let otherwise = self.unavailable(Fault::Timeout.words());
+        Err(Stop::Wait(Box::new(Need { what, patience, otherwise })))
+    }
+
+    fn unavailable(&self, why: &'static str) -> Refusal {
+        let detail = Detail::Named(why, Rc::clone(&self.source.provider));
+        Refusal::because(Reason::IntrospectionUnavailable, detail).advise(Advice::RetryAfter(1))
+    }
+
+    /// Whether an answer about that token is on its way.
+    pub fn is_pending(&self, key: &Key) -> bool {
+        self.state.borrow().pending.contains(key)
+    }
+
+    /// Whether anything is.
+    pub fn is_busy(&self) -> bool {
+        !self.state.borrow().pending.is_empty()
+    }
+
+    /// Asks about the tokens that are waited for, as many as may be asked about at a time.
+    pub fn tick(&self, host: &impl Host, now: Timestamp) {
+        loop {
+            let mut state = self.state.borrow_mut();
+            state.forget(now);
+            if state.rest.is_some_and(|(until, _)| now.nanos() < until) {
+                // Whoever waits hears that nobody asks.
+                while let Some((key, _)) = state.queue.pop_front() {
+                    state.pending.remove(&key);
+                }
+                return;
+            }
+            if state.asked.len() >= limits::INTROSPECTIONS {
+                return;
+            }
+            let Some((key, token)) = state.queue.pop_front() else { return };
+            drop(state);
+            match self.ask(host, &token) {
+                Ok(id) => {
+                    // The host gives up at the timeout; an answer that never comes is forgotten a little later.
+                    let given_up = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
+                    self.state.borrow_mut().asked.push((id, key, given_up));
+                }
+                Err(fault) => {
+                    self.state.borrow_mut().pending.remove(&key);
+                    self.fail(host, fault, now);
+                }
+            }
+        }
+    }
+
+    fn ask(&self, host: &impl Host, token: &Secret<Vec<u8>>) -> Result<CallId, Fault> {
+        let Ok(authorization) = &self.authorization else { return Err(Fault::NotSent) };
+        let mut body = Secret::new("token=".to_owned());
+        body.expose_mut().push_str(&form(token.expose()));
+        body.expose_mut().push_str("&token_type_hint=access_token");
+        let uri = &self.source.uri;
+        let call = Call {
+            cluster: &self.source.cluster,
+            method: "POST",
+            scheme: uri.scheme,
+            authority: &uri.authority,
+            path: &uri.path,
+            fields: &[
+                ("authorization", authorization.expose()),
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("accept", "application/json"),
+                ("user-agent", "portcullis"),
+            ],
+            body: body.expose().as_bytes(),
+            timeout: self.source.timeout,
+        };
+        host.call(&call).map_err(|_| Fault::NotSent)
+    }
+
+    /// An answer to a call; whether it was ours.
+    pub fn answered(&self, host: &impl Host, id: CallId, answer: &mut Answer, now: Timestamp) -> bool {
+        let mut state = self.state.borrow_mut();
+        let Some(place) = state.asked.iter().position(|(ours, ..)| *ours == id) else {
+            return false;
+        };
+        let (_, key, _) = state.asked.swap_remove(place);
+        state.pending.remove(&key);
+        let bytes = answer.body.as_ref().map_or(0, Vec::len);
+        match answer::read(answer) {
+            Ok(Said::Active(claims)) => {
+                let until = now.nanos().saturating_add(self.source.cache).min(expiry(&claims));
+                // Without a cache it answers for those who wait for it now, who ask again at once.
+                let until = until.max(now.nanos().saturating_add(limits::INTROSPECTED_MIN));
+                state.cache.put(key, Known::Active(Rc::new(claims)), bytes.saturating_mul(4), until);
+            }
+            Ok(Said::Inactive) => {
+                let kept = limits::INACTIVE_KEPT.min(self.source.cache).max(limits::INTROSPECTED_MIN);
+                state.cache.put(key, Known::Inactive, 0, now.nanos().saturating_add(kept));
+            }
+            Err(fault) => {
+                drop(state);
+                self.fail(host, fault, now);
+            }
+        }
+        true
+    }
+
+    fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {
+        let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
+        self.state.borrow_mut().rest = Some((until, fault));
+        host.log(Level::Warn, &format!("portcullis: {} `{}`", fault.words(), self.source.provider));
+    }
+}
+
+impl State {
+    /// Gives up on answers that never came: the host answers at the timeout at the latest.
+    fn forget(&mut self, now: Timestamp) {
+        let Self { asked, pending, .. } = self;
+        asked.retain(|(_, key, given_up)| {
+            let waits = now.nanos() < *given_up;
+            if !waits {
+                pending.remove(key);
+            }
+            waits
+        });
+    }
+}
+
+/// `exp` in nanoseconds; the end of time if there is none. One that cannot be read is refused by the check of the claims.
+fn expiry(claims: &Json) -> u64 {
+    match claims.get("exp") {
+        Some(Json::Integer(seconds)) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(SECOND),
+        _ => u64::MAX,
+    }
+}
+
+/// RFC 6749 §2.3.1: name and secret are form-encoded before they are joined and written in base64.
+fn basic(client_id: &str, secret: &Secret<Vec<u8>>) -> String {
+    let joined = Secret::new(format!("{}:{}", form(client_id.as_bytes()), form(secret.expose())));
+    format!("Basic {}", STANDARD.encode(joined.expose()))
+}
+
+/// `application/x-www-form-urlencoded`: RFC 3986's unreserved characters as they are, all else by its bytes. A blank as `%20` is read by
+/// every decoder.
+fn form(bytes: &[u8]) -> String {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let mut out = String::with_capacity(bytes.len());
+    for b in bytes {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(*b));
+        } else {
+            out.push('%');
+            out.extend([b >> 4, b & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
+        }
+    }
+    out
+}

@@ -1,0 +1,258 @@
+//! One question for all who wait, and what comes of each answer, on a clock that we move.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::{Introspection, Source, form};
+use crate::decision::Reason;
+use crate::guards::identity::stop::{Stop, What};
+use crate::guards::identity::target::Target;
+use crate::host::{
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict,
+    Verifier,
+};
+use crate::limits::{INTROSPECTIONS, WAITERS};
+use crate::testing::test;
+use crate::time::{SECOND, Timestamp};
+
+const NOW: u64 = 1_800_000_000;
+
+/// A proxy that notes the calls.
+#[derive(Default)]
+struct Proxy {
+    calls: RefCell<Vec<String>>,
+    is_deaf: Cell<bool>,
+    log: RefCell<Vec<String>>,
+}
+
+impl SharedData for Proxy {
+    fn shared(&self, _: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        unreachable!()
+    }
+
+    fn set_shared(&self, _: &str, _: &[u8], _: Option<Cas>) -> Result<Swap, HostError> {
+        unreachable!()
+    }
+}
+
+impl Verifier for Proxy {
+    fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
+        unreachable!()
+    }
+}
+
+impl Calls for Proxy {
+    fn call(&self, call: &Call<'_>) -> Result<CallId, HostError> {
+        if self.is_deaf.get() {
+            return Err(HostError { call: "http_call", status: 2 });
+        }
+        let fields = call.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
+        let body = String::from_utf8(call.body.to_vec()).unwrap();
+        self.calls.borrow_mut().push(format!("{} {} {} {body}", call.method, call.path, fields.join(" ")));
+        Ok(CallId(u32::try_from(self.calls.borrow().len()).unwrap()))
+    }
+}
+
+impl Host for Proxy {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        unreachable!()
+    }
+
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        unreachable!()
+    }
+
+    fn set_request_header(&self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        unreachable!()
+    }
+
+    fn remove_request_header(&self, _: &str) -> Result<(), HostError> {
+        unreachable!()
+    }
+
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        unreachable!()
+    }
+
+    fn remove_request_trailer(&self, _: &str) -> Result<(), HostError> {
+        unreachable!()
+    }
+
+    fn property(&self, _: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        unreachable!()
+    }
+
+    fn set_property(&self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        unreachable!()
+    }
+
+    fn respond(&self, _: &LocalResponse) -> Result<(), HostError> {
+        unreachable!()
+    }
+
+    fn log(&self, _: Level, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
+
+    fn env(&self, _: &str) -> Option<Vec<u8>> {
+        unreachable!()
+    }
+}
+
+fn endpoint(secret: Option<&str>) -> Introspection {
+    let mut introspection = Introspection::new(Source {
+        provider: "corp".into(),
+        uri: Target::parse("https://id.example/introspect").unwrap(),
+        cluster: "id".into(),
+        client_id: "gate way".into(),
+        secret: "SECRET".into(),
+        timeout: SECOND,
+        cache: 30 * SECOND,
+    });
+    introspection.resolve(|_| secret.map(|secret| secret.as_bytes().to_vec()));
+    introspection
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(NOW + seconds)
+}
+
+fn answer(status: u16, body: &str) -> Answer {
+    Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()) }
+}
+
+/// `waits`, the subject, or the reason of the refusal.
+fn outcome(endpoint: &Introspection, token: &str, now: Timestamp) -> String {
+    match endpoint.claims(token.as_bytes(), now) {
+        Ok(claims) => claims.get("sub").and_then(|sub| sub.as_text()).unwrap_or("nobody").to_owned(),
+        Err(Stop::Refused(refusal)) => refusal.reason.code().to_owned(),
+        Err(Stop::Wait(need)) => {
+            let What::Token { token, .. } = need.what else { panic!("another need") };
+            assert!(endpoint.is_pending(&token));
+            "waits".to_owned()
+        }
+    }
+}
+
+#[test]
+fn one_question_answers_for_all_who_wait() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("p:ss wörd")));
+    for _ in 0..50 {
+        assert_eq!(outcome(&endpoint, "a+b/c==", at(0)), "waits");
+    }
+    endpoint.tick(&proxy, at(0));
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(outcome(&endpoint, "a+b/c==", at(0)), "waits");
+    // The name and the secret are form-encoded, then joined, then base64: `gate%20way:p%3Ass%20w%C3%B6rd`.
+    assert_eq!(
+        *proxy.calls.borrow(),
+        ["POST /introspect authorization: Basic Z2F0ZSUyMHdheTpwJTNBc3MlMjB3JUMzJUI2cmQ= \
+          content-type: application/x-www-form-urlencoded accept: application/json user-agent: portcullis \
+          token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token"]
+    );
+    assert!(!endpoint.answered(&proxy, CallId(9), &mut answer(200, "{}"), at(0)), "somebody else's");
+    assert!(endpoint.answered(&proxy, CallId(1), &mut answer(200, r#"{"active":true,"sub":"ada"}"#), at(0)));
+    assert!(!endpoint.is_busy());
+    assert_eq!(outcome(&endpoint, "a+b/c==", at(29)), "ada");
+    assert_eq!(outcome(&endpoint, "a+b/c==", at(30)), "waits", "believed for so long and no longer");
+    let shown = format!("{endpoint:?}");
+    assert!(!shown.contains("a+b/c") && !shown.contains("Z2F0ZSU"), "{shown}");
+}
+
+#[test]
+fn what_is_believed_ends_with_the_token() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    assert_eq!(outcome(&endpoint, "t", at(0)), "waits");
+    endpoint.tick(&proxy, at(0));
+    let active = format!(r#"{{"active":true,"sub":"ada","exp":{}}}"#, NOW + 10);
+    endpoint.answered(&proxy, CallId(1), &mut answer(200, &active), at(0));
+    assert_eq!(outcome(&endpoint, "t", at(9)), "ada");
+    assert_eq!(outcome(&endpoint, "t", at(10)), "waits");
+}
+
+#[test]
+fn inactive_is_told_and_remembered_shortly() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    assert_eq!(outcome(&endpoint, "t", at(0)), "waits");
+    endpoint.tick(&proxy, at(0));
+    endpoint.answered(&proxy, CallId(1), &mut answer(200, r#"{"active":false}"#), at(0));
+    let Err(Stop::Refused(refusal)) = endpoint.claims(b"t", at(4)) else { panic!("inactive") };
+    assert_eq!(refusal.reason, Reason::TokenInactive);
+    assert_eq!(outcome(&endpoint, "t", at(5)), "waits");
+}
+
+#[test]
+fn a_service_that_fails_is_503_for_all_and_left_alone_for_a_second() {
+    for (status, words) in [
+        (503, "cannot be reached"),
+        (504, "did not answer in time"),
+        (401, "does not take the gateway's own"),
+        (200, "cannot be read"),
+        (302, "another status than 200"),
+    ] {
+        let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+        for token in ["t", "u"] {
+            assert_eq!(outcome(&endpoint, token, at(0)), "waits");
+        }
+        endpoint.tick(&proxy, at(0));
+        endpoint.answered(&proxy, CallId(1), &mut answer(status, "<html>"), at(0));
+        assert_eq!(outcome(&endpoint, "t", at(0)), "introspection_unavailable");
+        assert_eq!(outcome(&endpoint, "v", at(0)), "introspection_unavailable", "nobody asks");
+        assert!(proxy.log.borrow()[0].contains(words), "{:?}", proxy.log);
+        // The other answer comes all the same.
+        endpoint.answered(&proxy, CallId(2), &mut answer(200, r#"{"active":true,"sub":"bob"}"#), at(0));
+        assert_eq!(outcome(&endpoint, "u", at(0)), "bob");
+        assert_eq!(outcome(&endpoint, "t", at(1)), "waits", "it is asked again");
+    }
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    proxy.is_deaf.set(true);
+    assert_eq!(outcome(&endpoint, "t", at(0)), "waits");
+    endpoint.tick(&proxy, at(0));
+    let Err(Stop::Refused(refusal)) = endpoint.claims(b"t", at(0)) else { panic!("refused") };
+    assert_eq!(refusal.reason, Reason::IntrospectionUnavailable);
+    assert!(!endpoint.is_busy());
+}
+
+#[test]
+fn an_answer_that_never_comes_is_given_up() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    assert_eq!(outcome(&endpoint, "t", at(0)), "waits");
+    endpoint.tick(&proxy, at(0));
+    endpoint.tick(&proxy, at(2));
+    assert!(!endpoint.is_busy());
+    assert!(!endpoint.answered(&proxy, CallId(1), &mut answer(200, r#"{"active":true}"#), at(2)), "too late");
+}
+
+#[test]
+fn a_flood_of_tokens_is_asked_about_at_a_bounded_width() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    for number in 0..WAITERS {
+        assert_eq!(outcome(&endpoint, &format!("t{number}"), at(0)), "waits");
+    }
+    assert_eq!(outcome(&endpoint, "one more", at(0)), "introspection_unavailable");
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS);
+    endpoint.answered(&proxy, CallId(1), &mut answer(200, r#"{"active":false}"#), at(0));
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS + 1);
+    endpoint.answered(&proxy, CallId(2), &mut answer(503, ""), at(0));
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS + 1, "it rests");
+    assert_eq!(outcome(&endpoint, &format!("t{}", WAITERS - 1), at(0)), "introspection_unavailable");
+}
+
+#[test]
+fn without_the_secret_nothing_is_asked() {
+    for secret in [None, Some("")] {
+        let endpoint = endpoint(secret);
+        assert_eq!(outcome(&endpoint, "t", at(0)), "keys_unavailable");
+        assert_eq!(endpoint.without_secret().unwrap().to_string(), "missing environment variable `SECRET`");
+    }
+}
+
+#[test]
+fn forms() {
+    assert_eq!(form(b"aZ9-._~"), "aZ9-._~");
+    assert_eq!(form(b"a b&c=d+\xff\x00"), "a%20b%26c%3Dd%2B%FF%00");
+    assert_eq!(Rc::<str>::from(form(b"")).len(), 0);
+}

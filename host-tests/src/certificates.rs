@@ -1,0 +1,156 @@
+//! Whose certificate is that? Authorities and certificates for one test, made when it runs: no key is ever committed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use ring::digest::{SHA256, digest};
+
+/// A certificate and its private key.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Vec<u8>,
+    /// PKCS #8.
+    key: Vec<u8>,
+}
+
+/// An authority that issues them.
+#[derive(Clone)]
+pub struct Authority {
+    /// Its own certificate and key.
+    own: Certificate,
+    name: String,
+}
+
+impl Authority {
+    /// A new one, which signed its own certificate.
+    pub fn new(name: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let certificate = authority_params(name)?.self_signed(&key)?;
+        let own = Certificate { der: certificate.der().to_vec(), key: key.serialize_der() };
+        Ok(Self { own, name: name.to_owned() })
+    }
+
+    /// A certificate for a server that is called `host`.
+    pub fn issue_server(&self, host: &str) -> Result<Certificate, rcgen::Error> {
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(params, host)
+    }
+
+    /// A certificate for a client. Two for one name are two: each has a key of its own.
+    pub fn issue_client(&self, name: &str) -> Result<Certificate, rcgen::Error> {
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params, name)
+    }
+
+    fn issue(&self, mut params: CertificateParams, name: &str) -> Result<Certificate, rcgen::Error> {
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let issuer = Issuer::new(authority_params(&self.name)?, KeyPair::try_from(self.own.key.as_slice())?);
+        let certificate = params.signed_by(&key, &issuer)?;
+        Ok(Certificate { der: certificate.der().to_vec(), key: key.serialize_der() })
+    }
+
+    /// Its certificate, for whoever trusts it.
+    pub fn der(&self) -> &[u8] {
+        &self.own.der
+    }
+
+    /// The same as PEM.
+    pub fn to_pem(&self) -> String {
+        self.own.to_pem()
+    }
+}
+
+impl Certificate {
+    /// The certificate's bytes.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its private key, as PKCS #8.
+    pub fn key_der(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The certificate as PEM.
+    pub fn to_pem(&self) -> String {
+        pem("CERTIFICATE", &self.der)
+    }
+
+    /// Its private key as PEM.
+    pub fn key_to_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.key)
+    }
+
+    /// SHA-256 of the certificate in hexadecimal, as Envoy tells it.
+    pub fn sha256_hex(&self) -> String {
+        let digest = digest(&SHA256, &self.der);
+        let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
+
+    /// The same as `x5t#S256` has it in a token's `cnf` (RFC 8705 §3.1): base64url without padding.
+    pub fn x5t_s256(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.der))
+    }
+}
+
+// A key stays out of what a failed test prints.
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("sha256", &self.sha256_hex()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn authority_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    Ok(params)
+}
+
+/// RFC 7468: lines of 64 characters between two markers.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Authority, pem};
+
+    #[test]
+    fn each_certificate_has_a_digest_of_its_own_in_both_spellings() {
+        let authority = Authority::new("ca").unwrap();
+        let [one, other] = [(); 2].map(|()| authority.issue_client("alice").unwrap());
+        assert_ne!(one.sha256_hex(), other.sha256_hex());
+        assert_eq!((one.sha256_hex().len(), one.x5t_s256().len()), (64, 43));
+        assert!(!format!("{one:?}").contains(&one.key_to_pem()[30..60]));
+    }
+
+    #[test]
+    fn pem_has_short_lines() {
+        let text = pem("X", &[0; 60]);
+        let lines: Vec<usize> = text.lines().map(str::len).collect();
+        assert_eq!(lines, [17, 64, 16, 15]);
+    }
+}
