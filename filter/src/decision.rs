@@ -194,7 +194,7 @@ pub enum Advice {
     },
 }
 
-/// The limit that a request ran into, as the header fields of draft-ietf-httpapi-ratelimit-headers tell it.
+/// How it stands with a limit, as the header fields of draft-ietf-httpapi-ratelimit-headers tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limited {
     /// The rule's name.
@@ -203,8 +203,27 @@ pub struct Limited {
     pub quota: u64,
     /// The window (`w`), in seconds.
     pub window: u64,
-    /// Seconds until a request can pass.
-    pub retry_after: u64,
+    /// Requests that are left (`r`).
+    pub remaining: u64,
+    /// Seconds (`t`) until nothing is spent any more, or, for a request that was refused, until it can pass.
+    pub reset: u64,
+}
+
+/// What callers are told of their limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// `RateLimit` and `RateLimit-Policy`.
+    pub standard: bool,
+    /// Of requests that pass, too.
+    pub always: bool,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    pub legacy: bool,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self { standard: true, always: false, legacy: false }
+    }
 }
 
 /// A refusal: the reason, the fact behind it, and what the client may do.

@@ -175,6 +175,18 @@ pub trait Host: SharedData + Verifier + Calls {
     fn request_trailers(&self) -> Result<Vec<u8>, HostError>;
     /// Takes every request trailer of that name away.
     fn remove_request_trailer(&self, name: &str) -> Result<(), HostError>;
+    /// A header of the response, all of its values in one, comma-joined; only while the response's head is passing, as the next two.
+    fn response_header(&self, _: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Err(HostError { call: "get_header_map_value", status: UNIMPLEMENTED })
+    }
+    /// Sets a response header, in place of every one of that name.
+    fn set_response_header(&self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        Err(HostError { call: "replace_header_map_value", status: UNIMPLEMENTED })
+    }
+    /// Takes every response header of that name away.
+    fn remove_response_header(&self, _: &str) -> Result<(), HostError> {
+        Err(HostError { call: "remove_header_map_value", status: UNIMPLEMENTED })
+    }
     /// A property of the stream (`source.address`, `response.code`); `None` if this host or moment has none.
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError>;
     /// Sets a filter-state property of one segment: `portcullis_admitted` becomes `wasm.portcullis_admitted`.

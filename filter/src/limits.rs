@@ -77,8 +77,18 @@ pub const RATE_DRAIN_MAX: u64 = 31 * 86_400 * 1_000_000_000;
 /// writing a bucket (a throttled container: some hundred milliseconds). A bucket that is further ahead than this means that the
 /// clock was set back.
 pub const RATE_CLOCK_APART: u64 = 2 * 1_000_000_000;
-/// Slots of the limiter's table in shared data, of sixteen keys each: 262,144 keys in about 7 MiB (see `rate_limit/table.rs`).
-pub const RATE_SLOTS: u32 = 16_384;
+/// Memory of one slot of the limiter's table, of sixteen keys (see `rate_limit/table.rs`).
+pub const STATE_SLOT_BYTES: u64 = 512;
+/// `stateBytes` where the policy does not say: 16,384 slots, 262,144 keys.
+pub const STATE_BYTES: u64 = 8 << 20;
+/// Least `stateBytes`: 128 slots. Fewer, and unrelated callers push each other out.
+pub const STATE_BYTES_MIN: u64 = 64 << 10;
+/// Most `stateBytes`: 524,288 slots, which take about a third of a second to make on the first load.
+pub const STATE_BYTES_MAX: u64 = 256 << 20;
+/// Most that one request costs: beyond it, a rule counts something else than requests.
+pub const COST_MAX: u64 = 1_000_000;
+/// Tiers of one rule. They are looked through one by one.
+pub const RATE_TIERS: usize = 32;
 /// How often a write that another worker overtook is tried again before the request is refused. Two workers that do nothing
 /// else lose 15 to 60 of 100, so 64 lost in a row means that something is wrong.
 pub const RATE_TRIES: u32 = 64;

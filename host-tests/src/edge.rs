@@ -37,6 +37,11 @@ impl HeaderMap {
         map
     }
 
+    /// The entries that are no pseudo headers.
+    pub fn fields(&self) -> Fields {
+        self.entries.iter().filter(|(name, _)| !name.starts_with(':')).cloned().collect()
+    }
+
     /// The entries, in order.
     pub fn entries(&self) -> &Fields {
         &self.entries
@@ -74,6 +79,18 @@ impl HeaderMap {
         self.entries.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_slice())
     }
 
+    /// All values, joined as Envoy joins them.
+    pub fn all(&self, name: &str) -> Option<Vec<u8>> {
+        let name = alias(name);
+        let values: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_slice())
+            .collect();
+        (!values.is_empty()).then(|| values.join(&b','))
+    }
+
     /// The ABI's form: a count, that many pairs of lengths, then each name and value with a NUL behind it.
     pub fn to_abi(&self) -> Vec<u8> {
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
@@ -94,8 +111,7 @@ impl HeaderMap {
     /// What an upstream would read, as an HTTP/1.1 head: method, target, fields.
     pub fn to_upstream(&self) -> (String, String, Fields) {
         let text = |name: &str| field(&self.entries, name).unwrap_or_default();
-        let mut fields: Fields =
-            self.entries.iter().filter(|(name, _)| !name.starts_with(':')).cloned().collect();
+        let mut fields = self.fields();
         if let Some(authority) = self.first(":authority") {
             fields.push(("host".to_owned(), authority.to_vec()));
         }
@@ -127,6 +143,21 @@ pub fn properties(request: &Request) -> BTreeMap<String, Vec<u8>> {
         known.insert("connection.sha256_peer_certificate_digest".to_owned(), digest.clone().into_bytes());
     }
     known
+}
+
+/// What of a request's fields a test's upstream sends back as its own: those that begin so, without it.
+pub const RESPOND: &str = "respond-";
+
+/// The head with which the upstream answers a request of these fields.
+pub fn upstream_head(fields: &Fields) -> HeaderMap {
+    let mut head = HeaderMap::default();
+    head.add(":status", b"200");
+    for (name, value) in fields {
+        if let Some(own) = name.strip_prefix(RESPOND) {
+            head.add(own, value);
+        }
+    }
+    head
 }
 
 /// A local response as a client reads it: to a gRPC request it is a 200 whose `grpc-status` tells.

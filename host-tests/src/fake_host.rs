@@ -3,7 +3,7 @@
 //! A world, not a script: it does not know what the filter is going to ask.
 
 use core::num::NonZeroU32;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -68,6 +68,7 @@ pub struct FakeHost {
     properties: RefCell<BTreeMap<String, Vec<u8>>>,
     filter_state: RefCell<BTreeMap<String, Vec<u8>>>,
     response: RefCell<Option<LocalResponse>>,
+    response_head: RefCell<Option<HeaderMap>>,
     sent: Cell<bool>,
     resumed: Cell<bool>,
     over: Cell<bool>,
@@ -83,6 +84,7 @@ impl FakeHost {
             properties: RefCell::new(edge::properties(request)),
             filter_state: RefCell::default(),
             response: RefCell::default(),
+            response_head: RefCell::default(),
             sent: Cell::new(false),
             resumed: Cell::new(false),
             over: Cell::new(false),
@@ -92,6 +94,12 @@ impl FakeHost {
     /// The filter let the head go: from here on it cannot be changed.
     pub fn head_is_sent(&self) {
         self.sent.set(true);
+    }
+
+    /// The upstream answers.
+    pub fn upstream_answers(&self) {
+        let fields = self.headers.borrow().fields();
+        *self.response_head.borrow_mut() = Some(edge::upstream_head(&fields));
     }
 
     /// Whether the filter let a head go on that it had held back.
@@ -130,7 +138,8 @@ impl FakeHost {
                 let (method, target, fields) = self.headers.borrow().to_upstream();
                 let body = self.request.body.pieces().iter().map(Vec::len).sum();
                 let upstream = Upstream::new(&method, &target, &fields, body);
-                (Response { status: 200, ..Response::default() }, Some(upstream))
+                let fields = self.response_head.borrow().as_ref().map(HeaderMap::fields).unwrap_or_default();
+                (Response { status: 200, fields, ..Response::default() }, Some(upstream))
             }
             // The guard behind the filter.
             None => (Response { status: 403, ..Response::default() }, None),
@@ -143,6 +152,11 @@ impl FakeHost {
             answer.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
         let body = answer.body.as_bytes();
         edge::local_response(&self.request, answer.status, Some(answer.grpc_status), fields.collect(), body)
+    }
+
+    fn response_head(&self) -> Result<RefMut<'_, HeaderMap>, HostError> {
+        let missing = HostError { call: "get_header_map_value", status: 1 };
+        RefMut::filter_map(self.response_head.borrow_mut(), Option::as_mut).map_err(|_| missing)
     }
 
     fn writable(&self, call: &'static str) -> Result<(), HostError> {
@@ -236,6 +250,20 @@ impl Host for FakeHost {
     }
 
     fn remove_request_trailer(&self, _: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn response_header(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.response_head()?.all(name))
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.response_head()?.set(name, value);
+        Ok(())
+    }
+
+    fn remove_response_header(&self, name: &str) -> Result<(), HostError> {
+        self.response_head()?.remove(name);
         Ok(())
     }
 

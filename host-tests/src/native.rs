@@ -68,6 +68,10 @@ impl Runner for Native {
                 }
             }
         }
+        if !host.has_answered() {
+            host.upstream_answers();
+            stream.borrow_mut().on_response_headers(&host);
+        }
         host.finish();
         stream.borrow_mut().on_log(&host);
         Ok(host.observe(logged))

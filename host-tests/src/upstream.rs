@@ -1,4 +1,5 @@
-//! What did the upstream see? A server that answers with exactly that, and remembers it.
+//! What did the upstream see? A server that answers with exactly that, and remembers it. A request can ask it for header fields of its
+//! own ([`crate::edge::RESPOND`]).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::client::{Chunk, Framing, broken, framing, next_chunk, owned};
+use crate::edge::upstream_head;
 use crate::exchange::{Fields, field, latin1};
 
 /// How much of a body is echoed.
@@ -122,13 +124,18 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> io::Result<()> {
     let mut read = Vec::new();
     while let Some(request) = next_request(&mut stream, &mut read)? {
         let body = request.to_json().to_string();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        let mut head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
             body.len()
-        );
+        )
+        .into_bytes();
+        for (name, value) in upstream_head(&request.fields).fields() {
+            head.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
+        }
+        head.extend(b"\r\n");
         let has_body = request.method != "HEAD";
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        stream.write_all(head.as_bytes())?;
+        stream.write_all(&head)?;
         if has_body {
             stream.write_all(body.as_bytes())?;
         }
@@ -209,8 +216,9 @@ mod tests {
         let upstream = Upstream::start().unwrap();
         let request =
             Request::get("api", "/a?b=%2F").with("x-request-id", "one").with("x-bytes", [0xfe, 0x22]);
+        let request = request.with("respond-x-cost", "7");
         let response = send(upstream.address(), &request).unwrap();
-        assert_eq!(response.status, 200);
+        assert_eq!((response.status, response.field("x-cost")), (200, Some("7".to_owned())));
         let echo: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(echo["target"], "/a?b=%2F");
         assert_eq!(echo["headers"][2], serde_json::json!(["x-bytes", "\u{fe}\""]));

@@ -167,6 +167,12 @@ impl WasmHost {
 fn drive(scope: &mut CallScope<'_, Stream>, root: ContextId, request: &Request) -> Result<(), GuestError> {
     let stream = scope.on_context_create(Some(root))?;
     converse(scope, root, stream, request)?;
+    if scope.stream().response.is_none() {
+        let head = edge::upstream_head(&scope.stream().headers.map.fields());
+        let count = u32::try_from(head.entries().len()).unwrap_or(u32::MAX);
+        scope.stream_mut().answer = Some(Map { map: head, sent: false });
+        scope.on_response_headers(stream, count, false)?;
+    }
     let status = scope.stream().response.as_ref().map_or(200, |response| {
         edge::local_status(request, u16::try_from(response.status_code).unwrap_or(0))
     });
@@ -229,11 +235,12 @@ fn observe(request: &Request, stream: Stream, log: &[String]) -> Observed {
             (edge::local_response(request, status, answer.grpc_status, fields, &answer.body), None)
         }
         None if stream.filter_state.get("portcullis_admitted").map(Vec::as_slice) == Some(b"1") => {
-            let (method, target, fields) = stream.headers.map.to_upstream();
+            let (method, target, sent) = stream.headers.map.to_upstream();
+            let fields = stream.answer.map(|answer| answer.map.fields()).unwrap_or_default();
             let body = request.body.pieces().iter().map(Vec::len).sum();
             (
-                Response { status: 200, ..Response::default() },
-                Some(Upstream::new(&method, &target, &fields, body)),
+                Response { status: 200, fields, ..Response::default() },
+                Some(Upstream::new(&method, &target, &sent, body)),
             )
         }
         // The guard behind the plugin.

@@ -16,6 +16,8 @@ use crate::verify;
 pub struct Stream {
     /// The request's header map.
     pub headers: Map,
+    /// The response's header map, once there is one.
+    pub answer: Option<Map>,
     /// What is left of it once the head has gone.
     pub gone: Map,
     /// What the plugin may read of the body.
@@ -53,7 +55,7 @@ fn text(name: &[u8]) -> Result<&str, NotAllowed> {
 
 impl AbiHeaderMap for Map {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
-        self.map.first(text(key).ok()?).map(Cow::Borrowed)
+        self.map.all(text(key).ok()?).map(Cow::Owned)
     }
 
     fn for_each_pair(&self, f: &mut PairVisitor<'_>) -> ControlFlow<()> {
@@ -97,6 +99,7 @@ impl StreamState for Stream {
                 Ok(&mut self.gone)
             }
             MapType::HttpRequestHeaders => Ok(&mut self.headers),
+            MapType::HttpResponseHeaders => self.answer.as_mut().map(|map| map as _).ok_or(Status::NotFound),
             _ => Err(Status::NotFound),
         }
     }

@@ -156,6 +156,22 @@ impl Host for Proxy {
         raw::remove_header(raw::REQUEST_TRAILERS, name).map_err(failed("remove_header_map_value"))
     }
 
+    fn response_header(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+        match raw::header(raw::RESPONSE_HEADERS, name) {
+            Ok(value) => Ok(Some(value)),
+            Err(raw::NOT_FOUND) => Ok(None),
+            Err(status) => Err(failed("get_header_map_value")(status)),
+        }
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        raw::replace_header(raw::RESPONSE_HEADERS, name, value).map_err(failed("replace_header_map_value"))
+    }
+
+    fn remove_response_header(&self, name: &str) -> Result<(), HostError> {
+        raw::remove_header(raw::RESPONSE_HEADERS, name).map_err(failed("remove_header_map_value"))
+    }
+
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
         match raw::property(path.join("\0").as_bytes()) {
             Ok(value) => Ok(Some(value)),

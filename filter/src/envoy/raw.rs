@@ -8,6 +8,7 @@ use core::ptr;
 /// Header maps of the ABI.
 pub(super) const REQUEST_HEADERS: u32 = 0;
 pub(super) const REQUEST_TRAILERS: u32 = 1;
+pub(super) const RESPONSE_HEADERS: u32 = 2;
 pub(super) const CALL_RESPONSE_HEADERS: u32 = 6;
 /// Buffers of the ABI.
 pub(super) const CALL_RESPONSE_BODY: u32 = 4;

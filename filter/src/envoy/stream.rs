@@ -47,6 +47,11 @@ impl HttpContext for HttpStream {
         action(self.stream.borrow_mut().on_request_trailers(&self.proxy))
     }
 
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        self.stream.borrow_mut().on_response_headers(&self.proxy);
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
         self.stream.borrow_mut().on_log(&self.proxy);
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Gateway;
+use super::response::Response;
 use crate::decision::{Detail, Mode, Reason, Refusal};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
 use crate::guards::rate_limit;
@@ -35,6 +36,8 @@ pub(super) struct Admission {
     pub(super) identified: Identified,
     /// Counts the body.
     pub(super) meter: body::Meter,
+    /// What is left to be done with the response.
+    pub(super) response: Option<Box<Response>>,
 }
 
 impl<'p> Journey<'p> {
@@ -92,14 +95,16 @@ impl<'p> Journey<'p> {
         let caller = &identified.caller;
         self.rule =
             access::check(&route.authorization, caller, address, &mut self.shadow_rules)?.rule().cloned();
+        let mut response = None;
         if !route.rate_limit.is_empty() {
             let facts =
                 rate_limit::Facts { client_address: address, route: &route.name, head: self.head, caller };
             let table = self.gateway.table.as_ref().map_err(|error| Refusal::from(*error))?;
             let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, table)?;
             self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
+            response = Response::of(permit, route.rate_limit.telling());
         }
-        Ok(Admission { identified, meter })
+        Ok(Admission { identified, meter, response })
     }
 
     pub(super) fn head(&self) -> &'p Head {

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Flow;
 use super::admit::Journey;
-use crate::decision::{Advice, Refusal};
+use super::{Flow, telling};
+use crate::decision::{Advice, Refusal, Telling};
 use crate::guards::identity;
 use crate::host::{Host, Level, LocalResponse};
 use crate::http::Head;
@@ -49,7 +49,8 @@ fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Re
         identity::challenge(&policy.name, asked, journey.caller(), dpop.as_ref(), refusal)
     });
     headers.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
-    advise(&refusal.advice, &mut headers);
+    let telling = asked.map_or(Telling::default(), |(_, _, route)| route.rate_limit.telling());
+    advise(&refusal.advice, telling, &mut headers);
     headers.push(("cache-control", "no-store".to_owned()));
     let grpc = head.is_some_and(is_grpc);
     let body = if grpc { format!("{}: {}", row.code, row.sentence) } else { problem(head, refusal) };
@@ -75,21 +76,15 @@ fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
     serde_json::to_string(&problem).unwrap_or_default()
 }
 
-fn advise(advice: &Advice, headers: &mut Vec<(&'static str, String)>) {
+fn advise(advice: &Advice, telling: Telling, headers: &mut Vec<(&'static str, String)>) {
     match advice {
         Advice::None | Advice::Scope(_) | Advice::StepUp { .. } => {}
         Advice::RetryAfter(seconds) => headers.push(("retry-after", seconds.to_string())),
         Advice::DpopNonce(nonce) => headers.push(("dpop-nonce", nonce.to_string())),
         Advice::Allow(methods) => headers.push(("allow", methods.to_string())),
-        // draft-ietf-httpapi-ratelimit-headers-10 §2 and §3: structured fields, the policy's name as a string. Names of
-        // rules hold only letters, digits, dots, dashes and underscores, so they need no escape.
         Advice::Limited(limit) => {
-            headers.push(("retry-after", limit.retry_after.to_string()));
-            headers.push((
-                "ratelimit-policy",
-                format!("\"{}\";q={};w={}", limit.rule, limit.quota, limit.window),
-            ));
-            headers.push(("ratelimit", format!("\"{}\";r=0;t={}", limit.rule, limit.retry_after)));
+            headers.push(("retry-after", limit.reset.to_string()));
+            headers.extend(telling::fields(core::slice::from_ref(limit), telling));
         }
     }
 }

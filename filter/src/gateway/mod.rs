@@ -4,7 +4,9 @@ mod admit;
 mod answer;
 mod apply;
 mod record;
+mod response;
 mod stream;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -60,7 +62,7 @@ impl Gateway {
         if let Some(why) = policy.providers.without_pepper() {
             host.log(Level::Error, &format!("portcullis: no API key with a keyed hash is taken: {why}"));
         }
-        let table = Table::prepare(host, seed);
+        let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
             host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));
         }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::admit::{Admission, Journey};
 use super::record::{self, Record};
+use super::response::Response;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
@@ -25,6 +26,7 @@ pub struct Stream {
     paused: Option<Box<Paused>>,
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
+    response: Option<Box<Response>>,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -73,7 +75,7 @@ pub(super) enum Standing {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, refused: false, route: None, paused: None, body: None, record: None }
+        Self { gateway, refused: false, route: None, paused: None, body: None, record: None, response: None }
     }
 
     /// The head is here.
@@ -135,7 +137,8 @@ impl Stream {
             }),
         };
         match verdict {
-            Ok(Admission { identified, meter }) => {
+            Ok(Admission { identified, meter, response }) => {
+                self.response = response;
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
                 self.record = record::of(policy, &journey, decision, None, host);
@@ -244,6 +247,13 @@ impl Stream {
         }
         self.record = record::of(policy, &journey, Decision::Refused, Some(refusal), host);
         self.answer(host, Some(policy), Some(&journey), refusal)
+    }
+
+    /// The head of the response is here: the upstream's, or that of the proxy if there was none.
+    pub fn on_response_headers(&mut self, host: &impl Host) {
+        if let Some(response) = self.response.take() {
+            response.on_headers(host, &self.gateway);
+        }
     }
 
     /// The stream is over: the event, if there is one, is written.

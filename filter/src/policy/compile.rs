@@ -47,6 +47,10 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         Some(field) => audit::Rules::read(&field),
         None => Some(audit::Rules::default()),
     };
+    let state_bytes = match section.get("stateBytes") {
+        Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
+        None => Some(limits::STATE_BYTES),
+    };
     let routes = routes?;
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
@@ -59,6 +63,7 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
         routes: compiled,
         table: routes.table,
+        state_bytes: state_bytes?,
         audit: audit?,
         redaction: redaction?,
     })

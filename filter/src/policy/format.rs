@@ -51,6 +51,13 @@ pub static POLICY: Shape = Shape {
         Key::new("apiKeyAuth", "map", Default::Is("none"), "The API keys of clients, as hashes.")
             .nested(&API_KEY_AUTH),
         Key::new(
+            "stateBytes",
+            "size",
+            Default::Is("`8Mi`"),
+            "`64Ki` to `256Mi`: shared memory for the buckets of all limits, 32 bytes a key. It is taken when the policy is loaded and given back \
+             when Envoy ends; another size is another table, in which all buckets are full again",
+        ),
+        Key::new(
             "defaults",
             "map",
             Default::Is("none"),

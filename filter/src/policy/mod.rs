@@ -40,6 +40,8 @@ pub struct Policy {
     /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
     /// time for each byte.
     pub longest_path: u64,
+    /// Memory for the buckets of all limits.
+    pub state_bytes: u64,
     /// What is written down.
     pub audit: audit::Rules,
     /// What is not.

@@ -157,15 +157,8 @@ fn documents_that_are_refused() {
 /// Every key of the format that this build does not have, and the message it must get.
 #[test]
 fn what_is_not_built_is_refused() {
-    let limit = |key: &str| {
-        routes(&format!(
-            r#"{{"name":"a","match":{{}},{JWT},"rateLimit":{{"local":{{"rules":[{{"name":"r","limit":{{"requests":1,"unit":"Second"}},"{key}":{{}}}}]}}}}}}"#
-        ))
-    };
-    for (text, place) in [
-        (limit("tiers"), "routes[0].rateLimit.local.rules[0].tiers"),
-        (limit("cost"), "routes[0].rateLimit.local.rules[0].cost"),
-    ] {
+    let limit = routes(&format!(r#"{{"name":"a","match":{{}},{JWT},"rateLimit":{{"global":{{}}}}}}"#));
+    for (text, place) in [(limit, "routes[0].rateLimit.global")] {
         let start = format!("{place}: not built yet in this version");
         assert!(
             problems(&text).iter().any(|problem| problem.starts_with(&start)),

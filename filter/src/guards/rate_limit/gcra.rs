@@ -13,6 +13,8 @@ use crate::limits;
 pub struct Rate {
     interval: NonZeroU64,
     drain: u64,
+    /// How much further than `drain` a cost that is known only afterwards may lead.
+    debt: u64,
 }
 
 /// Why a rate cannot be.
@@ -61,7 +63,7 @@ impl Rate {
         }
         let drain = burst.checked_mul(interval.get()).filter(|&drain| drain <= limits::RATE_DRAIN_MAX);
         let drain = drain.ok_or(RateFault::TooLong)?;
-        Ok(Self { interval, drain })
+        Ok(Self { interval, drain, debt: 0 })
     }
 
     /// Nanoseconds between two requests at the sustained rate.
@@ -74,15 +76,31 @@ impl Rate {
         self.drain
     }
 
+    /// The same rate, whose bucket can go into debt: by as much as it holds, as far as [`limits::RATE_DRAIN_MAX`] lets it.
+    #[must_use]
+    pub fn with_debt(self) -> Self {
+        Self { debt: self.drain.min(limits::RATE_DRAIN_MAX.saturating_sub(self.drain)), ..self }
+    }
+
+    /// Nanoseconds that the bucket takes to fill from as deep as it can be.
+    pub const fn reach(&self) -> u64 {
+        self.drain.saturating_add(self.debt)
+    }
+
+    /// How far ahead of `now` a state may lie that comes from this clock.
+    fn furthest(&self, now: u64) -> u64 {
+        now.saturating_add(self.reach()).saturating_add(limits::RATE_CLOCK_APART)
+    }
+
     /// Decides on a request of `cost` at `now`, from the bucket's state `tat`.
     ///
-    /// A state further ahead than `now`, the drain and [`limits::RATE_CLOCK_APART`] cannot come from this clock: the clock was
+    /// A state further ahead than `now`, the reach and [`limits::RATE_CLOCK_APART`] cannot come from this clock: the clock was
     /// set back. It counts as that far ahead and no further, so that nobody is locked out for longer than one drain and that
     /// margin. Without the margin, a worker that is a moment late would take the others' state for a clock set back and hand
     /// out what they had spent.
     pub fn take(&self, tat: u64, now: u64, cost: u64) -> Outcome {
         let full = now.saturating_add(self.drain);
-        let tat = tat.min(full.saturating_add(limits::RATE_CLOCK_APART));
+        let tat = tat.min(self.furthest(now));
         let after = tat.max(now).saturating_add(self.price(cost));
         if after > full {
             return Outcome::Refused { tat, retry_after: after.saturating_sub(full) };
@@ -101,6 +119,13 @@ impl Rate {
         }
         let latest = now.saturating_add(limits::RATE_CLOCK_APART);
         tat.saturating_sub(spent.min(written.saturating_sub(latest)))
+    }
+
+    /// Takes `cost` whether or not it is there, down to the debt that the rate allows: the state afterwards.
+    pub fn owe(&self, tat: u64, now: u64, cost: u64) -> u64 {
+        let tat = tat.min(self.furthest(now));
+        let after = tat.max(now).saturating_add(self.price(cost));
+        after.min(now.saturating_add(self.reach())).max(tat)
     }
 
     const fn price(&self, cost: u64) -> u64 {

@@ -2,19 +2,29 @@
 
 use core::hash::Hasher as _;
 use core::net::IpAddr;
+use std::rc::Rc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::Facts;
+use crate::guards::identity::Caller;
 use crate::json::Json;
 
 /// One part of a rule's `by`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The client's address: an IPv4 address whole, an IPv6 address by its /64, which is what one subscriber gets.
-    ClientIp,
+    /// The client's network: so many bits of its address.
+    ClientIp {
+        /// Of an IPv4 address, at most 32.
+        v4: u8,
+        /// Of an IPv6 address, at most 128.
+        v6: u8,
+    },
     /// `sub`, within its issuer.
     Subject,
+    /// The token by its `jti`, else by all its claims, within its issuer; or the API key. Not by its bytes: some signatures can be
+    /// written in two ways, and whoever does so has one token.
+    Token,
     /// `client_id` or `azp`, within its issuer; or the client of the API key, which has none.
     Client,
     /// The route's name.
@@ -22,9 +32,20 @@ pub enum Part {
     /// The method.
     Method,
     /// Every value of a header (lower-case name), in order, as bytes.
-    Header(Box<str>),
+    Header(Rc<str>),
     /// A claim, within its issuer; nested by dots.
     Claim(Box<str>),
+}
+
+impl Part {
+    /// An IPv4 address whole, an IPv6 address by its /64, which is what one subscriber gets.
+    pub const CLIENT_IP: Part = Part::ClientIp { v4: 32, v6: 64 };
+
+    /// Whether the two parts are one, or one is contained in the other.
+    pub fn is_like(&self, other: &Part) -> bool {
+        let networks = [self, other].map(|part| matches!(part, Part::ClientIp { .. }));
+        self == other || networks == [true, true]
+    }
 }
 
 /// A key's place in the table: which slot, by a number to be scaled to how many there are, and which tag within it.
@@ -56,14 +77,19 @@ impl Key {
     fn part(&mut self, part: &Part, facts: &Facts<'_>) {
         let (caller, issuer) = (facts.caller, facts.caller.issuer());
         match part {
-            Part::ClientIp => {
+            Part::ClientIp { v4, v6 } => {
                 self.kind(1);
-                self.address(facts.client_address);
+                self.network(facts.client_address, *v4, *v6);
             }
             Part::Subject => {
                 self.kind(2);
                 self.optional(issuer);
                 self.optional(caller.subject());
+            }
+            Part::Token => {
+                self.kind(8);
+                self.optional(issuer);
+                self.token(caller);
             }
             Part::Client => {
                 self.kind(3);
@@ -96,17 +122,35 @@ impl Key {
         }
     }
 
-    fn address(&mut self, address: Option<IpAddr>) {
+    fn token(&mut self, caller: &Caller) {
+        match caller {
+            Caller::Anonymous => self.kind(0),
+            Caller::Token(token) => {
+                self.kind(1);
+                let jti = token.claims().get("jti").filter(|jti| jti.as_text().is_some());
+                self.json(jti.unwrap_or(token.claims()));
+            }
+            Caller::ApiKey(key) => {
+                self.kind(2);
+                self.piece(key.client().as_bytes());
+                self.piece(key.fingerprint().as_bytes());
+            }
+        }
+    }
+
+    fn network(&mut self, address: Option<IpAddr>, v4: u8, v6: u8) {
         // An IPv4 client that comes in through an IPv6 socket is the same client.
         match address.map(|address| address.to_canonical()) {
             None => self.kind(0),
             Some(IpAddr::V4(address)) => {
                 self.kind(4);
-                self.0.write(&address.octets());
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(v4.into())).unwrap_or(0);
+                self.0.write(&(address.to_bits() & mask).to_le_bytes());
             }
             Some(IpAddr::V6(address)) => {
                 self.kind(6);
-                self.0.write(&(address.to_bits() >> 64).to_le_bytes());
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(v6.into())).unwrap_or(0);
+                self.0.write(&(address.to_bits() & mask).to_le_bytes());
             }
         }
     }

@@ -8,28 +8,33 @@
 //! addresses, subjects or header values is as many clients. A header that a client can choose is a key that a client can choose.
 
 mod config;
+mod due;
 pub mod gcra;
 mod key;
+mod meter;
 mod rules;
 pub mod slot;
 mod table;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use core::net::IpAddr;
+use std::rc::Rc;
 
 pub use config::{RATE_LIMIT, read};
+pub use due::Due;
 pub use key::Part;
 pub use rules::{Rules, Scope, Unit};
 pub use table::Table;
 
 use super::identity::caller::Caller;
-use crate::decision::{Advice, Detail, Mode, Reason, Refusal};
+use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
 use crate::host::SharedData;
 use crate::http::Head;
 use crate::time::Timestamp;
 use gcra::Outcome;
-use rules::Rule;
+use rules::{Plan, Rule};
 use table::{Charge, Draft, Fault};
 
 /// What a key may be made of.
@@ -46,9 +51,13 @@ pub struct Facts<'a> {
 }
 
 /// The evidence that every rule admitted the request, and was charged for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Permit {
     shadowed: Option<Refusal>,
+    /// What the caller is told in the response: each rule's state. Empty unless the rules say `Always`.
+    pub standings: Vec<Limited>,
+    /// What is paid when the response is there.
+    pub dues: Vec<Due>,
 }
 
 impl Permit {
@@ -56,6 +65,25 @@ impl Permit {
     pub fn shadowed(&self) -> Option<&Refusal> {
         self.shadowed.as_ref()
     }
+
+    fn note(&mut self, rules: &Rules, ask: &Ask<'_>, tat: u64, remaining: u64) {
+        let Ask { rule, plan, charge } = ask;
+        if rules.telling.always && rule.mode == Mode::Enforce {
+            let resets_in = charge.meter.resets_in(tat, charge.now.nanos());
+            self.standings.push(plan.limited(&rule.name, remaining, resets_in));
+        }
+        if let Some(header) = &rule.cost.response {
+            self.dues.push(Due::new(*charge, tat, Rc::clone(header)));
+        }
+    }
+}
+
+/// What is asked of one rule for one request.
+#[derive(Clone, Copy, Debug)]
+struct Ask<'r> {
+    rule: &'r Rule,
+    plan: &'r Plan,
+    charge: Charge,
 }
 
 /// Charges every rule's bucket at `now`, or none: when one refuses, nothing is spent.
@@ -69,15 +97,18 @@ pub fn admit(
     data: &impl SharedData,
     table: &Table,
 ) -> Result<Permit, Refusal> {
-    let mut shadowed = None;
-    let drafts = consult(rules, facts, now, data, table, &mut shadowed)?;
-    let mut taken: Vec<(Charge<'_>, u64)> = Vec::with_capacity(drafts.len());
-    for (rule, charge, draft) in drafts {
+    let mut permit = Permit::default();
+    let drafts = consult(rules, facts, now, data, table, &mut permit.shadowed)?;
+    let mut taken: Vec<(Charge, u64)> = Vec::with_capacity(drafts.len());
+    for (ask, draft) in drafts {
         // Where a race changed the answer since, the charges made so far are taken back.
-        match rule.verdict(table.settle(data, &charge, draft)) {
-            Ok(tat) => taken.push((charge, tat)),
-            Err(refusal) if rule.mode == Mode::Shadow => {
-                shadowed.get_or_insert(refusal);
+        match ask.verdict(table.settle(data, &ask.charge, draft)) {
+            Ok((tat, remaining)) => {
+                permit.note(rules, &ask, tat, remaining);
+                taken.push((ask.charge, tat));
+            }
+            Err(refusal) if ask.rule.mode == Mode::Shadow => {
+                permit.shadowed.get_or_insert(refusal);
             }
             Err(refusal) => {
                 for (charge, written) in taken {
@@ -87,10 +118,8 @@ pub fn admit(
             }
         }
     }
-    Ok(Permit { shadowed })
+    Ok(permit)
 }
-
-type Drafts<'r> = Vec<(&'r Rule, Charge<'r>, Draft)>;
 
 /// Asks every rule, and writes nothing but the mending of a clock. So a request that is refused costs a read a rule, and the
 /// rules before the one that refuses need no refund.
@@ -101,19 +130,21 @@ fn consult<'r>(
     data: &impl SharedData,
     table: &Table,
     shadowed: &mut Option<Refusal>,
-) -> Result<Drafts<'r>, Refusal> {
+) -> Result<Vec<(Ask<'r>, Draft)>, Refusal> {
     let mut drafts = Vec::with_capacity(rules.rules.len());
     let mut worst: Option<Refusal> = None;
     for rule in &rules.rules {
+        let plan = rule.plan(facts.caller);
         let charge = Charge {
-            bucket: key::bucket(table.seed(), &rule.scope, &rule.by, facts),
-            rate: &rule.rate,
-            cost: 1,
+            bucket: key::bucket(table.seed(), &plan.scope, &rule.by, facts),
+            meter: plan.meter,
+            cost: rule.cost.of(facts.head),
             now,
         };
-        let refusal = match consulted(rule, &charge, data, table) {
+        let ask = Ask { rule, plan, charge };
+        let refusal = match ask.consult(data, table) {
             Ok(draft) => {
-                drafts.push((rule, charge, draft));
+                drafts.push((ask, draft));
                 continue;
             }
             Err(refusal) => refusal,
@@ -127,39 +158,34 @@ fn consult<'r>(
     worst.map_or(Ok(drafts), Err)
 }
 
-fn consulted(
-    rule: &Rule,
-    charge: &Charge<'_>,
-    data: &impl SharedData,
-    table: &Table,
-) -> Result<Draft, Refusal> {
-    let draft = table.draft(data, charge)?;
-    match rule.verdict(Ok(draft.outcome())) {
-        Ok(_) => Ok(draft),
-        Err(refusal) => {
-            table.mend(data, charge, &draft);
-            Err(refusal)
-        }
-    }
-}
-
 /// Seconds until it is worth coming back.
 fn wait(refusal: &Refusal) -> u64 {
     match &refusal.advice {
-        Advice::Limited(limited) => limited.retry_after,
+        Advice::Limited(limited) => limited.reset,
         Advice::RetryAfter(seconds) => *seconds,
         _ => 0,
     }
 }
 
-impl Rule {
-    /// The bucket's new state, or why the request may not pass.
-    fn verdict(&self, outcome: Result<Outcome, Fault>) -> Result<u64, Refusal> {
-        let named = || Detail::Named("rule", self.name.clone());
+impl Ask<'_> {
+    fn consult(&self, data: &impl SharedData, table: &Table) -> Result<Draft, Refusal> {
+        let draft = table.draft(data, &self.charge)?;
+        match self.verdict(Ok(draft.outcome())) {
+            Ok(_) => Ok(draft),
+            Err(refusal) => {
+                table.mend(data, &self.charge, &draft);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The bucket's new state and what is left in it, or why the request may not pass.
+    fn verdict(&self, outcome: Result<Outcome, Fault>) -> Result<(u64, u64), Refusal> {
+        let named = || Detail::Named("rule", self.rule.name.clone());
         match outcome {
-            Ok(Outcome::Taken { tat, .. }) => Ok(tat),
+            Ok(Outcome::Taken { tat, remaining }) => Ok((tat, remaining)),
             Ok(Outcome::Refused { retry_after, .. }) => {
-                let advice = Advice::Limited(self.limited(retry_after));
+                let advice = Advice::Limited(self.plan.limited(&self.rule.name, 0, retry_after));
                 Err(Refusal::because(Reason::RateLimited, named()).advise(advice))
             }
             Err(Fault::Busy) => {

@@ -2,29 +2,56 @@
 
 use std::rc::Rc;
 
-use super::gcra::Rate;
 use super::key::Part;
-use crate::decision::{Limited, Mode};
+use super::meter::Meter;
+use crate::decision::{Limited, Mode, Telling};
+use crate::guards::identity::Caller;
+use crate::http::Head;
 use crate::time::SECOND;
 
 /// The limits of one route. All of them must admit a request. Empty: no limit.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub(super) rules: Vec<Rule>,
+    pub(super) telling: Telling,
 }
 
 /// One limit.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) name: Rc<str>,
-    /// What tells this rule's buckets from all others: policy, route (or none, for a rule of the defaults) and name, each behind its
-    /// length. Names and not positions, so that a policy update keeps the state of the rules it does not touch.
-    pub(super) scope: Box<[u8]>,
     pub(super) by: Vec<Part>,
-    pub(super) rate: Rate,
+    pub(super) plan: Plan,
+    pub(super) tiers: Option<Tiers>,
+    pub(super) cost: Cost,
+    pub(super) mode: Mode,
+}
+
+/// How much, and in which buckets.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// What tells these buckets from all others: policy, route (or none, for a rule of the defaults), the rule's name and the tier, each
+    /// behind its length. Names and not positions, so that a policy update keeps the state of the rules it does not touch.
+    pub(super) scope: Box<[u8]>,
+    pub(super) meter: Meter,
     pub(super) requests: u64,
     pub(super) unit: Unit,
-    pub(super) mode: Mode,
+}
+
+/// Other plans for callers of a tier. A tier has buckets of its own: what one rate left in a bucket says nothing under another.
+#[derive(Clone, Debug)]
+pub(super) struct Tiers {
+    pub(super) claim: Box<str>,
+    pub(super) plans: Vec<(Box<str>, Plan)>,
+}
+
+/// What a request takes.
+#[derive(Clone, Debug)]
+pub(super) struct Cost {
+    pub(super) request: u64,
+    pub(super) methods: Vec<(Box<str>, u64)>,
+    /// The header of the response that says what it has cost in the end.
+    pub(super) response: Option<Rc<str>>,
 }
 
 /// Where a set of rules stands in the policy; rules of the same name in two places are two rules.
@@ -78,7 +105,12 @@ impl Rules {
 
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
-        self.rules.iter().any(|rule| rule.by.contains(&super::Part::ClientIp))
+        self.rules.iter().any(|rule| rule.by.iter().any(|part| matches!(part, Part::ClientIp { .. })))
+    }
+
+    /// What a caller is told of them.
+    pub fn telling(&self) -> Telling {
+        self.telling
     }
 
     /// How many there are.
@@ -88,25 +120,57 @@ impl Rules {
 }
 
 impl Rule {
-    /// What the client is told when it must wait for `nanos`.
-    pub(super) fn limited(&self, nanos: u64) -> Limited {
+    /// The plan for that caller: of the tier, if it has one that is listed.
+    pub(super) fn plan(&self, caller: &Caller) -> &Plan {
+        let Some(tiers) = &self.tiers else { return &self.plan };
+        let claim = caller.token().and_then(|token| token.claim(&tiers.claim)?.as_text());
+        let Some(tier) = caller.tier().or(claim) else { return &self.plan };
+        tiers.plans.iter().find(|(name, _)| **name == *tier).map_or(&self.plan, |(_, plan)| plan)
+    }
+}
+
+impl Plan {
+    /// What the client is told of a bucket that has `remaining` requests left and is whole again in `nanos`, or that can serve it again
+    /// then.
+    pub(super) fn limited(&self, rule: &Rc<str>, remaining: u64, nanos: u64) -> Limited {
         Limited {
-            rule: Rc::clone(&self.name),
+            rule: Rc::clone(rule),
             quota: self.requests,
             window: self.unit.seconds(),
+            remaining,
             // Rounded up: a client that comes back at the second it was told must not be early.
-            retry_after: nanos.div_ceil(SECOND).max(1),
+            reset: nanos.div_ceil(SECOND).max(1),
         }
     }
 }
 
+impl Cost {
+    /// Before the request passes.
+    pub(super) fn of(&self, head: &Head) -> u64 {
+        let method = self.methods.iter().find(|(method, _)| method.as_bytes() == head.method());
+        method.map_or(self.request, |(_, cost)| *cost)
+    }
+
+    /// The most that it takes before a request passes.
+    pub(super) fn most(&self) -> u64 {
+        self.methods.iter().map(|(_, cost)| *cost).fold(self.request, u64::max)
+    }
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self { request: 1, methods: Vec::new(), response: None }
+    }
+}
+
 impl Scope<'_> {
-    /// The text that a rule of this name here is hashed under.
-    pub(super) fn of(&self, rule: &str) -> Box<[u8]> {
+    /// The text that a rule of this name here is hashed under, for that tier or for callers of none.
+    pub(super) fn of(&self, rule: &str, tier: Option<&str>) -> Box<[u8]> {
         let mut text = Vec::new();
         // The kind first: no route can have the place of the defaults.
         text.push(u8::from(self.route.is_some()));
-        for piece in [self.policy, self.route.unwrap_or_default(), rule] {
+        text.push(u8::from(tier.is_some()));
+        for piece in [self.policy, self.route.unwrap_or_default(), rule, tier.unwrap_or_default()] {
             text.extend((piece.len() as u64).to_le_bytes());
             text.extend(piece.as_bytes());
         }

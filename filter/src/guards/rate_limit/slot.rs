@@ -5,8 +5,10 @@
 //! through one slot is bounded by about [`WAYS`] times the rate. What it costs: newcomers to a crowded slot start with a bucket that
 //! is not full, and in the worst case wait for one interval.
 
-use super::gcra::{Outcome, Rate};
+use super::gcra::Outcome;
+use super::meter::Meter;
 use crate::limits;
+use crate::time::SECOND;
 
 /// Keys in one slot.
 pub const WAYS: usize = 16;
@@ -14,15 +16,25 @@ pub const WAYS: usize = 16;
 pub const BYTES: usize = 8 * (LANES + 2 * WAYS);
 
 /// Floors in one slot.
-const LANES: usize = 4;
-/// A rule belongs to the first lane whose drain is not shorter than its own. A floor is raised by, and holds for, the rules of its
-/// lane only: the TAT of a rule with a thousand requests a day may lie a day ahead, and a newcomer to a rule with
-/// ten a second must not start from there. Rules of one lane drain about as slowly as each other.
-const LANE_DRAINS: [u64; LANES] =
-    [10_000_000_000, 600_000_000_000, 10_800_000_000_000, limits::RATE_DRAIN_MAX];
-/// The low bits of a tag are not the key's: two hold the lane, one says that the way is in use.
-const LANE_BITS: u64 = 0b011;
-const USED_BIT: u64 = 0b100;
+const LANES: usize = 8;
+/// A rule belongs to the first lane of its kind, buckets or quotas, that is not shorter than what it reaches. A floor is raised by, and
+/// holds for, the rules of its lane only: the TAT of a rule with a thousand requests a day may lie a day ahead, and a newcomer to a
+/// rule with ten a second must not start from there. Rules of one lane reach about as far as each other.
+const LANE_ENDS: [u64; LANES] = [
+    10 * SECOND,
+    600 * SECOND,
+    10_800 * SECOND,
+    limits::RATE_DRAIN_MAX,
+    SECOND,
+    60 * SECOND,
+    3_600 * SECOND,
+    86_400 * SECOND,
+];
+/// The first lane of quotas; its lanes' ends are the lengths of their windows.
+const QUOTAS: usize = 4;
+/// The low bits of a tag are not the key's: three hold the lane, one says that the way is in use.
+const LANE_BITS: u64 = 0b0111;
+const USED_BIT: u64 = 0b1000;
 const KEY_BITS: u64 = !(LANE_BITS | USED_BIT);
 
 /// A slot as it is read from shared data.
@@ -75,11 +87,11 @@ impl Slot {
     }
 
     /// Decides on a request of `cost` at `now` for the key `tag`, and notes what it spends.
-    pub fn charge(&mut self, tag: u64, rate: &Rate, now: u64, cost: u64) -> Charged {
-        let lane = lane(rate);
+    pub fn charge(&mut self, tag: u64, meter: &Meter, now: u64, cost: u64) -> Charged {
+        let lane = lane(meter);
         let lowered = self.lower_floor(lane, now);
         let level = self.level(tag, lane);
-        let outcome = rate.take(level, now, cost);
+        let outcome = meter.take(level, now, cost);
         let tat = match outcome {
             // A refusal is not written, or a flood of refused newcomers would push out the others. But one that started from too far
             // ahead is: it must not start from there again.
@@ -88,20 +100,28 @@ impl Slot {
             }
             Outcome::Taken { tat, .. } | Outcome::Refused { tat, .. } => tat,
         };
-        self.put(tag, lane, tat);
+        self.put(tag, lane, tat, now);
         Charged { outcome, dirty: true }
     }
 
-    /// Gives back what a charge took that left `written`; see [`Rate::refund`]. Whether the slot has changed: a key that was dropped in the
+    /// Gives back what a charge took that left `written`; see [`Meter::refund`]. Whether the slot has changed: a key that was dropped in the
     /// meantime gets nothing.
-    pub fn refund(&mut self, tag: u64, rate: &Rate, written: u64, now: u64, cost: u64) -> bool {
+    pub fn refund(&mut self, tag: u64, meter: &Meter, written: u64, now: u64, cost: u64) -> bool {
         let Some(way) = self.ways.iter_mut().find(|way| way.is(tag)) else {
             return false;
         };
-        let tat = rate.refund(way.tat, written, now, cost);
+        let tat = meter.refund(way.tat, written, now, cost);
         let changed = tat != way.tat;
         way.tat = tat;
         changed
+    }
+
+    /// Takes `cost` for a request that has passed, as far as [`Meter::owe`] goes.
+    pub fn owe(&mut self, tag: u64, meter: &Meter, now: u64, cost: u64) {
+        let lane = lane(meter);
+        self.lower_floor(lane, now);
+        let tat = meter.owe(self.level(tag, lane), now, cost);
+        self.put(tag, lane, tat, now);
     }
 
     /// Where the key stands: its own TAT, or the floor of its lane.
@@ -112,8 +132,8 @@ impl Slot {
 
     /// A floor that lies further ahead than any rule of its lane can spend was raised before the clock was set back.
     fn lower_floor(&mut self, lane: usize, now: u64) -> bool {
-        let drain = LANE_DRAINS.get(lane).copied().unwrap_or(limits::RATE_DRAIN_MAX);
-        let highest = now.saturating_add(drain).saturating_add(limits::RATE_CLOCK_APART);
+        let end = LANE_ENDS.get(lane).copied().unwrap_or(limits::RATE_DRAIN_MAX);
+        let highest = now.saturating_add(end).saturating_add(limits::RATE_CLOCK_APART);
         match self.floors.get_mut(lane) {
             Some(floor) if *floor > highest => {
                 *floor = highest;
@@ -123,13 +143,13 @@ impl Slot {
         }
     }
 
-    /// Sets the key's TAT. If it is new, the way with the smallest TAT makes room: one that was never used, else one whose bucket is
-    /// full again (which costs nobody anything, since the floor then stays in the past), else the one that is next to fill.
-    fn put(&mut self, tag: u64, lane: usize, tat: u64) {
+    /// Sets the key's TAT. If it is new, the way that has least spent makes room: one that was never used, else one that has nothing spent
+    /// (which costs nobody anything, since the floor then stays in the past), else the one that is next to be whole again.
+    fn put(&mut self, tag: u64, lane: usize, tat: u64, now: u64) {
         let known = self.ways.iter().position(|way| way.is(tag));
         let way = match known {
             Some(at) => self.ways.get_mut(at),
-            None => self.ways.iter_mut().min_by_key(|way| way.tat),
+            None => self.ways.iter_mut().min_by_key(|way| way.spent(now)),
         };
         let Some(way) = way else { return };
         if known.is_none()
@@ -137,7 +157,7 @@ impl Slot {
         {
             *floor = way.tat.max(*floor);
         }
-        // Two bits: `as` loses nothing.
+        // Three bits: `as` loses nothing.
         *way = Way { tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS, tat };
     }
 }
@@ -150,16 +170,31 @@ impl Way {
     fn lane(&self) -> usize {
         (self.tag & LANE_BITS) as usize
     }
+
+    /// How far the key is from having nothing spent.
+    fn spent(&self, now: u64) -> u64 {
+        let lane = self.lane();
+        let unit = LANE_ENDS.get(lane).copied().filter(|_| lane >= QUOTAS);
+        let into = unit.and_then(|unit| now.checked_rem(unit)).unwrap_or(0);
+        self.tat.saturating_sub(now.saturating_sub(into))
+    }
 }
 
-fn lane(rate: &Rate) -> usize {
-    LANE_DRAINS.iter().position(|&drain| rate.drain() <= drain).unwrap_or(LANES.saturating_sub(1))
+fn lane(meter: &Meter) -> usize {
+    let (kind, reach) = match meter {
+        Meter::Bucket(rate) => (0..QUOTAS, rate.reach()),
+        Meter::Quota(window) => (QUOTAS..LANES, window.unit()),
+    };
+    let last = kind.end.saturating_sub(1);
+    let fits = |lane: &usize| LANE_ENDS.get(*lane).is_some_and(|end| reach <= *end);
+    kind.into_iter().find(fits).unwrap_or(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BYTES, Slot, WAYS};
     use crate::guards::rate_limit::gcra::{Outcome, Rate};
+    use crate::guards::rate_limit::window::Window;
     use crate::limits::RATE_CLOCK_APART;
     use crate::testing::test;
     use crate::time::SECOND;
@@ -171,13 +206,13 @@ mod tests {
         Rate::new(requests, seconds * SECOND, requests).unwrap()
     }
 
-    /// Tags as a hash would make them: the low three bits are not the key's.
+    /// Tags as a hash would make them: the low four bits are not the key's.
     fn tag(key: usize) -> u64 {
-        (key as u64 + 1) << 3
+        (key as u64 + 1) << 4
     }
 
     fn passes(slot: &mut Slot, key: usize, rate: &Rate, now: u64) -> bool {
-        matches!(slot.charge(tag(key), rate, now, 1).outcome, Outcome::Taken { .. })
+        matches!(slot.charge(tag(key), &(*rate).into(), now, 1).outcome, Outcome::Taken { .. })
     }
 
     #[test]
@@ -263,5 +298,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn quotas_and_buckets_do_not_spend_each_others() {
+        let (daily, quota) = (rate(1000, 86_400), Window::new(1000, DAY).unwrap().into());
+        let mut slot = Slot::EMPTY;
+        let passes_quota = |slot: &mut Slot, key, now| {
+            matches!(slot.charge(tag(key), &quota, now, 1).outcome, Outcome::Taken { .. })
+        };
+        for key in 0..1000 {
+            passes(&mut slot, key, &daily, NOW);
+        }
+        // Each way holds a quota of one request spent, of a thousand; a newcomer begins with what the least of them had left.
+        let passed = (0..1000).filter(|key| passes_quota(&mut slot, key + 5000, NOW)).count();
+        assert!(passed >= 900, "{passed}");
+        // The quotas that are used up stay: others, that have less spent, make room.
+        while passes_quota(&mut slot, 1, NOW) {}
+        for key in 0..100 {
+            passes_quota(&mut slot, key + 9000, NOW);
+        }
+        assert!(!passes_quota(&mut slot, 1, NOW));
+        assert!(passes_quota(&mut slot, 1, NOW + DAY), "a new day");
     }
 }

@@ -2,20 +2,21 @@
 
 use core::num::NonZeroU32;
 
-use super::gcra::{Outcome, Rate};
+use super::gcra::Outcome;
 use super::key::Bucket;
+use super::meter::Meter;
 use super::slot::{BYTES, Charged, Slot};
 use crate::host::{Cas, HostError, SharedData, Swap};
 use crate::limits;
 use crate::slots::{SlotName, Slots, read};
 use crate::time::Timestamp;
 
-// Memory of a table of `limits::RATE_SLOTS`: a value of 288 bytes, a name of about 32, and about 110 for the map's node, the two
-// string headers and what the allocator rounds up come to 430 bytes a slot; times 16,384, that is 7.0 MB (6.7 MiB).
-const _: () = assert!(BYTES == 288);
+// Memory of a slot: a value of 320 bytes, a name of about 32, and about 110 for the map's node, the two string headers and what the
+// allocator rounds up come to 462 bytes, which `limits::STATE_SLOT_BYTES` rounds up.
+const _: () = assert!(BYTES == 320);
 
 /// The name of everything the table holds, with a version: another layout is another table.
-const NAME: &str = "portcullis.limits.v1";
+const NAME: &str = "portcullis.limits.v2";
 
 /// The limiter's table.
 #[derive(Clone, Debug)]
@@ -40,11 +41,11 @@ impl From<HostError> for Fault {
 
 /// What is asked of one bucket.
 #[derive(Clone, Copy, Debug)]
-pub struct Charge<'r> {
+pub struct Charge {
     /// Which.
     pub bucket: Bucket,
-    /// How fast it fills and how much it holds.
-    pub rate: &'r Rate,
+    /// What counts it.
+    pub meter: Meter,
     /// How much the request takes.
     pub cost: u64,
     /// The moment.
@@ -67,13 +68,13 @@ impl Draft {
 }
 
 impl Table {
-    /// Finds the table of [`limits::RATE_SLOTS`] slots, or makes it: see [`Slots::prepare`].
-    pub fn prepare(data: &impl SharedData, seed: [u8; 16]) -> Result<Self, HostError> {
-        let slots = NonZeroU32::new(limits::RATE_SLOTS).unwrap_or(NonZeroU32::MIN);
-        Self::sized(data, seed, slots)
+    /// Finds the table that takes about `bytes` of memory, or makes it: see [`Slots::prepare`].
+    pub fn prepare(data: &impl SharedData, seed: [u8; 16], bytes: u64) -> Result<Self, HostError> {
+        let slots = u32::try_from(bytes / limits::STATE_SLOT_BYTES).ok().and_then(NonZeroU32::new);
+        Self::sized(data, seed, slots.unwrap_or(NonZeroU32::MIN))
     }
 
-    /// [`Table::prepare`] with another number of slots.
+    /// [`Table::prepare`] with a number of slots.
     pub fn sized(data: &impl SharedData, seed: [u8; 16], slots: NonZeroU32) -> Result<Self, HostError> {
         Ok(Self { slots: Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())? })
     }
@@ -84,19 +85,14 @@ impl Table {
     }
 
     /// Reads the bucket's slot and decides, without writing.
-    pub fn draft(&self, data: &impl SharedData, charge: &Charge<'_>) -> Result<Draft, HostError> {
+    pub fn draft(&self, data: &impl SharedData, charge: &Charge) -> Result<Draft, HostError> {
         let (mut slot, cas) = read(data, &self.name(charge.bucket), decode)?;
-        let charged = slot.charge(charge.bucket.tag, charge.rate, charge.now.nanos(), charge.cost);
+        let charged = slot.charge(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
         Ok(Draft { slot, cas, charged })
     }
 
     /// Writes a draft. If somebody wrote first, decides again, so the outcome may be another one than the draft's.
-    pub fn settle(
-        &self,
-        data: &impl SharedData,
-        charge: &Charge<'_>,
-        draft: Draft,
-    ) -> Result<Outcome, Fault> {
+    pub fn settle(&self, data: &impl SharedData, charge: &Charge, draft: Draft) -> Result<Outcome, Fault> {
         let name = self.name(charge.bucket);
         let mut draft = draft;
         for _ in 0..limits::RATE_TRIES {
@@ -113,7 +109,7 @@ impl Table {
 
     /// Writes what a refused draft found to be mended: a bucket or floor from before the clock was set back. Once: if somebody wrote first,
     /// the next request finds it again, and this one stays refused.
-    pub fn mend(&self, data: &impl SharedData, charge: &Charge<'_>, draft: &Draft) {
+    pub fn mend(&self, data: &impl SharedData, charge: &Charge, draft: &Draft) {
         if draft.charged.dirty {
             let name = self.name(charge.bucket);
             let _ = data.set_shared(name.as_str(), &draft.slot.encode(), Some(draft.cas));
@@ -122,20 +118,33 @@ impl Table {
 
     /// Gives back what `charge` took when it left the bucket at `written`. If that cannot be done, the request stays paid for: stricter
     /// than the limit, never looser.
-    pub fn refund(&self, data: &impl SharedData, charge: &Charge<'_>, written: u64) {
+    pub fn refund(&self, data: &impl SharedData, charge: &Charge, written: u64) {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
             let Ok((mut slot, cas)) = read(data, &name, decode) else {
                 return;
             };
-            let Charge { bucket, rate, cost, now } = *charge;
-            if !slot.refund(bucket.tag, rate, written, now.nanos(), cost) {
+            let Charge { bucket, meter, cost, now } = *charge;
+            if !slot.refund(bucket.tag, &meter, written, now.nanos(), cost) {
                 return;
             }
             if data.set_shared(name.as_str(), &slot.encode(), Some(cas)) != Ok(Swap::Lost) {
                 return;
             }
         }
+    }
+
+    /// Takes the charge's cost for a request that has passed, as far as [`Meter::owe`] goes. If that cannot be done, it is not paid.
+    pub fn owe(&self, data: &impl SharedData, charge: &Charge) -> Result<(), Fault> {
+        let name = self.name(charge.bucket);
+        for _ in 0..limits::RATE_TRIES {
+            let (mut slot, cas) = read(data, &name, decode)?;
+            slot.owe(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
+            if data.set_shared(name.as_str(), &slot.encode(), Some(cas))? == Swap::Done {
+                return Ok(());
+            }
+        }
+        Err(Fault::Busy)
     }
 
     fn name(&self, bucket: Bucket) -> SlotName {

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::{head, rules, token};
-use crate::guards::identity::caller::Caller;
+use crate::guards::identity::caller::{ApiKey, Caller};
 use crate::guards::rate_limit::{Facts, Scope, key};
 use crate::http::Head;
 use crate::testing::test;
@@ -19,7 +19,7 @@ fn whose_bucket_it_is() {
             head,
             caller,
         };
-        key::bucket(&[9; 16], &rule.rules[0].scope, &rule.rules[0].by, &facts)
+        key::bucket(&[9; 16], &rule.rules[0].plan.scope, &rule.rules[0].by, &facts)
     };
     let (plain, nobody) = (head(&[]), Caller::Anonymous);
     let ip = |address| of(r#"["clientIP"]"#, address, "r", &plain, &nobody);
@@ -36,6 +36,22 @@ fn whose_bucket_it_is() {
     ] {
         assert_eq!(ip(a) == ip(b), same, "{a:?} {b:?}");
     }
+    let net = |address| {
+        let by = r#"[{"clientIP":{"ipv4PrefixLength":24,"ipv6PrefixLength":48}}]"#;
+        of(by, Some(address), "r", &plain, &nobody)
+    };
+    for (a, b, same) in [
+        ("10.0.0.1", "10.0.0.255", true),
+        ("10.0.0.1", "10.0.1.1", false),
+        ("10.0.0.1", "::ffff:10.0.0.9", true),
+        ("2001:db8:1:2::1", "2001:db8:1:ffff::1", true),
+        ("2001:db8:1::1", "2001:db8:2::1", false),
+    ] {
+        assert_eq!(net(a) == net(b), same, "{a} {b}");
+    }
+    let all = r#"[{"clientIP":{"ipv6PrefixLength":128}}]"#;
+    let whole = |address| of(all, Some(address), "r", &plain, &nobody);
+    assert_ne!(whole("2001:db8::1"), whole("2001:db8::2"));
     let who = |by, claims: &str| of(by, None, "r", &plain, &token(claims));
     let (subject, client, claim) = (r#"["subject"]"#, r#"["client"]"#, r#"[{"claim":"o.d"}]"#);
     for (by, a, b, same) in [
@@ -58,6 +74,19 @@ fn whose_bucket_it_is() {
     ] {
         assert_eq!(who(by, a) == who(by, b), same, "{a} {b}");
     }
+    let one = r#"["token"]"#;
+    for (a, b, same) in [
+        (r#"{"iss":"i","jti":"1","sub":"a"}"#, r#"{"iss":"i","jti":"1","sub":"b"}"#, true),
+        (r#"{"iss":"i","jti":"1"}"#, r#"{"iss":"j","jti":"1"}"#, false),
+        (r#"{"iss":"i","jti":"1"}"#, r#"{"iss":"i","jti":"2"}"#, false),
+        (r#"{"iss":"i","jti":7,"exp":1}"#, r#"{"iss":"i","jti":7,"exp":2}"#, false),
+        (r#"{"iss":"i","sub":"a","exp":1}"#, r#"{"iss":"i","sub":"a","exp":1}"#, true),
+        (r#"{"iss":"i","sub":"a","exp":1}"#, r#"{"iss":"i","sub":"a","exp":2}"#, false),
+    ] {
+        assert_eq!(who(one, a) == who(one, b), same, "{a} {b}");
+    }
+    let key = |client| of(one, None, "r", &plain, &Caller::ApiKey(ApiKey::of(client, &[])));
+    assert!(key("a") == key("a") && key("a") != key("b") && key("a") != who(one, r#"{"jti":"a"}"#));
     assert_ne!(of(subject, None, "r", &plain, &nobody), who(subject, r#"{"sub":"1"}"#));
     let sent = |by, fields: &[(&str, &[u8])]| of(by, None, "r", &head(fields), &nobody);
     let (x, long) = (r#"[{"header":"X-Key"}]"#, vec![b'k'; 60 << 10]);
@@ -92,7 +121,11 @@ fn rules_of_one_name_in_two_places_are_two() {
         ("a", Some("br"), ""),
         ("a", Some("b"), "s"),
     ];
-    let texts = scopes.map(|(policy, route, rule)| Scope { policy, route }.of(rule));
+    let tiers = [None, Some(""), Some("r")];
+    let texts = scopes
+        .iter()
+        .flat_map(|&(policy, route, rule)| tiers.map(|tier| Scope { policy, route }.of(rule, tier)));
+    let texts: Vec<_> = texts.collect();
     for (at, text) in texts.iter().enumerate() {
         assert_eq!(texts.iter().position(|other| other == text), Some(at));
     }

@@ -1,6 +1,7 @@
 //! Rows: several rules together, races, and a host that does not do as it should; keys, table and policy in files of their own.
 
 mod keys;
+mod plans;
 mod policy;
 mod table;
 
@@ -131,8 +132,11 @@ impl World {
     }
 
     fn ask(&self, rules: &Rules, second: u64) -> Result<Permit, Refusal> {
-        let facts =
-            Facts { client_address: None, route: "orders", head: &self.head, caller: &Caller::Anonymous };
+        self.sent(rules, &Caller::Anonymous, &self.head, second)
+    }
+
+    fn sent(&self, rules: &Rules, caller: &Caller, head: &Head, second: u64) -> Result<Permit, Refusal> {
+        let facts = Facts { client_address: None, route: "orders", head, caller };
         admit(rules, &facts, Timestamp::from_seconds(NOW + second), &self.data, &self.table)
     }
 
@@ -151,7 +155,7 @@ fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
     let refusal = world.ask(&rules, 86_400).unwrap_err();
     assert_eq!((refusal.reason, &refusal.detail), (Reason::RateLimited, &Detail::Named("rule", "r".into())));
     let Advice::Limited(limited) = refusal.advice else { panic!("{refusal:?}") };
-    assert_eq!((&*limited.rule, limited.quota, limited.window, limited.retry_after), ("r", 60, 60, 1));
+    assert_eq!((&*limited.rule, limited.quota, limited.window, limited.reset), ("r", 60, 60, 1));
 }
 
 #[test]
@@ -161,8 +165,8 @@ fn nobody_comes_too_early_at_the_second_they_were_told() {
         let (world, rules) = (World::new(), rules(&text));
         assert_eq!(world.passed(&rules, 0, 2), 1);
         let Advice::Limited(limited) = world.ask(&rules, 0).unwrap_err().advice else { panic!() };
-        assert_eq!(world.passed(&rules, limited.retry_after - 1, 1), 0, "{text}");
-        assert_eq!(world.passed(&rules, limited.retry_after, 1), 1, "{text}");
+        assert_eq!(world.passed(&rules, limited.reset - 1, 1), 0, "{text}");
+        assert_eq!(world.passed(&rules, limited.reset, 1), 1, "{text}");
     }
 }
 

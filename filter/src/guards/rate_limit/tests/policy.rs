@@ -4,6 +4,7 @@ use core::num::NonZeroU64;
 
 use super::{rules, written};
 use crate::guards::rate_limit::RATE_LIMIT;
+use crate::guards::rate_limit::meter::Meter;
 use crate::testing::test;
 
 #[test]
@@ -21,8 +22,9 @@ fn policies_that_hold() {
     ] {
         let rules = rules(rule);
         let rule = &rules.rules[0];
-        let interval = NonZeroU64::new(rule.rate.interval()).unwrap();
-        assert_eq!((rule.by.len(), rule.rate.drain() / interval), (by, burst));
+        let Meter::Bucket(rate) = rule.plan.meter else { panic!("{rule:?}") };
+        let (interval, drain) = (NonZeroU64::new(rate.interval()).unwrap(), rate.drain());
+        assert_eq!((rule.by.len(), drain / interval), (by, burst));
     }
     assert_eq!(RATE_LIMIT.name, "rateLimit");
 }
@@ -59,18 +61,73 @@ fn policies_that_do_not() {
         (with(r#""burst":3721"#), at("", "at this rate, the burst takes more than 31 days")),
         (with(r#""burst":9000000000000000000"#), at("", "at this rate, the burst takes more than 31 days")),
         (with(r#""brust":1"#), at("", "unknown field `brust`")),
-        (with(r#""cost":1"#), at(".cost", "not built yet")),
-        (with(r#""tiers":{}"#), at(".tiers", "not built yet")),
+        (with(r#""cost":0"#), at(".cost", "expected a whole number from 1 to 1000000")),
+        (with(r#""cost":-1"#), at(".cost", "expected a whole number from 1 to 1000000")),
+        (with(r#""cost":1.5"#), at(".cost", "expected a whole number from 1 to 1000000")),
+        (with(r#""cost":"1""#), at(".cost", "expected a whole number")),
+        (with(r#""cost":6"#), at("", "a request can cost 6, and a bucket holds 5")),
+        (with(r#""cost":3,"burst":2"#), at("", "a request can cost 3, and a bucket holds 2")),
+        (with(r#""cost":{"requests":1}"#), at(".cost", "unknown field `requests`")),
+        (
+            with(r#""cost":{"responseHeader":":status"}"#),
+            at(".cost.responseHeader", "`:status` is not a header name"),
+        ),
+        (
+            with(r#""cost":{"methods":[{"methods":["post"],"cost":1}]}"#),
+            at(".cost.methods[0]", "`post` is not a method"),
+        ),
+        (
+            with(r#""cost":{"methods":[{"methods":["POST"],"cost":1},{"methods":["POST"],"cost":2}]}"#),
+            at(".cost.methods[1]", "`POST` has a cost already"),
+        ),
+        (with(r#""cost":{"methods":[{"methods":["POST"],"cost":9}]}"#), at("", "a request can cost 9")),
+        (with(r#""cost":{"methods":[{"methods":["POST"]}]}"#), at(".cost.methods[0]", "`cost` is missing")),
+        (with(r#""tiers":{}"#), at(".tiers", "`limits` is missing")),
+        (with(r#""tiers":{"limits":[]}"#), at(".tiers.limits", "an empty list")),
+        (with(r#""tiers":{"limits":[{"tier":"a"}]}"#), at(".tiers.limits[0]", "`limit` is missing")),
+        (
+            with(r#""tiers":{"limits":[{"tier":"a","limit":{"requests":0,"unit":"Day"}}]}"#),
+            at(".tiers.limits[0].limit.requests", "expected a whole number from 1"),
+        ),
+        (
+            with(
+                r#""tiers":{"limits":[{"tier":"a","limit":{"requests":1,"unit":"Day"}},{"tier":"a","limit":{"requests":2,"unit":"Day"}}]}"#,
+            ),
+            at(".tiers.limits[1]", "the tier `a` stands twice"),
+        ),
+        (
+            with(r#""cost":2,"tiers":{"limits":[{"tier":"a","limit":{"requests":1,"unit":"Day"}}]}"#),
+            at("", "a request can cost 2, and a bucket holds 1"),
+        ),
+        (
+            r#"{"name":"r","limit":{"requests":5,"unit":"Day","window":"Aligned"},"burst":5}"#.into(),
+            at(".burst", "an `Aligned` window has no burst"),
+        ),
+        (
+            r#"{"name":"r","limit":{"requests":5,"unit":"Day","window":"Fixed"}}"#.into(),
+            at(".limit.window", "unknown value `Fixed`"),
+        ),
         (with(r#""mode":"shadow""#), at(".mode", "unknown value `shadow`")),
         (with(r#""by":[]"#), at(".by", "an empty list")),
         (with(r#""by":["ip"]"#), at(".by[0]", "unknown value `ip`")),
-        (with(r#""by":["token"]"#), at(".by[0]", "not built yet")),
+        (with(r#""by":["clientIP",{"clientIP":{}}]"#), at(".by[1]", "this part stands twice")),
+        (
+            with(r#""by":[{"clientIP":{"ipv4PrefixLength":33}}]"#),
+            at(".by[0].clientIP.ipv4PrefixLength", "expected a whole number from 8 to 32"),
+        ),
+        (
+            with(r#""by":[{"clientIP":{"ipv6PrefixLength":0}}]"#),
+            at(".by[0].clientIP.ipv6PrefixLength", "expected a whole number from 16 to 128"),
+        ),
         (with(r#""by":["route","route"]"#), at(".by[1]", "this part stands twice")),
         (with(r#""by":[{"header":"X"},{"header":"x"}]"#), at(".by[1]", "this part stands twice")),
-        (with(r#""by":[{"header":"a b"}]"#), at(".by[0].header", "`a b` cannot be a header's name")),
-        (with(r#""by":[{"header":":path"}]"#), at(".by[0].header", "`:path` cannot be a header's name")),
-        (with(r#""by":[{"header":"a","claim":"b"}]"#), at(".by[0]", "expected one of `header` and `claim`")),
-        (with(r#""by":[{}]"#), at(".by[0]", "expected one of `header` and `claim`")),
+        (with(r#""by":[{"header":"a b"}]"#), at(".by[0].header", "`a b` is not a header name")),
+        (with(r#""by":[{"header":":path"}]"#), at(".by[0].header", "`:path` is not a header name")),
+        (
+            with(r#""by":[{"header":"a","claim":"b"}]"#),
+            at(".by[0]", "expected one of `header`, `claim` and `clientIP`"),
+        ),
+        (with(r#""by":[{}]"#), at(".by[0]", "expected one of `header`, `claim` and `clientIP`")),
         (format!("{},{}", limit("1"), limit("2")), "local.rules[1]: two rules are named `r`".into()),
         (vec![limit("1"); 17].join(","), "local.rules: 17 rules, at most 16".into()),
     ] {
@@ -83,6 +140,14 @@ fn policies_that_do_not() {
         (r#"{"local":{}}"#, "local: `rules` is missing"),
         (r#"{"local":{"rules":[]}}"#, "local.rules: an empty list"),
         ("7", "expected a map"),
+        (
+            r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]},"headers":"Some"}"#,
+            "headers: unknown value `Some`",
+        ),
+        (
+            r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]},"legacyHeaders":"yes"}"#,
+            "legacyHeaders: expected `true` or `false`",
+        ),
     ] {
         let found = written(text).unwrap_err();
         assert!(found.starts_with(problem), "{text}: {found}");

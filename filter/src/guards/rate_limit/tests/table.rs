@@ -16,7 +16,7 @@ fn a_slot_that_is_missing_or_no_slot_is_refused_and_not_made() {
     for (value, status) in [(None, 1), (Some(0), 4), (Some(8), 4), (Some(287), 4), (Some(289), 4)] {
         let world = World::new();
         for index in 0..8 {
-            let key = format!("portcullis.limits.v1.8.{index}");
+            let key = format!("portcullis.limits.v2.8.{index}");
             let old = world.data.values.borrow_mut().remove(&key);
             assert!(old.is_some());
             value.map(|len| world.data.set_shared(&key, &vec![0; len], None));
@@ -39,12 +39,12 @@ fn a_table_is_made_once_and_found_again() {
     assert_eq!((data.writes.get(), again.seed()), (9, &[1; 16]), "the first seed holds");
     assert_eq!(data.state(), before);
     // A first load that was cut off is finished by the next, and what is there stays.
-    let key = "portcullis.limits.v1.8.7";
+    let key = "portcullis.limits.v2.8.7";
     data.values.borrow_mut().remove(key);
-    data.set_shared("portcullis.limits.v1.8.0", &[3; BYTES], None).unwrap();
+    data.set_shared("portcullis.limits.v2.8.0", &[3; BYTES], None).unwrap();
     Table::sized(&data, [2; 16], eight).unwrap();
     assert!(data.values.borrow().contains_key(key));
-    assert_eq!(data.values.borrow()["portcullis.limits.v1.8.0"].0, [3; BYTES]);
+    assert_eq!(data.values.borrow()["portcullis.limits.v2.8.0"].0, [3; BYTES]);
     // A host that has no "create if absent".
     let data = Shared::default();
     data.trouble.set(Trouble::Loses);
@@ -61,18 +61,19 @@ fn a_table_that_cannot_be_made_is_an_error() {
         assert!(Table::sized(&data, [1; 16], eight).is_err());
     }
     let data = Shared::default();
-    data.set_shared("portcullis.limits.v1.seed", b"short", None).unwrap();
+    data.set_shared("portcullis.limits.v2.seed", b"short", None).unwrap();
     assert_eq!(Table::sized(&data, [1; 16], eight).unwrap_err().status, 4);
 }
 
 #[test]
 fn the_whole_table_has_the_names_it_should() {
     let data = Shared::default();
-    Table::prepare(&data, [1; 16]).unwrap();
+    Table::prepare(&data, [1; 16], limits::STATE_BYTES).unwrap();
     let values = data.values.borrow();
-    let slots = limits::RATE_SLOTS;
+    let slots = 16_384;
     assert_eq!(values.len(), slots as usize + 1);
-    assert!((0..slots).all(|index| values.contains_key(&format!("portcullis.limits.v1.{slots}.{index}"))));
+    assert!((0..slots).all(|index| values.contains_key(&format!("portcullis.limits.v2.{slots}.{index}"))));
     let bytes: usize = values.iter().map(|(name, (value, _))| name.len() + value.len() + 110).sum();
     assert!((6 << 20..8 << 20).contains(&bytes), "{bytes}");
+    assert!(bytes as u64 <= limits::STATE_BYTES);
 }
