@@ -216,6 +216,49 @@ proptest! {
         }
     }
 
+    /// A quota, against a counter that is set to zero where a window of UTC begins.
+    #[test]
+    fn a_quota_counts(
+        requests in 1..20_u64,
+        unit in prop_oneof![Just(("Second", 1)), Just(("Minute", 60)), Just(("Hour", 3600)), Just(("Day", 86_400))],
+        traffic in prop::collection::vec((0..3_u64, 0..40_u64), 1..300),
+    ) {
+        let (word, nanos) = (unit.0, unit.1 * SECOND);
+        let rule = format!(
+            r#"{{"name":"q","by":[{{"header":"k"}}],"limit":{{"requests":{requests},"unit":"{word}","window":"Aligned"}}}}"#
+        );
+        let (world, rules) = (World::new(64), rules(&rule));
+        let (mut now, mut counted): (u64, HashMap<(u64, u64), u64>) = (NOW, HashMap::new());
+        for (key, step) in traffic {
+            now += nanos / 60 * step;
+            let count = counted.entry((key, now / nanos)).or_default();
+            let admits = *count < requests;
+            *count += u64::from(admits);
+            prop_assert_eq!(world.admits(&rules, key, now), admits, "key {} at {}", key, now);
+        }
+    }
+
+    /// The same on a table far too small, with clocks that differ: never more than the quota for each window.
+    #[test]
+    fn a_quota_is_never_exceeded(
+        requests in 1..20_u64,
+        traffic in prop::collection::vec((0..60_u64, 0..3_u64, 0..limits::RATE_CLOCK_APART), 1..600),
+    ) {
+        let rule = format!(
+            r#"{{"name":"q","by":[{{"header":"k"}}],"limit":{{"requests":{requests},"unit":"Minute","window":"Aligned"}}}}"#
+        );
+        let (world, rules) = (World::new(1), rules(&rule));
+        let (mut ahead, mut passed): (u64, HashMap<u64, u64>) = (NOW, HashMap::new());
+        for (key, step, late) in traffic {
+            ahead += step * SECOND;
+            *passed.entry(key).or_default() += u64::from(world.admits(&rules, key, ahead - late));
+        }
+        let windows = ahead / (60 * SECOND) - (NOW - limits::RATE_CLOCK_APART) / (60 * SECOND) + 1;
+        for (key, passed) in passed {
+            prop_assert!(passed <= windows * requests, "key {}: {} in {} windows of {}", key, passed, windows, requests);
+        }
+    }
+
     /// Whatever the clock did, after a whole drain on a clock that runs a newcomer and an old customer are served.
     #[test]
     fn a_clock_that_jumps_locks_nobody_out(

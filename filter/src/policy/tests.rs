@@ -158,14 +158,9 @@ fn documents_that_are_refused() {
 #[test]
 fn what_is_not_built_is_refused() {
     let limit = routes(&format!(r#"{{"name":"a","match":{{}},{JWT},"rateLimit":{{"global":{{}}}}}}"#));
-    for (text, place) in [(limit, "routes[0].rateLimit.global")] {
-        let start = format!("{place}: not built yet in this version");
-        assert!(
-            problems(&text).iter().any(|problem| problem.starts_with(&start)),
-            "{place}: {:?}",
-            problems(&text)
-        );
-    }
+    let found = problems(&limit);
+    let start = "routes[0].rateLimit.global: not built yet in this version";
+    assert!(found.iter().any(|problem| problem.starts_with(start)), "{found:?}");
 }
 
 #[test]

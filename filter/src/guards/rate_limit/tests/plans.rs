@@ -79,7 +79,7 @@ fn what_remains_is_told() {
     assert_eq!(told(0), [("a".into(), 4, 2, 30), ("b".into(), 9, 5, hour)]);
     // Unless it is asked for, nothing is.
     let quiet = self::rules(list);
-    assert!(world.ask(&quiet, 60).unwrap().standings.is_empty());
+    assert_eq!(world.ask(&quiet, 60).unwrap().standings, []);
 }
 
 /// What the response says, and how many requests pass after it.

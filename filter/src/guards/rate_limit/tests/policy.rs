@@ -29,13 +29,24 @@ fn policies_that_hold() {
     assert_eq!(RATE_LIMIT.name, "rateLimit");
 }
 
+fn with(more: &str) -> String {
+    format!(r#"{{"name":"r","limit":{{"requests":5,"unit":"Hour"}},{more}}}"#)
+}
+
+fn at(place: &str, says: &str) -> String {
+    format!("local.rules[0]{place}: {says}")
+}
+
+fn assert_problem(rule: &str, problem: &str) {
+    let found = written(&format!(r#"{{"local":{{"rules":[{rule}]}}}}"#)).unwrap_err();
+    assert!(found.lines().any(|line| line.starts_with(problem)), "{rule}: {found}");
+}
+
 /// What is written, where the problem is, and what it says.
 #[test]
 fn policies_that_do_not() {
     let limit =
         |requests: &str| format!(r#"{{"name":"r","limit":{{"requests":{requests},"unit":"Second"}}}}"#);
-    let with = |more: &str| format!(r#"{{"name":"r","limit":{{"requests":5,"unit":"Hour"}},{more}}}"#);
-    let at = |place: &str, says: &str| format!("local.rules[0]{place}: {says}");
     let whole = "expected a whole number from 1 to 1000000";
     for (rule, problem) in [
         (limit("0"), at(".limit.requests", whole)),
@@ -61,6 +72,55 @@ fn policies_that_do_not() {
         (with(r#""burst":3721"#), at("", "at this rate, the burst takes more than 31 days")),
         (with(r#""burst":9000000000000000000"#), at("", "at this rate, the burst takes more than 31 days")),
         (with(r#""brust":1"#), at("", "unknown field `brust`")),
+        (with(r#""mode":"shadow""#), at(".mode", "unknown value `shadow`")),
+        (with(r#""by":[]"#), at(".by", "an empty list")),
+        (with(r#""by":["ip"]"#), at(".by[0]", "unknown value `ip`")),
+        (with(r#""by":["clientIP",{"clientIP":{}}]"#), at(".by[1]", "this part stands twice")),
+        (
+            with(r#""by":[{"clientIP":{"ipv4PrefixLength":33}}]"#),
+            at(".by[0].clientIP.ipv4PrefixLength", "expected a whole number from 8 to 32"),
+        ),
+        (
+            with(r#""by":[{"clientIP":{"ipv6PrefixLength":0}}]"#),
+            at(".by[0].clientIP.ipv6PrefixLength", "expected a whole number from 16 to 128"),
+        ),
+        (with(r#""by":["route","route"]"#), at(".by[1]", "this part stands twice")),
+        (with(r#""by":[{"header":"X"},{"header":"x"}]"#), at(".by[1]", "this part stands twice")),
+        (with(r#""by":[{"header":"a b"}]"#), at(".by[0].header", "`a b` is not a header name")),
+        (with(r#""by":[{"header":":path"}]"#), at(".by[0].header", "`:path` is not a header name")),
+        (
+            with(r#""by":[{"header":"a","claim":"b"}]"#),
+            at(".by[0]", "expected one of `header`, `claim` and `clientIP`"),
+        ),
+        (with(r#""by":[{}]"#), at(".by[0]", "expected one of `header`, `claim` and `clientIP`")),
+        (format!("{},{}", limit("1"), limit("2")), "local.rules[1]: two rules are named `r`".into()),
+        (vec![limit("1"); 17].join(","), "local.rules: 17 rules, at most 16".into()),
+    ] {
+        assert_problem(&rule, &problem);
+    }
+    for (text, problem) in [
+        ("{}", "there is no limit in it"),
+        (r#"{"global":{}}"#, "global: not built yet"),
+        (r#"{"local":{}}"#, "local: `rules` is missing"),
+        (r#"{"local":{"rules":[]}}"#, "local.rules: an empty list"),
+        ("7", "expected a map"),
+        (
+            r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]},"headers":"Some"}"#,
+            "headers: unknown value `Some`",
+        ),
+        (
+            r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]},"legacyHeaders":"yes"}"#,
+            "legacyHeaders: expected `true` or `false`",
+        ),
+    ] {
+        let found = written(text).unwrap_err();
+        assert!(found.starts_with(problem), "{text}: {found}");
+    }
+}
+
+#[test]
+fn costs_tiers_and_windows_that_do_not() {
+    for (rule, problem) in [
         (with(r#""cost":0"#), at(".cost", "expected a whole number from 1 to 1000000")),
         (with(r#""cost":-1"#), at(".cost", "expected a whole number from 1 to 1000000")),
         (with(r#""cost":1.5"#), at(".cost", "expected a whole number from 1 to 1000000")),
@@ -107,49 +167,7 @@ fn policies_that_do_not() {
             r#"{"name":"r","limit":{"requests":5,"unit":"Day","window":"Fixed"}}"#.into(),
             at(".limit.window", "unknown value `Fixed`"),
         ),
-        (with(r#""mode":"shadow""#), at(".mode", "unknown value `shadow`")),
-        (with(r#""by":[]"#), at(".by", "an empty list")),
-        (with(r#""by":["ip"]"#), at(".by[0]", "unknown value `ip`")),
-        (with(r#""by":["clientIP",{"clientIP":{}}]"#), at(".by[1]", "this part stands twice")),
-        (
-            with(r#""by":[{"clientIP":{"ipv4PrefixLength":33}}]"#),
-            at(".by[0].clientIP.ipv4PrefixLength", "expected a whole number from 8 to 32"),
-        ),
-        (
-            with(r#""by":[{"clientIP":{"ipv6PrefixLength":0}}]"#),
-            at(".by[0].clientIP.ipv6PrefixLength", "expected a whole number from 16 to 128"),
-        ),
-        (with(r#""by":["route","route"]"#), at(".by[1]", "this part stands twice")),
-        (with(r#""by":[{"header":"X"},{"header":"x"}]"#), at(".by[1]", "this part stands twice")),
-        (with(r#""by":[{"header":"a b"}]"#), at(".by[0].header", "`a b` is not a header name")),
-        (with(r#""by":[{"header":":path"}]"#), at(".by[0].header", "`:path` is not a header name")),
-        (
-            with(r#""by":[{"header":"a","claim":"b"}]"#),
-            at(".by[0]", "expected one of `header`, `claim` and `clientIP`"),
-        ),
-        (with(r#""by":[{}]"#), at(".by[0]", "expected one of `header`, `claim` and `clientIP`")),
-        (format!("{},{}", limit("1"), limit("2")), "local.rules[1]: two rules are named `r`".into()),
-        (vec![limit("1"); 17].join(","), "local.rules: 17 rules, at most 16".into()),
     ] {
-        let found = written(&format!(r#"{{"local":{{"rules":[{rule}]}}}}"#)).unwrap_err();
-        assert!(found.lines().any(|line| line.starts_with(&problem)), "{rule}: {found}");
-    }
-    for (text, problem) in [
-        ("{}", "there is no limit in it"),
-        (r#"{"global":{}}"#, "global: not built yet"),
-        (r#"{"local":{}}"#, "local: `rules` is missing"),
-        (r#"{"local":{"rules":[]}}"#, "local.rules: an empty list"),
-        ("7", "expected a map"),
-        (
-            r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]},"headers":"Some"}"#,
-            "headers: unknown value `Some`",
-        ),
-        (
-            r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]},"legacyHeaders":"yes"}"#,
-            "legacyHeaders: expected `true` or `false`",
-        ),
-    ] {
-        let found = written(text).unwrap_err();
-        assert!(found.starts_with(problem), "{text}: {found}");
+        assert_problem(&rule, &problem);
     }
 }

@@ -71,7 +71,7 @@ fn the_whole_table_has_the_names_it_should() {
     Table::prepare(&data, [1; 16], limits::STATE_BYTES).unwrap();
     let values = data.values.borrow();
     let slots = 16_384;
-    assert_eq!(values.len(), slots as usize + 1);
+    assert_eq!(values.len(), slots + 1);
     assert!((0..slots).all(|index| values.contains_key(&format!("portcullis.limits.v2.{slots}.{index}"))));
     let bytes: usize = values.iter().map(|(name, (value, _))| name.len() + value.len() + 110).sum();
     assert!((6 << 20..8 << 20).contains(&bytes), "{bytes}");
