@@ -87,6 +87,10 @@ pub const STATE_BYTES_MIN: u64 = 64 << 10;
 pub const STATE_BYTES_MAX: u64 = 256 << 20;
 /// Most that one request costs: beyond it, a rule counts something else than requests.
 pub const COST_MAX: u64 = 1_000_000;
+/// Longest penalty for failures, in nanoseconds: a day. It hits whoever shares the network, too.
+pub const PENALTY_MAX: u64 = 86_400 * 1_000_000_000;
+/// Bytes of an API key that tell which one is being guessed: our own begin with `pck_`, and four more tell a million apart.
+pub const API_KEY_PREFIX: usize = 8;
 /// Tiers of one rule. They are looked through one by one.
 pub const RATE_TIERS: usize = 32;
 /// How often a write that another worker overtook is tried again before the request is refused. Two workers that do nothing

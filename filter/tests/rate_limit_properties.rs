@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use portcullis_filter::document::Field;
+use portcullis_filter::guards::identity::attempt::Attempt;
 use portcullis_filter::guards::identity::caller::Caller;
 use portcullis_filter::guards::rate_limit::{Facts, Rules, Scope, Table, admit, read};
 use portcullis_filter::host::{Cas, HostError, SharedData, Swap};
@@ -136,7 +137,13 @@ fn ask(data: &Shared, table: &Table, rules: &Rules, key: u64, now: u64) -> bool 
     let fields: [(&[u8], &[u8]); 4] =
         [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/"), (b"k", &key)];
     let head = Head::parse(head::serialize(fields.into_iter())).unwrap();
-    let facts = Facts { client_address: None, route: "r", head: &head, caller: &Caller::Anonymous };
+    let facts = Facts {
+        client_address: None,
+        route: "r",
+        head: &head,
+        caller: &Caller::Anonymous,
+        attempt: Attempt::default(),
+    };
     admit(rules, &facts, Timestamp::from_nanos(now), data, table).is_ok()
 }
 

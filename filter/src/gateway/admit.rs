@@ -6,8 +6,10 @@ use std::rc::Rc;
 use super::Gateway;
 use super::response::Response;
 use crate::decision::{Detail, Mode, Reason, Refusal};
+use crate::guards::identity::attempt::{Attempt, Open};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
-use crate::guards::rate_limit;
+use crate::guards::rate_limit::failures::Watch;
+use crate::guards::rate_limit::{self, Facts, Table};
 use crate::guards::{access, body, shape};
 use crate::host::{Host, HostError};
 use crate::http::Head;
@@ -84,27 +86,64 @@ impl<'p> Journey<'p> {
         let route = self.route().ok_or(Reason::NoRoute)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
-        let query = request.path().query();
-        let certificate = || host.property(&["connection", "sha256_peer_certificate_digest"]);
-        let memory = self.gateway.memory.as_ref();
-        let witness = Witness { certificate: &certificate, data: host, memory };
-        let (asked, providers) = (&route.authentication, &policy.providers);
-        let identified = identity::identify(asked, providers, self.head, query, self.now, host, &witness)?;
-        self.caller = Some(identified.caller.clone());
         let address = if route.needs_address { client_address(host)? } else { None };
+        let identified = self.identify(host, route, address, request.path().query())?;
+        self.caller = Some(identified.caller.clone());
         let caller = &identified.caller;
         self.rule =
             access::check(&route.authorization, caller, address, &mut self.shadow_rules)?.rule().cloned();
         let mut response = None;
         if !route.rate_limit.is_empty() {
-            let facts =
-                rate_limit::Facts { client_address: address, route: &route.name, head: self.head, caller };
-            let table = self.gateway.table.as_ref().map_err(|error| Refusal::from(*error))?;
-            let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, table)?;
+            let facts = self.facts(route, address, caller);
+            let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, self.table()?)?;
             self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
             response = Response::of(permit, route.rate_limit.telling());
         }
         Ok(Admission { identified, meter, response })
+    }
+
+    /// Who is calling? Where failures are counted, those who have failed too often are not asked.
+    fn identify(
+        &mut self,
+        host: &impl Host,
+        route: &Route,
+        address: Option<IpAddr>,
+        query: Option<&[u8]>,
+    ) -> Result<Identified, Stop> {
+        let certificate = || host.property(&["connection", "sha256_peer_certificate_digest"]);
+        let (asked, providers) = (&route.authentication, &self.policy.providers);
+        let witness = |gate| Witness {
+            gate,
+            certificate: &certificate,
+            data: host,
+            memory: self.gateway.memory.as_ref(),
+        };
+        if !route.rate_limit.watches_failures() {
+            return identity::identify(asked, providers, self.head, query, self.now, host, &witness(&Open));
+        }
+        let facts = self.facts(route, address, &Caller::Anonymous);
+        let watch = Watch::new(&route.rate_limit, facts, self.now, host, self.table()?);
+        let identified =
+            identity::identify(asked, providers, self.head, query, self.now, host, &witness(&watch));
+        if let Err(Stop::Refused(refusal)) = &identified {
+            watch.failed(refusal.reason);
+        }
+        self.shadow_rules.extend(watch.shadowed());
+        identified
+    }
+
+    fn facts<'f>(&'f self, route: &'f Route, address: Option<IpAddr>, caller: &'f Caller) -> Facts<'f> {
+        Facts {
+            client_address: address,
+            route: &route.name,
+            head: self.head,
+            caller,
+            attempt: Attempt::default(),
+        }
+    }
+
+    fn table(&self) -> Result<&'p Table, Refusal> {
+        self.gateway.table.as_ref().map_err(|error| Refusal::from(*error))
     }
 
     pub(super) fn head(&self) -> &'p Head {

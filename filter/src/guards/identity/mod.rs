@@ -7,6 +7,7 @@
 //! credential in the wrong hands (a token that is bound to its sender, [`confirmation`], is of no use there).
 
 pub mod api_key;
+pub mod attempt;
 pub mod caller;
 pub mod challenge;
 pub mod claim_headers;
@@ -38,6 +39,7 @@ pub use spent::Spent;
 pub use stop::{Need, Stop, What};
 
 use self::api_key::ApiKeys;
+use self::attempt::Attempt;
 use self::credential::Found;
 use self::introspection::Introspection;
 use self::jwt::Compact;
@@ -89,7 +91,10 @@ pub fn identify(
     match (token, api_key) {
         (Some(_), Some(_)) => Err(credential::conflict("a token and an API key").into()),
         (Some(found), None) => by_token(rule, providers, (head, &found), now, verifier, witness),
-        (None, Some((keys, found))) => by_api_key(keys, &found, now).map_err(Stop::from),
+        (None, Some((keys, found))) => {
+            witness.gate.open(Attempt::by_key(found.value))?;
+            by_api_key(keys, &found, now).map_err(Stop::from)
+        }
         (None, None) if rule.optional => Ok(Identified::anonymous()),
         (None, None) => Err(Reason::CredentialMissing.into()),
     }
@@ -104,8 +109,12 @@ fn by_token(
     witness: &Witness<'_>,
 ) -> Result<Identified, Stop> {
     let (provider, token) = match by_issuer(rule, providers, found)? {
-        Bearer::Signed(provider, token) => (provider, jwt::check(*token, provider, now, verifier)?),
+        Bearer::Signed(provider, token) => {
+            witness.gate.open(Attempt::by_token(&token))?;
+            (provider, jwt::check(*token, provider, now, verifier)?)
+        }
         Bearer::Opaque(provider, introspection) => {
+            witness.gate.open(Attempt::default())?;
             let claims = introspection.claims(found.value, now)?;
             (provider, jwt::check_said(&claims, provider, now)?)
         }

@@ -76,10 +76,10 @@ impl Rate {
         self.drain
     }
 
-    /// The same rate, whose bucket can go into debt: by as much as it holds, as far as [`limits::RATE_DRAIN_MAX`] lets it.
+    /// The same rate, whose bucket can go into debt by so many nanoseconds' worth, as far as [`limits::RATE_DRAIN_MAX`] lets it.
     #[must_use]
-    pub fn with_debt(self) -> Self {
-        Self { debt: self.drain.min(limits::RATE_DRAIN_MAX.saturating_sub(self.drain)), ..self }
+    pub fn with_debt(self, debt: u64) -> Self {
+        Self { debt: debt.min(limits::RATE_DRAIN_MAX.saturating_sub(self.drain)), ..self }
     }
 
     /// Nanoseconds that the bucket takes to fill from as deep as it can be.

@@ -9,6 +9,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use super::Facts;
 use crate::guards::identity::Caller;
 use crate::json::Json;
+use crate::limits;
 
 /// One part of a rule's `by`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub enum Part {
     Route,
     /// The method.
     Method,
+    /// What a token that was not checked says in `sub`.
+    ClaimedSubject,
+    /// The first [`crate::limits::API_KEY_PREFIX`] bytes of an API key that was not checked.
+    ApiKeyPrefix,
     /// Every value of a header (lower-case name), in order, as bytes.
     Header(Rc<str>),
     /// A claim, within its issuer; nested by dots.
@@ -41,10 +46,14 @@ impl Part {
     /// An IPv4 address whole, an IPv6 address by its /64, which is what one subscriber gets.
     pub const CLIENT_IP: Part = Part::ClientIp { v4: 32, v6: 64 };
 
+    /// Whether it is the client's network.
+    pub fn is_network(&self) -> bool {
+        matches!(self, Part::ClientIp { .. })
+    }
+
     /// Whether the two parts are one, or one is contained in the other.
     pub fn is_like(&self, other: &Part) -> bool {
-        let networks = [self, other].map(|part| matches!(part, Part::ClientIp { .. }));
-        self == other || networks == [true, true]
+        self == other || (self.is_network() && other.is_network())
     }
 }
 
@@ -103,6 +112,16 @@ impl Key {
             Part::Method => {
                 self.kind(5);
                 self.piece(facts.head.method());
+            }
+            Part::ClaimedSubject => {
+                self.kind(9);
+                self.optional(facts.attempt.subject);
+            }
+            Part::ApiKeyPrefix => {
+                self.kind(10);
+                self.kind(u8::from(facts.attempt.api_key.is_some()));
+                let key = facts.attempt.api_key.unwrap_or_default();
+                self.piece(key.get(..limits::API_KEY_PREFIX).unwrap_or(key));
             }
             Part::Header(name) => {
                 self.kind(6);

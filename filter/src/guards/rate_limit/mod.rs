@@ -9,6 +9,7 @@
 
 mod config;
 mod due;
+pub mod failures;
 pub mod gcra;
 mod key;
 mod meter;
@@ -28,6 +29,7 @@ pub use key::Part;
 pub use rules::{Rules, Scope, Unit};
 pub use table::Table;
 
+use super::identity::attempt::Attempt;
 use super::identity::caller::Caller;
 use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
 use crate::host::SharedData;
@@ -48,6 +50,8 @@ pub struct Facts<'a> {
     pub head: &'a Head,
     /// Who is calling.
     pub caller: &'a Caller,
+    /// What the credential claimed, where that was all there was to know.
+    pub attempt: Attempt<'a>,
 }
 
 /// The evidence that every rule admitted the request, and was charged for it.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::failures;
 use super::key::Part;
 use super::meter::Meter;
 use crate::decision::{Limited, Mode, Telling};
@@ -13,6 +14,7 @@ use crate::time::SECOND;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub(super) rules: Vec<Rule>,
+    pub(super) failures: Vec<failures::Rule>,
     pub(super) telling: Telling,
 }
 
@@ -98,14 +100,19 @@ impl Unit {
 }
 
 impl Rules {
-    /// Whether there are none.
+    /// Whether there are none for those who are let in.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
-        self.rules.iter().any(|rule| rule.by.iter().any(|part| matches!(part, Part::ClientIp { .. })))
+        self.rules.iter().any(|rule| rule.by.iter().any(Part::is_network)) || self.watches_failures()
+    }
+
+    /// Whether failures are counted.
+    pub fn watches_failures(&self) -> bool {
+        !self.failures.is_empty()
     }
 
     /// What a caller is told of them.
@@ -166,11 +173,18 @@ impl Default for Cost {
 impl Scope<'_> {
     /// The text that a rule of this name here is hashed under, for that tier or for callers of none.
     pub(super) fn of(&self, rule: &str, tier: Option<&str>) -> Box<[u8]> {
-        let mut text = Vec::new();
-        // The kind first: no route can have the place of the defaults.
-        text.push(u8::from(self.route.is_some()));
-        text.push(u8::from(tier.is_some()));
-        for piece in [self.policy, self.route.unwrap_or_default(), rule, tier.unwrap_or_default()] {
+        self.text(u8::from(tier.is_some()), rule, tier.unwrap_or_default())
+    }
+
+    /// The same for a rule of failures: its own buckets, or those that know who has failed already.
+    pub(super) fn failures(&self, rule: &str, once: bool) -> Box<[u8]> {
+        self.text(if once { 3 } else { 2 }, rule, "")
+    }
+
+    fn text(&self, kind: u8, rule: &str, tier: &str) -> Box<[u8]> {
+        // The kinds first: no route can have the place of the defaults, and no tier that of another kind of rule.
+        let mut text = vec![u8::from(self.route.is_some()), kind];
+        for piece in [self.policy, self.route.unwrap_or_default(), rule, tier] {
             text.extend((piece.len() as u64).to_le_bytes());
             text.extend(piece.as_bytes());
         }

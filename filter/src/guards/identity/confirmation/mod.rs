@@ -15,6 +15,7 @@ mod mtls;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::attempt::Gate;
 use super::caller::Token;
 use super::credential::Found;
 use super::rules::Provider;
@@ -65,9 +66,11 @@ impl Confirmation {
     }
 }
 
-/// What these checks ask of the proxy, and only when a token calls for it.
+/// What the guard asks of the world around a request, and only when a credential calls for it.
 #[derive(Clone, Copy)]
 pub struct Witness<'a> {
+    /// Whether the credential may be tried at all.
+    pub gate: &'a dyn Gate,
     /// The SHA-256 of the client's certificate, in hexadecimal: `connection.sha256_peer_certificate_digest` (host-facts §5).
     pub certificate: &'a dyn Fn() -> Result<Option<Vec<u8>>, HostError>,
     /// Where proofs are remembered.

@@ -11,6 +11,7 @@ use super::dpop::thumbprint;
 use super::dpop::{Memory, Origin};
 use crate::decision::{Advice, Reason, Refusal};
 use crate::document::Field;
+use crate::guards::identity::attempt::Open;
 use crate::guards::identity::challenge::challenge as told_by;
 use crate::guards::identity::config::{read_authentication, read_jwt};
 use crate::guards::identity::jwt::algorithm::{Algorithm, Family};
@@ -62,7 +63,7 @@ impl SharedData for Shared {
 impl Shared {
     /// A client without a certificate, and a policy without proofs.
     pub(in crate::guards::identity) fn witness(&self) -> Witness<'_> {
-        Witness { certificate: &|| Ok(None), data: self, memory: None }
+        Witness { gate: &Open, certificate: &|| Ok(None), data: self, memory: None }
     }
 }
 
@@ -112,7 +113,12 @@ impl World {
             self.asked.set(true);
             Ok(self.certificate.clone())
         };
-        let witness = Witness { certificate: &certificate, data: &self.data, memory: self.memory.as_ref() };
+        let witness = Witness {
+            gate: &Open,
+            certificate: &certificate,
+            data: &self.data,
+            memory: self.memory.as_ref(),
+        };
         let head = head(fields);
         let now = Timestamp::from_seconds(NOW);
         identify(&self.route, &self.providers, &head, None, now, &BoringHost, &witness)

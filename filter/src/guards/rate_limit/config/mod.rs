@@ -1,9 +1,10 @@
 //! How is `rateLimit` written?
 
 mod cost;
-mod part;
-mod plan;
+pub(super) mod part;
+pub(super) mod plan;
 
+use super::failures::{self, FAILURES};
 use super::rules::{Cost, Rule, Rules, Scope};
 use crate::decision::{Mode, Telling};
 use crate::document::{Default, Field, Key, Section, Shape, quoted};
@@ -26,6 +27,13 @@ pub const RATE_LIMIT: Shape = Shape {
             "limits that this proxy keeps, exactly, across its workers",
         )
         .nested(&LOCAL),
+        Key::new(
+            "failures",
+            "map",
+            Default::Is("failures are not counted"),
+            "how often a client may bring a credential that does not hold",
+        )
+        .nested(&FAILURES),
         Key::new(
             "global",
             "map",
@@ -108,15 +116,28 @@ const RULE: Shape = Shape {
 /// Reads a `rateLimit`. Every problem is noted; `None` if one of them leaves no rules to speak of.
 pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
     let section = field.section(&RATE_LIMIT)?;
-    let Some(local) = section.get("local") else {
-        if !section.has("global") {
-            section
-                .error("there is no limit in it", "write `local` with its `rules`, or leave `rateLimit` out");
-        }
-        return None;
-    };
     let telling = telling(&section);
-    let list = local.section(&LOCAL)?.get("rules")?;
+    let rules = match section.get("local") {
+        Some(local) => local
+            .section(&LOCAL)?
+            .get("rules")
+            .and_then(|list| rules_of(&list, |element| rule(element, scope))),
+        None => Some(Vec::new()),
+    };
+    let failures = match section.get("failures") {
+        Some(field) => failures::read(&field, scope),
+        None => Some(Vec::new()),
+    };
+    if !section.has("local") && !section.has("failures") && !section.has("global") {
+        section.error("there is no limit in it", "write `local` with its `rules`, or leave `rateLimit` out");
+        return None;
+    }
+    let whole = !section.has("global");
+    Some(Rules { rules: rules.filter(|_| whole)?, failures: failures?, telling: telling? })
+}
+
+/// Reads a list of rules, each with a name of its own.
+pub(super) fn rules_of<R>(list: &Field<'_>, read: impl Fn(&Field<'_>) -> Option<R>) -> Option<Vec<R>> {
     let elements = list.list()?;
     if elements.len() > limits::RATE_RULES {
         list.error(
@@ -125,11 +146,10 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
         );
         return None;
     }
-    let read: Vec<Option<Rule>> = elements.iter().map(|element| rule(element, scope)).collect();
+    let read: Vec<Option<R>> = elements.iter().map(read).collect();
     let unique = doubled(&elements);
-    let rules: Option<Vec<Rule>> = read.into_iter().collect();
-    let whole = unique && !section.has("global");
-    Some(Rules { rules: rules.filter(|_| whole)?, telling: telling? })
+    let rules: Option<Vec<R>> = read.into_iter().collect();
+    rules.filter(|_| unique)
 }
 
 fn telling(section: &Section<'_>) -> Option<Telling> {
@@ -197,7 +217,7 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
 }
 
 /// The name goes into a header, as it is.
-fn name<'d>(field: &Field<'d>) -> Option<&'d str> {
+pub(super) fn name<'d>(field: &Field<'d>) -> Option<&'d str> {
     let name = field.text()?;
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if plain && name.len() <= 64 {

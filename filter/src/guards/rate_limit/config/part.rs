@@ -6,7 +6,7 @@ use crate::json::Json;
 use crate::limits;
 
 /// `by[]`, where it is a map.
-pub(super) const PART: Shape = Shape {
+pub(in crate::guards::rate_limit) const PART: Shape = Shape {
     name: "rateLimit.local.rules[].by[]",
     about: "A word, or a map with one of these keys. A header or claim that a client can choose is a bucket that a client can choose: \
             put `clientIP` or `subject` beside it.",
@@ -37,8 +37,41 @@ const NETWORK: Shape = Shape {
     ],
 };
 
-/// Reads a `by`.
+type Words = [(&'static str, Part)];
+
+/// Reads a limit's `by`.
 pub(super) fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
+    let words = [
+        ("clientIP", Part::CLIENT_IP),
+        ("subject", Part::Subject),
+        ("token", Part::Token),
+        ("client", Part::Client),
+        ("route", Part::Route),
+        ("method", Part::Method),
+    ];
+    read(field, &words)
+}
+
+/// Reads the `by` of a rule of failures: who fails is nobody yet, so that only what a request claims can be counted by.
+pub(in crate::guards::rate_limit) fn of_failures(field: &Field<'_>) -> Option<Vec<Part>> {
+    let words = [
+        ("clientIP", Part::CLIENT_IP),
+        ("claimedSubject", Part::ClaimedSubject),
+        ("apiKeyPrefix", Part::ApiKeyPrefix),
+        ("route", Part::Route),
+    ];
+    let parts = read(field, &words)?;
+    if parts.iter().any(|part| matches!(part, Part::Claim(_))) {
+        field.error(
+            "who fails has no claims that anybody checked",
+            "`claimedSubject` is what a token says in `sub`",
+        );
+        return None;
+    }
+    Some(parts)
+}
+
+fn read(field: &Field<'_>, words: &Words) -> Option<Vec<Part>> {
     let elements = field.list()?;
     if elements.len() > limits::RATE_KEY_PARTS {
         field.error(format!("{} parts, at most {} are possible", elements.len(), limits::RATE_KEY_PARTS), "");
@@ -46,7 +79,7 @@ pub(super) fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
     }
     let mut parts: Vec<Part> = Vec::with_capacity(elements.len());
     for element in &elements {
-        match part(element) {
+        match part(element, words) {
             Some(part) if parts.iter().any(|other| other.is_like(&part)) => {
                 element.error("this part stands twice", "keep one of them");
             }
@@ -57,22 +90,14 @@ pub(super) fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
     (parts.len() == elements.len()).then_some(parts)
 }
 
-fn part(field: &Field<'_>) -> Option<Part> {
+fn part(field: &Field<'_>, words: &Words) -> Option<Part> {
     if matches!(field.value, Json::Map(_)) {
         return named_part(field);
     }
-    let words = [
-        ("clientIP", Part::CLIENT_IP),
-        ("subject", Part::Subject),
-        ("token", Part::Token),
-        ("client", Part::Client),
-        ("route", Part::Route),
-        ("method", Part::Method),
-    ];
     let known: Vec<(&'static str, usize)> =
         words.iter().enumerate().map(|(at, (word, _))| (*word, at)).collect();
     let at = field.one_of(&known)?;
-    words.into_iter().nth(at).map(|(_, part)| part)
+    words.get(at).map(|(_, part)| part.clone())
 }
 
 fn named_part(field: &Field<'_>) -> Option<Part> {

@@ -8,7 +8,7 @@ use crate::guards::rate_limit::window::Window;
 use crate::limits;
 
 /// `limit`
-pub(super) const LIMIT: Shape = Shape {
+pub(in crate::guards::rate_limit) const LIMIT: Shape = Shape {
     name: "rateLimit.local.rules[].limit",
     about: "How many `requests` in a `unit`.",
     keys: &[
@@ -53,7 +53,7 @@ const TIER: Shape = Shape {
 
 /// A limit, without whose it is.
 #[derive(Clone, Copy)]
-pub(super) struct Written {
+pub(in crate::guards::rate_limit) struct Written {
     meter: Meter,
     requests: u64,
     unit: Unit,
@@ -64,17 +64,34 @@ pub(super) struct Written {
 impl Written {
     /// The plan of that scope. Where costs may be known only afterwards, a bucket can go into debt.
     pub(super) fn plan(self, scope: Box<[u8]>, post_paid: bool) -> Plan {
-        let Written { meter, requests, unit, .. } = self;
-        let meter = match meter {
-            Meter::Bucket(rate) if post_paid => rate.with_debt().into(),
+        let meter = match self.meter {
+            Meter::Bucket(rate) if post_paid => rate.with_debt(rate.drain()).into(),
             meter => meter,
         };
-        Plan { scope, meter, requests, unit }
+        self.with(meter, scope)
+    }
+
+    /// The plan of that scope with another meter.
+    pub(in crate::guards::rate_limit) fn with(self, meter: Meter, scope: Box<[u8]>) -> Plan {
+        Plan { scope, meter, requests: self.requests, unit: self.unit }
+    }
+
+    /// The rate, if it is one of a bucket.
+    pub(in crate::guards::rate_limit) fn rate(&self) -> Option<Rate> {
+        match self.meter {
+            Meter::Bucket(rate) => Some(rate),
+            Meter::Quota(_) => None,
+        }
+    }
+
+    /// A plan of one request in the same unit.
+    pub(in crate::guards::rate_limit) fn once(self, scope: Box<[u8]>) -> Option<Plan> {
+        Some(self.with(Rate::new(1, self.unit.nanos(), 1).ok()?.into(), scope))
     }
 }
 
 /// Reads `limit` and `burst` of a section that has both.
-pub(super) fn read(section: &Section<'_>) -> Option<Written> {
+pub(in crate::guards::rate_limit) fn read(section: &Section<'_>) -> Option<Written> {
     let field = section.get("limit");
     let limit = field.as_ref().and_then(|field| field.section(&LIMIT));
     let unit = limit.as_ref().and_then(|limit| limit.get("unit")?.one_of(&Unit::WORDS));

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::{head, rules, token};
+use crate::guards::identity::attempt::Attempt;
 use crate::guards::identity::caller::{ApiKey, Caller};
 use crate::guards::rate_limit::{Facts, Scope, key};
 use crate::http::Head;
@@ -18,6 +19,7 @@ fn whose_bucket_it_is() {
             route,
             head,
             caller,
+            attempt: Attempt::default(),
         };
         key::bucket(&[9; 16], &rule.rules[0].plan.scope, &rule.rules[0].by, &facts)
     };

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use super::{Facts, Permit, Rules, Scope, Table, admit, read};
 use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::document::Field;
+use crate::guards::identity::attempt::Attempt;
 use crate::guards::identity::caller::{Caller, Token};
 use crate::host::{Cas, HostError, SharedData, Swap};
 use crate::http::Head;
@@ -26,7 +27,7 @@ const NOW: u64 = 1_795_489_800;
 
 /// Shared data as Envoy keeps it, and what can go wrong with it.
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     version: Cell<u32>,
     writes: Cell<u32>,
@@ -93,7 +94,7 @@ fn json(text: &str) -> Json {
 }
 
 /// The rules in a `rules` list, or the problems as they print.
-fn written(text: &str) -> Result<Rules, String> {
+pub(super) fn written(text: &str) -> Result<Rules, String> {
     let (document, problems) = (json(text), Problems::new());
     let scope = Scope { policy: "shop", route: Some("orders") };
     let rules = read(&Field::root(&document, &problems), scope);
@@ -106,7 +107,7 @@ fn rules(list: &str) -> Rules {
     written(&format!(r#"{{"local":{{"rules":[{list}]}}}}"#)).unwrap()
 }
 
-fn head(fields: &[(&str, &[u8])]) -> Head {
+pub(super) fn head(fields: &[(&str, &[u8])]) -> Head {
     let pseudo: [(&str, &[u8]); 3] = [(":method", b"GET"), (":authority", b"h"), (":path", b"/")];
     let first = fields.iter().any(|(name, _)| *name == ":method");
     let all = pseudo.iter().skip(usize::from(first)).chain(fields);
@@ -118,14 +119,14 @@ fn token(claims: &str) -> Caller {
 }
 
 /// A gateway of one small table, and a request to it that says nothing of itself.
-struct World {
-    data: Shared,
-    table: Table,
+pub(super) struct World {
+    pub(super) data: Shared,
+    pub(super) table: Table,
     head: Head,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let data = Shared::default();
         let table = Table::sized(&data, [7; 16], NonZeroU32::new(8).unwrap()).unwrap();
         Self { data, table, head: head(&[]) }
@@ -136,7 +137,8 @@ impl World {
     }
 
     fn sent(&self, rules: &Rules, caller: &Caller, head: &Head, second: u64) -> Result<Permit, Refusal> {
-        let facts = Facts { client_address: None, route: "orders", head, caller };
+        let facts =
+            Facts { client_address: None, route: "orders", head, caller, attempt: Attempt::default() };
         admit(rules, &facts, Timestamp::from_seconds(NOW + second), &self.data, &self.table)
     }
 
@@ -206,7 +208,13 @@ fn a_charge_is_taken_back_when_a_later_one_fails() {
     let before = world.data.state();
     // The slots as another host might hand them out: the first rule's can be written, the second's never.
     let spoiled = Spoiled { data: &world.data, after: Cell::new(1) };
-    let facts = Facts { client_address: None, route: "r", head: &world.head, caller: &Caller::Anonymous };
+    let facts = Facts {
+        client_address: None,
+        route: "r",
+        head: &world.head,
+        caller: &Caller::Anonymous,
+        attempt: Attempt::default(),
+    };
     let now = Timestamp::from_seconds(NOW);
     let refusal = admit(&both, &facts, now, &spoiled, &world.table).unwrap_err();
     assert_eq!((refusal.reason, refusal.advice), (Reason::LimiterBusy, Advice::RetryAfter(1)));

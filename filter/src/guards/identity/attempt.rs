@@ -1,0 +1,41 @@
+//! May somebody try this credential? Asked when it is known what it claims and before anything costly is done with it.
+
+use crate::decision::Refusal;
+use crate::json::Json;
+
+use super::jwt::Compact;
+
+/// What a credential claims to be, unchecked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt<'a> {
+    /// `sub` of a token.
+    pub subject: Option<&'a str>,
+    /// An API key, whole.
+    pub api_key: Option<&'a [u8]>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn by_token(token: &'a Compact<'_>) -> Self {
+        Self { subject: token.claims.get("sub").and_then(Json::as_text), api_key: None }
+    }
+
+    pub(super) fn by_key(key: &'a [u8]) -> Self {
+        Self { subject: None, api_key: Some(key) }
+    }
+}
+
+/// Who decides that.
+pub trait Gate {
+    /// Refuses an attempt that must not be made.
+    fn open(&self, attempt: Attempt<'_>) -> Result<(), Refusal>;
+}
+
+/// A gate that is always open.
+#[derive(Clone, Copy, Debug)]
+pub struct Open;
+
+impl Gate for Open {
+    fn open(&self, _: Attempt<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
