@@ -135,9 +135,9 @@ fn consult<'r>(
     table: &Table,
     shadowed: &mut Option<Refusal>,
 ) -> Result<Vec<(Ask<'r>, Draft)>, Refusal> {
-    let mut drafts = Vec::with_capacity(rules.rules.len());
+    let mut drafts = Vec::with_capacity(rules.local.len());
     let mut worst: Option<Refusal> = None;
-    for rule in &rules.rules {
+    for rule in &rules.local {
         let plan = rule.plan(facts.caller);
         let charge = Charge {
             bucket: key::bucket(table.seed(), &plan.scope, &rule.by, facts),

@@ -13,7 +13,7 @@ use crate::time::SECOND;
 /// The limits of one route. All of them must admit a request. Empty: no limit.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    pub(super) rules: Vec<Rule>,
+    pub(super) local: Vec<Rule>,
     pub(super) failures: Vec<failures::Rule>,
     pub(super) telling: Telling,
 }
@@ -102,12 +102,12 @@ impl Unit {
 impl Rules {
     /// Whether there are none for those who are let in.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.local.is_empty()
     }
 
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
-        self.rules.iter().any(|rule| rule.by.iter().any(Part::is_network)) || self.watches_failures()
+        self.local.iter().any(|rule| rule.by.iter().any(Part::is_network)) || self.watches_failures()
     }
 
     /// Whether failures are counted.
@@ -122,7 +122,7 @@ impl Rules {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.local.len()
     }
 }
 

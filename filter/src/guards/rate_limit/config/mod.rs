@@ -133,7 +133,7 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
         return None;
     }
     let whole = !section.has("global");
-    Some(Rules { rules: rules.filter(|_| whole)?, failures: failures?, telling: telling? })
+    Some(Rules { local: rules.filter(|_| whole)?, failures: failures?, telling: telling? })
 }
 
 /// Reads a list of rules, each with a name of its own.

@@ -160,7 +160,7 @@ fn policies_that_do_not_hold() {
         (format!(r#""by":["claimedSubject"],{limit}"#), ".by: the client's network is not among them"),
         (format!(r#""by":["clientIP","subject"],{limit}"#), ".by[1]: unknown value `subject`"),
         (format!(r#""by":["clientIP",{{"claim":"a"}}],{limit}"#), ".by: who fails has no claims"),
-        (format!(r#"{limit}"#), ": `by` is missing"),
+        (limit.to_owned(), ": `by` is missing"),
         (
             r#""by":["clientIP"],"limit":{"requests":1,"unit":"Hour","window":"Aligned"}"#.to_owned(),
             ": failures are counted by a bucket",

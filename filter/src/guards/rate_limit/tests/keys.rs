@@ -21,7 +21,7 @@ fn whose_bucket_it_is() {
             caller,
             attempt: Attempt::default(),
         };
-        key::bucket(&[9; 16], &rule.rules[0].plan.scope, &rule.rules[0].by, &facts)
+        key::bucket(&[9; 16], &rule.local[0].plan.scope, &rule.local[0].by, &facts)
     };
     let (plain, nobody) = (head(&[]), Caller::Anonymous);
     let ip = |address| of(r#"["clientIP"]"#, address, "r", &plain, &nobody);

@@ -21,7 +21,7 @@ fn policies_that_hold() {
         (r#"{"name":"r","limit":{"requests":86400000000,"unit":"Day"},"burst":1}"#, 0, 1),
     ] {
         let rules = rules(rule);
-        let rule = &rules.rules[0];
+        let rule = &rules.local[0];
         let Meter::Bucket(rate) = rule.plan.meter else { panic!("{rule:?}") };
         let (interval, drain) = (NonZeroU64::new(rate.interval()).unwrap(), rate.drain());
         assert_eq!((rule.by.len(), drain / interval), (by, burst));
