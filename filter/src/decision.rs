@@ -102,6 +102,7 @@ reasons! {
     // rate limit
     RateLimited = "rate_limited", 429, "Too many requests.", "a rule of `rateLimit` has no tokens left for this key";
     TooManyFailures = "too_many_failures", 429, "Too many failed attempts.", "a rule of `rateLimit.failures` has seen too many credentials that did not hold from this client";
+    ConcurrencyLimited = "concurrency_limited", 429, "Too many requests at once.", "a rule of `rateLimit.concurrency` has as many requests under way for this key as it allows";
     // gateway
     KeysUnavailable = "keys_unavailable", 503, "The service cannot decide on this request at the moment.", "the provider has no keys or no secret, or the API keys have no pepper: an environment variable is missing or cannot be used, or the issuer cannot be reached";
     ProofMemoryBusy = "proof_memory_busy", 503, "The service cannot decide on this request at the moment.", "a proof could not be remembered: too many are still valid, or others wrote first each time";

@@ -87,6 +87,16 @@ pub const STATE_BYTES_MIN: u64 = 64 << 10;
 pub const STATE_BYTES_MAX: u64 = 256 << 20;
 /// Most that one request costs: beyond it, a rule counts something else than requests.
 pub const COST_MAX: u64 = 1_000_000;
+/// Slots of the book of requests under way, made only where a policy limits them.
+pub const CONCURRENCY_SLOTS: u32 = 2048;
+/// Entries of one of them, each a key on a worker: 131,072 in all, in at most 3.5 MB.
+pub const CONCURRENCY_WAYS: usize = 64;
+/// Most requests under way that a rule can allow.
+pub const CONCURRENCY_MAX: u64 = 1_000_000;
+/// For how long what a worker says it has under way is believed, in seconds: what a dead one leaves behind holds its callers up for so long.
+pub const LEASE: u32 = 30;
+/// How often it is said again, in seconds: three times a lease.
+pub const LEASE_RENEWAL: u32 = 10;
 /// Longest penalty for failures, in nanoseconds: a day. It hits whoever shares the network, too.
 pub const PENALTY_MAX: u64 = 86_400 * 1_000_000_000;
 /// Bytes of an API key that tell which one is being guessed: our own begin with `pck_`, and four more tell a million apart.

@@ -7,6 +7,7 @@
 //! What it does *not* protect against: several proxies with a table each admit the limit each; a client with many
 //! addresses, subjects or header values is as many clients. A header that a client can choose is a key that a client can choose.
 
+pub mod concurrency;
 mod config;
 mod due;
 pub mod failures;

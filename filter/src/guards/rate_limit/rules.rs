@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::failures;
+use super::{concurrency, failures};
 use super::key::Part;
 use super::meter::Meter;
 use crate::decision::{Limited, Mode, Telling};
@@ -15,6 +15,7 @@ use crate::time::SECOND;
 pub struct Rules {
     pub(super) local: Vec<Rule>,
     pub(super) failures: Vec<failures::Rule>,
+    pub(super) concurrency: Vec<concurrency::Rule>,
     pub(super) telling: Telling,
 }
 
@@ -107,12 +108,18 @@ impl Rules {
 
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
-        self.local.iter().any(|rule| rule.by.iter().any(Part::is_network)) || self.watches_failures()
+        let by = self.local.iter().map(|rule| &rule.by).chain(self.concurrency.iter().map(|rule| &rule.by));
+        self.watches_failures() || by.flatten().any(Part::is_network)
     }
 
     /// Whether failures are counted.
     pub fn watches_failures(&self) -> bool {
         !self.failures.is_empty()
+    }
+
+    /// Whether requests under way are counted.
+    pub fn limits_concurrency(&self) -> bool {
+        !self.concurrency.is_empty()
     }
 
     /// What a caller is told of them.
@@ -174,6 +181,11 @@ impl Scope<'_> {
     /// The text that a rule of this name here is hashed under, for that tier or for callers of none.
     pub(super) fn of(&self, rule: &str, tier: Option<&str>) -> Box<[u8]> {
         self.text(u8::from(tier.is_some()), rule, tier.unwrap_or_default())
+    }
+
+    /// The same for a rule of requests under way.
+    pub(super) fn concurrency(&self, rule: &str) -> Box<[u8]> {
+        self.text(4, rule, "")
     }
 
     /// The same for a rule of failures: its own buckets, or those that know who has failed already.

@@ -4,6 +4,7 @@ mod cost;
 pub(super) mod part;
 pub(super) mod plan;
 
+use super::concurrency::{self, CONCURRENCY};
 use super::failures::{self, FAILURES};
 use super::rules::{Cost, Rule, Rules, Scope};
 use crate::decision::{Mode, Telling};
@@ -34,6 +35,13 @@ pub const RATE_LIMIT: Shape = Shape {
             "how often a client may bring a credential that does not hold",
         )
         .nested(&FAILURES),
+        Key::new(
+            "concurrency",
+            "map",
+            Default::Is("no limit"),
+            "how many requests may be under way at once",
+        )
+        .nested(&CONCURRENCY),
         Key::new(
             "global",
             "map",
@@ -128,12 +136,21 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
         Some(field) => failures::read(&field, scope),
         None => Some(Vec::new()),
     };
-    if !section.has("local") && !section.has("failures") && !section.has("global") {
+    let concurrency = match section.get("concurrency") {
+        Some(field) => concurrency::read(&field, scope),
+        None => Some(Vec::new()),
+    };
+    if section.present().iter().all(|key| matches!(*key, "headers" | "legacyHeaders")) {
         section.error("there is no limit in it", "write `local` with its `rules`, or leave `rateLimit` out");
         return None;
     }
     let whole = !section.has("global");
-    Some(Rules { local: rules.filter(|_| whole)?, failures: failures?, telling: telling? })
+    Some(Rules {
+        local: rules.filter(|_| whole)?,
+        failures: failures?,
+        concurrency: concurrency?,
+        telling: telling?,
+    })
 }
 
 /// Reads a list of rules, each with a name of its own.

@@ -40,7 +40,7 @@ const NETWORK: Shape = Shape {
 type Words = [(&'static str, Part)];
 
 /// Reads a limit's `by`.
-pub(super) fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
+pub(in crate::guards::rate_limit) fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
     let words = [
         ("clientIP", Part::CLIENT_IP),
         ("subject", Part::Subject),
