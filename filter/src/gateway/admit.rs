@@ -7,8 +7,10 @@ use super::Gateway;
 use crate::decision::{Detail, Mode, Reason, Refusal};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
 use crate::guards::rate_limit;
+use crate::guards::rate_limit::global::message::Response;
+use crate::guards::rate_limit::global::{Fault, Global, Question};
 use crate::guards::{access, body, shape};
-use crate::host::{Host, HostError};
+use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
 use crate::time::Timestamp;
@@ -23,7 +25,17 @@ pub(super) struct Journey<'p> {
     began: Timestamp,
     has_body: bool,
     route: Option<usize>,
+    address: Option<IpAddr>,
     caller: Option<Caller>,
+    rule: Option<Rc<str>>,
+    shadow_rules: Vec<Rc<str>>,
+}
+
+/// What a journey has found out, kept while the request waits for its last answer.
+#[derive(Debug)]
+pub(super) struct Passed {
+    route: Option<usize>,
+    address: Option<IpAddr>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
 }
@@ -45,7 +57,7 @@ impl<'p> Journey<'p> {
         now: Timestamp,
         has_body: bool,
     ) -> Self {
-        let (route, caller, rule) = (None, None, None);
+        let (route, address, caller, rule) = (None, None, None, None);
         Self {
             policy,
             gateway,
@@ -54,6 +66,7 @@ impl<'p> Journey<'p> {
             began: now,
             has_body,
             route,
+            address,
             caller,
             rule,
             shadow_rules: Vec::new(),
@@ -71,7 +84,19 @@ impl<'p> Journey<'p> {
         Self { route, caller, ..self }
     }
 
-    /// Walks down the guards.
+    /// What is kept of it.
+    pub(super) fn passed(self) -> Passed {
+        let Self { route, address, rule, shadow_rules, .. } = self;
+        Passed { route, address, rule, shadow_rules }
+    }
+
+    /// Takes up a journey that had passed every guard, and waited for the last answer.
+    pub(super) fn take_up(self, passed: Passed, caller: Caller) -> Self {
+        let Passed { route, address, rule, shadow_rules } = passed;
+        Self { route, address, rule, shadow_rules, caller: Some(caller), ..self }
+    }
+
+    /// Walks down the guards, but for the last question.
     pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Stop> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
@@ -88,7 +113,8 @@ impl<'p> Journey<'p> {
         let (asked, providers) = (&route.authentication, &policy.providers);
         let identified = identity::identify(asked, providers, self.head, query, self.now, host, &witness)?;
         self.caller = Some(identified.caller.clone());
-        let address = if route.needs_address { client_address(host)? } else { None };
+        self.address = if route.needs_address { client_address(host)? } else { None };
+        let address = self.address;
         let caller = &identified.caller;
         self.rule =
             access::check(&route.authorization, caller, address, &mut self.shadow_rules)?.rule().cloned();
@@ -100,6 +126,34 @@ impl<'p> Journey<'p> {
             self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
         }
         Ok(Admission { identified, meter })
+    }
+
+    /// The limit across gateways, if the route has one.
+    fn global(&self) -> Option<&'p Global> {
+        self.route()?.rate_limit.global()
+    }
+
+    /// Asks the last question, if there is one: the rate limit service.
+    pub(super) fn ask(&self, host: &impl Host, may_wait: bool) -> Option<Result<Question, Fault>> {
+        let global = self.global()?;
+        let (route, caller) = (self.route()?, self.caller.as_ref()?);
+        let facts =
+            rate_limit::Facts { client_address: self.address, route: &route.name, head: self.head, caller };
+        Some(global.ask(&facts, &self.gateway.asker, host, self.now, may_wait))
+    }
+
+    /// What the service said to that; `None` if it said nothing in time.
+    pub(super) fn hear(&self, host: &impl Host, answer: Option<Answer>) -> Result<Response, Fault> {
+        let global = self.global().ok_or(Fault::Unknown)?;
+        global.hear(answer, &self.gateway.asker, host, self.now)
+    }
+
+    /// What follows from that.
+    pub(super) fn settle(&mut self, said: Result<Response, Fault>) -> Result<(), Refusal> {
+        let Some(global) = self.global() else { return Err(Reason::HostFailed.into()) };
+        let permit = global.verdict(said)?;
+        self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
+        Ok(())
     }
 
     pub(super) fn head(&self) -> &'p Head {

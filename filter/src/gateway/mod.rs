@@ -14,6 +14,7 @@ pub use stream::Stream;
 use self::wait::Waiting;
 use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::rate_limit::Table;
+use crate::guards::rate_limit::global::Asker;
 use crate::host::{Host, HostError, Level};
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -24,6 +25,7 @@ pub struct Gateway {
     policy: Option<Policy>,
     table: Result<Table, HostError>,
     waiting: Waiting,
+    asker: Asker,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
     memory: Option<Result<Memory, HostError>>,
 }
@@ -76,7 +78,8 @@ impl Gateway {
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        let gateway = Self { policy: Some(policy), table, memory, waiting: Waiting::default() };
+        let (waiting, asker) = (Waiting::default(), Asker::default());
+        let gateway = Self { policy: Some(policy), table, memory, waiting, asker };
         gateway.begin(host, me);
         Ok(gateway)
     }
@@ -84,6 +87,7 @@ impl Gateway {
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
         let table = Err(HostError { call: "on_configure", status: 0 });
-        Self { policy: None, table, memory: None, waiting: Waiting::default() }
+        let (waiting, asker) = (Waiting::default(), Asker::default());
+        Self { policy: None, table, memory: None, waiting, asker }
     }
 }

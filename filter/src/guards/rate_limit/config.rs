@@ -1,6 +1,7 @@
 //! How is `rateLimit` written?
 
 use super::gcra::{Rate, RateFault};
+use super::global;
 use super::key::Part;
 use super::rules::{Rule, Rules, Scope, Unit};
 use crate::decision::Mode;
@@ -24,11 +25,10 @@ pub const RATE_LIMIT: Shape = Shape {
         Key::new(
             "global",
             "map",
-            Default::NotBuilt(
-                "a limit across several proxies needs a rate limit service; `local` limits each proxy",
-            ),
-            "one limit across many proxies, kept by a rate limit service",
-        ),
+            Default::Is("no limit"),
+            "one limit across many gateways, kept by a rate limit service",
+        )
+        .nested(&global::GLOBAL),
     ],
 };
 
@@ -121,14 +121,20 @@ const LIMIT: Shape = Shape {
 /// Reads a `rateLimit`. Every problem is noted; `None` if one of them leaves no rules to speak of.
 pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
     let section = field.section(&RATE_LIMIT)?;
-    let Some(local) = section.get("local") else {
-        if !section.has("global") {
-            section
-                .error("there is no limit in it", "write `local` with its `rules`, or leave `rateLimit` out");
-        }
-        return None;
-    };
-    let list = local.section(&LOCAL)?.get("rules")?;
+    if section.present().is_empty() {
+        let help = "write `local` with its `rules`, `global`, or leave `rateLimit` out";
+        section.error("there is no limit in it", help);
+    }
+    // Both are read before the first `?`, so that every problem is noted.
+    let rules = section.get("local").map_or(Some(Vec::new()), |field| local(&field, scope));
+    let has_local = rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.mode == Mode::Enforce));
+    let global = section.get("global").map(|field| global::read(&field, has_local));
+    let (rules, global) = (rules?, if let Some(global) = global { Some(Box::new(global?)) } else { None });
+    (global.is_some() || !rules.is_empty()).then_some(Rules { rules, global })
+}
+
+fn local(field: &Field<'_>, scope: Scope<'_>) -> Option<Vec<Rule>> {
+    let list = field.section(&LOCAL)?.get("rules")?;
     let elements = list.list()?;
     if elements.len() > limits::RATE_RULES {
         list.error(
@@ -140,12 +146,11 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
     let read: Vec<Option<Rule>> = elements.iter().map(|element| rule(element, scope)).collect();
     let unique = doubled(&elements);
     let rules: Option<Vec<Rule>> = read.into_iter().collect();
-    let whole = unique && !section.has("global");
-    rules.filter(|_| whole).map(|rules| Rules { rules })
+    rules.filter(|_| unique)
 }
 
 /// Notes every name that stands a second time; whether there is none.
-fn doubled(elements: &[Field<'_>]) -> bool {
+pub(super) fn doubled(elements: &[Field<'_>]) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     let mut unique = true;
     for element in elements {
@@ -241,7 +246,7 @@ fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
     (parts.len() == elements.len()).then_some(parts)
 }
 
-fn part(field: &Field<'_>) -> Option<Part> {
+pub(super) fn part(field: &Field<'_>) -> Option<Part> {
     if matches!(field.value, Json::Map(_)) {
         return named_part(field);
     }

@@ -3,14 +3,16 @@
 use std::rc::Rc;
 
 use super::gcra::Rate;
+use super::global::Global;
 use super::key::Part;
 use crate::decision::{Limited, Mode};
 use crate::time::SECOND;
 
-/// The limits of one route. All of them must admit a request. Empty: no limit.
+/// The limits of one route. All of them must admit a request.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub(super) rules: Vec<Rule>,
+    pub(super) global: Option<Box<Global>>,
 }
 
 /// One limit.
@@ -71,7 +73,12 @@ impl Unit {
 }
 
 impl Rules {
-    /// Whether there are none.
+    /// The limit that a service keeps for all gateways together, if there is one.
+    pub fn global(&self) -> Option<&Global> {
+        self.global.as_deref()
+    }
+
+    /// Whether this proxy keeps none itself.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -79,9 +86,10 @@ impl Rules {
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
         self.rules.iter().any(|rule| rule.by.contains(&super::Part::ClientIp))
+            || self.global().is_some_and(Global::needs_address)
     }
 
-    /// How many there are.
+    /// How many of those there are.
     pub fn len(&self) -> usize {
         self.rules.len()
     }
