@@ -20,6 +20,8 @@ CARGO_FUZZ := 0.13.2
 PROVIDER := host-tests/oidc/node_modules/ready
 
 PLUGIN := build/portcullis.wasm
+# The same code with the functions' names, to read a backtrace by.
+NAMED := build/portcullis.names.wasm
 PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(shell find filter/src -type f)
 # A plugin that does nothing, to measure against.
 NOOP := build/noop.wasm
@@ -143,7 +145,8 @@ $(FUZZ): | rust
 $(PLUGIN): $(PLUGIN_SOURCES) | rust
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1
 	@mkdir -p $(@D)
-	@cp target/wasm32-wasip1/release/portcullis_filter.wasm $@
+	@cp target/wasm32-wasip1/release/portcullis_filter.wasm $(NAMED)
+	@scripts/split-names $(NAMED) $@
 	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
 		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }
 

@@ -65,7 +65,6 @@ fn left_out(key: &Key) -> String {
     match key.default {
         Default::Required => "**required**".to_owned(),
         Default::Is(default) => cell(default),
-        Default::NotBuilt(why) => format!("*not built yet, and refused: {}*", cell(why)),
     }
 }
 

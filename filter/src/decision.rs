@@ -108,6 +108,7 @@ reasons! {
     ProofMemoryBusy = "proof_memory_busy", 503, "The service cannot decide on this request at the moment.", "a proof could not be remembered: too many are still valid, or others wrote first each time";
     IntrospectionUnavailable = "introspection_unavailable", 503, "The service cannot decide on this request at the moment.", "the issuer could not be asked about the token, or its answer could not be read";
     LimiterBusy = "limiter_busy", 503, "The service cannot decide on this request at the moment.", "a bucket was contended beyond the number of tries";
+    LimiterUnavailable = "limiter_unavailable", 503, "The service cannot decide on this request at the moment.", "the rate limit service could not be asked, or its answer could not be read, and `failureMode` is `Deny`";
     HostFailed = "host_failed", 503, "The service cannot decide on this request at the moment.", "a call to the proxy failed, so a check could not be made";
 }
 

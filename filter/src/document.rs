@@ -1,7 +1,7 @@
 //! How is a policy document read? Section by section against a [`Shape`], every problem noted, none of them the last.
 //!
 //! A guard declares the [`Shape`] of its section (which is also its page in the reference), opens it with
-//! [`Section::open`], and asks for its keys. Opening reports unknown, doubled and not-yet-built keys at once.
+//! [`Section::open`], and asks for its keys. Opening reports unknown and doubled keys at once.
 
 mod section;
 mod words;
@@ -53,8 +53,6 @@ pub enum Default {
     Required,
     /// The text of the default.
     Is(&'static str),
-    /// The key belongs to the format and this build does not have it: it is refused with the reason given here.
-    NotBuilt(&'static str),
 }
 
 impl Key {

@@ -123,6 +123,8 @@ pub struct Answer {
     pub headers: Vec<u8>,
     /// The body; `None` if it is longer than [`crate::limits::ANSWER_BYTES`], of which nothing is read.
     pub body: Option<Vec<u8>>,
+    /// The trailers, in the same form; empty if there are none or the host cannot tell.
+    pub trailers: Vec<u8>,
 }
 
 /// A request that waits, by the host's number for it.

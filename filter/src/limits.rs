@@ -192,3 +192,15 @@ pub const INTROSPECTED_MIN: u64 = 50 * 1_000_000;
 pub const INACTIVE_KEPT: u64 = 5 * 1_000_000_000;
 /// How long nobody asks after a question that failed, in nanoseconds.
 pub const INTROSPECTION_REST: u64 = 1_000_000_000;
+/// Questions to rate limit services that are on their way at a time, for each worker. Envoy's own limit for a cluster is 1024.
+pub const LIMITER_QUESTIONS: usize = 512;
+/// Failures of a rate limit service in a row after which it rests: one slow answer keeps nobody from asking.
+pub const LIMITER_FAILURES: u32 = 3;
+/// How long a service is not asked that failed so often, in nanoseconds.
+pub const LIMITER_REST: u64 = 1_000_000_000;
+/// Bytes of one value that a rate limit service is told as it is; it keeps a counter under it. A longer one is told by its hash.
+pub const LIMITER_VALUE_BYTES: usize = 256;
+/// Seconds after which a limit has room again, at most, whatever the service says: its longest unit is a year.
+pub const LIMITER_RESET_MAX: u64 = 366 * 86_400;
+/// How much of a limit one request may take, so that the sum over a burst stays a number of 32 bits.
+pub const LIMITER_COST: u64 = 1_000_000;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
 
-use portcullis_filter::document::{Default, Field, Shape};
+use portcullis_filter::document::{Field, Shape};
 use portcullis_filter::guards::route::{Clash, Match, Table, config};
 use portcullis_filter::http::head::{Head, serialize};
 use portcullis_filter::json::Json;
@@ -416,8 +416,7 @@ fn unused_keys(shape: &'static Shape, document: &Json) -> Vec<String> {
     gather(shape, document, &mut places);
     let mut unused = Vec::new();
     for (shape, _) in &places {
-        let built = shape.keys.iter().filter(|key| !matches!(key.default, Default::NotBuilt(_)));
-        for key in built {
+        for key in shape.keys {
             let mut maps = places.iter().filter(|(other, _)| other.name == shape.name);
             let name = format!("{}.{}", shape.name, key.name);
             if !maps.any(|(_, map)| map.get(key.name).is_some()) && !unused.contains(&name) {

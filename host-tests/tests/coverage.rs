@@ -7,13 +7,13 @@ use host_tests::corpus::{Case, Runner};
 use host_tests::native::Native;
 use host_tests::scenario::{self, Carrier};
 use portcullis_filter::decision::Reason;
-use portcullis_filter::document::{Default, Shape};
+use portcullis_filter::document::Shape;
 use portcullis_filter::policy::POLICY;
 use serde_json::Value;
 
 /// Reasons that no client can bring about through a proxy that works: what the proxy does instead, and the file and the name of the
 /// test that reaches the reason another way.
-const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 5] = [
+const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 6] = [
     (
         Reason::TokenInactive,
         "no runner has an introspection service; tests/introspection.rs has, in Envoy",
@@ -31,6 +31,12 @@ const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 5] = [
         "a million proofs in a minute, or 64 lost races in a row for one slot",
         "filter/src/guards/identity/confirmation/tests.rs",
         "what_cannot_be_remembered_is_refused",
+    ),
+    (
+        Reason::ConcurrencyLimited,
+        "a scenario sends one request after the other; tests/concurrency.rs sends them at once, in Envoy",
+        "filter/src/guards/rate_limit/concurrency/tests.rs",
+        "so_many_at_once_over_all_workers",
     ),
     (
         Reason::LimiterBusy,
@@ -83,7 +89,7 @@ fn every_reason_is_shown_or_has_another_test() {
 #[test]
 fn every_key_of_a_policy_is_shown() {
     let mut missing = BTreeSet::new();
-    built_keys(&POLICY, &mut missing);
+    known_keys(&POLICY, &mut missing);
     let keys = missing.len();
     for case in cases() {
         found_keys(&POLICY, &case.policy, &mut missing);
@@ -111,12 +117,12 @@ fn both_carriers_and_every_word_are_shown() {
     assert_eq!(missing, Vec::<&str>::new());
 }
 
-/// `section.key` of every key that this build has.
-fn built_keys(shape: &'static Shape, keys: &mut BTreeSet<String>) {
-    for key in shape.keys.iter().filter(|key| !matches!(key.default, Default::NotBuilt(_))) {
+/// `section.key` of every key.
+fn known_keys(shape: &'static Shape, keys: &mut BTreeSet<String>) {
+    for key in shape.keys {
         keys.insert(format!("{}.{}", shape.name, key.name));
         if let Some(inner) = key.shape {
-            built_keys(inner, keys);
+            known_keys(inner, keys);
         }
     }
 }

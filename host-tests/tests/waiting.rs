@@ -54,7 +54,8 @@ impl Proxy {
 
     fn answer(&self, exchange: &Exchange, status: u16, body: &str) {
         let call = CallId(u32::try_from(self.world.calls().len()).unwrap());
-        let answer = Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()) };
+        let answer =
+            Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()), ..Answer::default() };
         self.gateway.on_answer(&exchange.host, call, answer);
     }
 

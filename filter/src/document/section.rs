@@ -1,12 +1,12 @@
 //! Which keys does a map of the document have, and which may it have?
 
 use super::words::{join, listed};
-use super::{Default, Field, Key, Section, Shape, quoted, suggestion};
+use super::{Default, Field, Section, Shape, quoted, suggestion};
 use crate::json::Json;
 
 impl<'d> Section<'d> {
-    /// Opens a map: notes what is no map, every unknown key (with the nearest known one), every doubled key, every key
-    /// that the format has and this build does not, every required key that is missing.
+    /// Opens a map: notes what is no map, every unknown key (with the nearest known one), every doubled key, every required key that is
+    /// missing.
     pub fn open(field: &Field<'d>, shape: &'static Shape) -> Option<Self> {
         let Json::Map(fields) = field.value else {
             field.expected("a map");
@@ -29,22 +29,14 @@ impl<'d> Section<'d> {
     }
 
     fn admit(&self, name: &str, seen: &[&str]) {
-        let place = join(&self.place, name);
         if seen.contains(&name) {
-            self.problems.error(&place, "the key stands twice", "keep one of them");
+            self.problems.error(&join(&self.place, name), "the key stands twice", "keep one of them");
             return;
         }
-        match self.shape.keys.iter().find(|key| key.name == name) {
-            None => {
-                let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
-                let help =
-                    suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
-                self.problems.error(&self.place, format!("unknown field {}", quoted(name)), help);
-            }
-            Some(Key { default: Default::NotBuilt(why), .. }) => {
-                self.problems.error(&place, "not built yet in this version", *why);
-            }
-            Some(_) => {}
+        let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
+        if !known.contains(&name) {
+            let help = suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
+            self.problems.error(&self.place, format!("unknown field {}", quoted(name)), help);
         }
     }
 

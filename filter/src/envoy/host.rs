@@ -1,5 +1,6 @@
 //! `impl Host`: one host call a method.
 
+use core::cell::Cell;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -12,18 +13,31 @@ use crate::host::{
 };
 use crate::http::head::serialize;
 use crate::limits;
+use crate::protobuf::put_bytes;
 use crate::time::Timestamp;
 
 /// The proxy that loaded us.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Proxy {
     /// The context to which calls of our own belong: the plugin's root.
-    pub(super) root: u32,
+    root: u32,
+    /// The context for which we act: the root, a request whose callback this is, or one that was entered.
+    acting: Cell<u32>,
 }
 
 impl Proxy {
-    /// The answer to a call, in the callback that tells of it. `size` is the length of its body.
-    pub(super) fn answer(size: usize) -> Answer {
+    /// The proxy as the plugin sees it, whose number this is.
+    pub(super) fn of_plugin(root: u32) -> Self {
+        Self { root, acting: Cell::new(root) }
+    }
+
+    /// The same proxy as a request sees it.
+    pub(super) fn of_request(&self, StreamId(request): StreamId) -> Self {
+        Self { root: self.root, acting: Cell::new(request) }
+    }
+
+    /// The answer to a call, in the callback that tells of it. `size` is the length of its body, `trailers` how many there are.
+    pub(super) fn answer(size: usize, trailers: usize) -> Answer {
         let headers = raw::headers(raw::CALL_RESPONSE_HEADERS).unwrap_or_default();
         let status = raw::header(raw::CALL_RESPONSE_HEADERS, ":status").unwrap_or_default();
         let status = core::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(0);
@@ -33,13 +47,21 @@ impl Proxy {
             // There is none.
             Err(_) => Some(Vec::new()),
         };
-        Answer { status, headers, body }
+        let trailers = if trailers == 0 {
+            Vec::new()
+        } else {
+            raw::headers(raw::CALL_RESPONSE_TRAILERS).unwrap_or_default()
+        };
+        Answer { status, headers, body, trailers }
     }
 }
 
 impl Calls for Proxy {
     /// The SDK sends it, since only the SDK can tell later whose answer it is. It panics on a host that has no calls, so that is found
     /// out first.
+    ///
+    /// It is the plugin's call even where it is made for a request. A proxy takes back the calls of a request that ends, without a word, and then the
+    /// SDK would keep their numbers for ever.
     fn call(&self, call: &Call<'_>) -> Result<CallId, HostError> {
         let probe = raw::probe_call();
         if !matches!(probe, raw::BAD_ARGUMENT | raw::INTERNAL_FAILURE) {
@@ -55,8 +77,12 @@ impl Calls for Proxy {
         let body = (!call.body.is_empty()).then_some(call.body);
         // Rounded up: no timeout at all is what zero would mean.
         let timeout = Duration::from_millis(call.timeout.div_ceil(1_000_000).max(1));
+        let acting = self.acting.get();
+        self.leave()?;
         #[expect(clippy::disallowed_methods, reason = "the host has just been asked whether it has calls")]
         let sent = dispatch_http_call(call.cluster, headers, body, Vec::new(), timeout);
+        // Should this fail, what comes next is asked for no request, and the host refuses it.
+        self.enter(StreamId(acting))?;
         sent.map(CallId).map_err(|status| failed("http_call")(status as u32))
     }
 
@@ -65,11 +91,13 @@ impl Calls for Proxy {
     }
 
     fn enter(&self, stream: StreamId) -> Result<(), HostError> {
-        raw::enter(stream.0).map_err(failed("set_effective_context"))
+        raw::enter(stream.0).map_err(failed("set_effective_context"))?;
+        self.acting.set(stream.0);
+        Ok(())
     }
 
     fn leave(&self) -> Result<(), HostError> {
-        raw::enter(self.root).map_err(failed("set_effective_context"))
+        self.enter(StreamId(self.root))
     }
 
     fn resume(&self) -> Result<(), HostError> {
@@ -108,7 +136,7 @@ impl Verifier for Proxy {
             .fold(0_usize, |a, b| a.saturating_add(*b));
         let mut argument = Vec::with_capacity(size);
         for (number, value) in [(1, hash.as_bytes()), (2, spki), (3, signature), (4, text)] {
-            push_field(number, value, &mut argument);
+            put_bytes(number, value, &mut argument);
         }
         match raw::foreign("verify_signature", &argument) {
             Ok(answer) if answer.starts_with(&[0x08, 1]) => Verdict::Valid,
@@ -117,18 +145,6 @@ impl Verifier for Proxy {
             Err(_) => Verdict::Unavailable,
         }
     }
-}
-
-/// A length-delimited protobuf field with a number below 16.
-fn push_field(number: u8, value: &[u8], out: &mut Vec<u8>) {
-    out.push(number << 3 | 2);
-    let mut length = value.len();
-    while length >= 0x80 {
-        out.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
-        length >>= 7;
-    }
-    out.push(u8::try_from(length).unwrap_or(0));
-    out.extend_from_slice(value);
 }
 
 impl Host for Proxy {

@@ -10,6 +10,7 @@ pub(super) const REQUEST_HEADERS: u32 = 0;
 pub(super) const REQUEST_TRAILERS: u32 = 1;
 pub(super) const RESPONSE_HEADERS: u32 = 2;
 pub(super) const CALL_RESPONSE_HEADERS: u32 = 6;
+pub(super) const CALL_RESPONSE_TRAILERS: u32 = 7;
 /// Buffers of the ABI.
 pub(super) const CALL_RESPONSE_BODY: u32 = 4;
 pub(super) const PLUGIN_CONFIGURATION: u32 = 7;

@@ -20,14 +20,14 @@ pub(super) struct Root {
 
 impl Root {
     pub(super) fn new(id: u32) -> Self {
-        Self { proxy: Proxy { root: id }, gateway: None }
+        Self { proxy: Proxy::of_plugin(id), gateway: None }
     }
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, trailers: usize) {
         if let Some(gateway) = &self.gateway {
-            gateway.on_answer(&self.proxy, CallId(token), Proxy::answer(body));
+            gateway.on_answer(&self.proxy, CallId(token), Proxy::answer(body, trailers));
         }
     }
 }
@@ -74,7 +74,7 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpStream::new(self.proxy, StreamId(id), self.gateway.clone())))
+        Some(Box::new(HttpStream::new(&self.proxy, StreamId(id), self.gateway.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

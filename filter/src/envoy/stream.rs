@@ -8,7 +8,7 @@ use proxy_wasm::types::Action;
 
 use super::host::Proxy;
 use crate::gateway::{Flow, Gateway, Stream};
-use crate::host::StreamId;
+use crate::host::{CallId, StreamId};
 
 /// One request. The gateway keeps hold of it while it waits.
 pub(super) struct HttpStream {
@@ -21,14 +21,19 @@ pub(super) struct HttpStream {
 impl HttpStream {
     /// Without a gateway every request is refused; the host makes no stream before it has configured us, and if it does, that is
     /// the answer.
-    pub(super) fn new(proxy: Proxy, id: StreamId, gateway: Option<Rc<Gateway>>) -> Self {
+    pub(super) fn new(proxy: &Proxy, id: StreamId, gateway: Option<Rc<Gateway>>) -> Self {
         let gateway = gateway.unwrap_or_else(|| Rc::new(Gateway::closed()));
         let stream = Rc::new(RefCell::new(Stream::new(Rc::clone(&gateway))));
-        Self { proxy, id, gateway, stream }
+        Self { proxy: proxy.of_request(id), id, gateway, stream }
     }
 }
 
-impl Context for HttpStream {}
+impl Context for HttpStream {
+    /// The SDK brings the answer to whoever was at work when the question was sent, if that request is still there.
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, trailers: usize) {
+        self.gateway.on_answer(&self.proxy, CallId(token), Proxy::answer(body, trailers));
+    }
+}
 
 impl HttpContext for HttpStream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {

@@ -8,10 +8,13 @@ use super::response::Response;
 use crate::decision::{Detail, Mode, Reason, Refusal};
 use crate::guards::identity::attempt::{Attempt, Open};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
+use crate::guards::rate_limit::concurrency::{self, Seats};
 use crate::guards::rate_limit::failures::Watch;
+use crate::guards::rate_limit::global::message::Response as Said;
+use crate::guards::rate_limit::global::{Fault, Global, Question};
 use crate::guards::rate_limit::{self, Facts, Table};
 use crate::guards::{access, body, shape};
-use crate::host::{Host, HostError};
+use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
 use crate::time::Timestamp;
@@ -26,7 +29,17 @@ pub(super) struct Journey<'p> {
     began: Timestamp,
     has_body: bool,
     route: Option<usize>,
+    address: Option<IpAddr>,
     caller: Option<Caller>,
+    rule: Option<Rc<str>>,
+    shadow_rules: Vec<Rc<str>>,
+}
+
+/// What a journey has found out, kept while the request waits for its last answer.
+#[derive(Debug)]
+pub(super) struct Passed {
+    route: Option<usize>,
+    address: Option<IpAddr>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
 }
@@ -40,6 +53,8 @@ pub(super) struct Admission {
     pub(super) meter: body::Meter,
     /// What is left to be done with the response.
     pub(super) response: Option<Box<Response>>,
+    /// What is given back when the stream is over.
+    pub(super) seats: Seats,
 }
 
 impl<'p> Journey<'p> {
@@ -50,7 +65,7 @@ impl<'p> Journey<'p> {
         now: Timestamp,
         has_body: bool,
     ) -> Self {
-        let (route, caller, rule) = (None, None, None);
+        let (route, address, caller, rule) = (None, None, None, None);
         Self {
             policy,
             gateway,
@@ -59,6 +74,7 @@ impl<'p> Journey<'p> {
             began: now,
             has_body,
             route,
+            address,
             caller,
             rule,
             shadow_rules: Vec::new(),
@@ -76,7 +92,19 @@ impl<'p> Journey<'p> {
         Self { route, caller, ..self }
     }
 
-    /// Walks down the guards.
+    /// What is kept of it.
+    pub(super) fn passed(self) -> Passed {
+        let Self { route, address, rule, shadow_rules, .. } = self;
+        Passed { route, address, rule, shadow_rules }
+    }
+
+    /// Takes up a journey that had passed every guard, and waited for the last answer.
+    pub(super) fn take_up(self, passed: Passed, caller: Caller) -> Self {
+        let Passed { route, address, rule, shadow_rules } = passed;
+        Self { route, address, rule, shadow_rules, caller: Some(caller), ..self }
+    }
+
+    /// Walks down the guards, but for the last question.
     pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Stop> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
@@ -86,20 +114,59 @@ impl<'p> Journey<'p> {
         let route = self.route().ok_or(Reason::NoRoute)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
-        let address = if route.needs_address { client_address(host)? } else { None };
+        self.address = if route.needs_address { client_address(host)? } else { None };
+        let address = self.address;
         let identified = self.identify(host, route, address, request.path().query())?;
         self.caller = Some(identified.caller.clone());
         let caller = &identified.caller;
         self.rule =
             access::check(&route.authorization, caller, address, &mut self.shadow_rules)?.rule().cloned();
-        let mut response = None;
-        if !route.rate_limit.is_empty() {
-            let facts = self.facts(route, address, caller);
-            let permit = rate_limit::admit(&route.rate_limit, &facts, self.now, host, self.table()?)?;
-            self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
-            response = Response::of(permit, route.rate_limit.telling());
+        let facts = self.facts(route, address, caller);
+        let seats = self.seat(host, route, &facts)?;
+        let charged = self.charge(host, route, &facts);
+        self.shadow_rules.extend(seats.shadowed().cloned());
+        match charged {
+            Ok((response, shadowed)) => {
+                self.shadow_rules.extend(shadowed);
+                Ok(Admission { identified, meter, response, seats })
+            }
+            Err(refusal) => {
+                self.leave(host, seats);
+                Err(refusal.into())
+            }
         }
-        Ok(Admission { identified, meter, response })
+    }
+
+    /// Is there room for one more?
+    fn seat(&self, host: &impl Host, route: &Route, facts: &Facts<'_>) -> Result<Seats, Refusal> {
+        if !route.rate_limit.limits_concurrency() {
+            return Ok(Seats::default());
+        }
+        // Made whenever a route asks for it.
+        let ledger = self.gateway.ledger.as_ref().ok_or(Reason::HostFailed)?;
+        let ledger = ledger.as_ref().map_err(|error| Refusal::from(*error))?;
+        concurrency::begin(&route.rate_limit, facts, self.now, host, ledger)
+    }
+
+    fn leave(&self, host: &impl Host, seats: Seats) {
+        if let Some(Ok(ledger)) = &self.gateway.ledger {
+            seats.end(ledger, host, self.now);
+        }
+    }
+
+    /// Does every limit of this proxy have a token left?
+    fn charge(
+        &self,
+        host: &impl Host,
+        route: &Route,
+        facts: &Facts<'_>,
+    ) -> Result<(Option<Box<Response>>, Option<Rc<str>>), Refusal> {
+        if route.rate_limit.is_empty() {
+            return Ok((None, None));
+        }
+        let permit = rate_limit::admit(&route.rate_limit, facts, self.now, host, self.table()?)?;
+        let shadowed = permit.shadowed().and_then(rule_of);
+        Ok((Response::of(permit, route.rate_limit.telling()), shadowed))
     }
 
     /// Who is calling? Where failures are counted, those who have failed too often are not asked.
@@ -144,6 +211,33 @@ impl<'p> Journey<'p> {
 
     fn table(&self) -> Result<&'p Table, Refusal> {
         self.gateway.table.as_ref().map_err(|error| Refusal::from(*error))
+    }
+
+    /// The limit across gateways, if the route has one.
+    fn global(&self) -> Option<&'p Global> {
+        self.route()?.rate_limit.global()
+    }
+
+    /// Asks the last question, if there is one: the rate limit service.
+    pub(super) fn ask(&self, host: &impl Host, may_wait: bool) -> Option<Result<Question, Fault>> {
+        let global = self.global()?;
+        let (route, caller) = (self.route()?, self.caller.as_ref()?);
+        let facts = self.facts(route, self.address, caller);
+        Some(global.ask(&facts, &self.gateway.asker, host, self.now, may_wait))
+    }
+
+    /// What the service said to that; `None` if it said nothing in time.
+    pub(super) fn hear(&self, host: &impl Host, answer: Option<Answer>) -> Result<Said, Fault> {
+        let global = self.global().ok_or(Fault::Unknown)?;
+        global.hear(answer, &self.gateway.asker, host, self.now)
+    }
+
+    /// What follows from that.
+    pub(super) fn settle(&mut self, said: Result<Said, Fault>) -> Result<(), Refusal> {
+        let Some(global) = self.global() else { return Err(Reason::HostFailed.into()) };
+        let permit = global.verdict(said)?;
+        self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
+        Ok(())
     }
 
     pub(super) fn head(&self) -> &'p Head {

@@ -16,6 +16,8 @@ pub use stream::Stream;
 use self::wait::Waiting;
 use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::rate_limit::Table;
+use crate::guards::rate_limit::concurrency::Ledger;
+use crate::guards::rate_limit::global::Asker;
 use crate::host::{Host, HostError, Level};
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -26,6 +28,9 @@ pub struct Gateway {
     policy: Option<Policy>,
     table: Result<Table, HostError>,
     waiting: Waiting,
+    asker: Asker,
+    /// `None` if no route limits how many requests are under way.
+    ledger: Option<Result<Ledger, HostError>>,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
     memory: Option<Result<Memory, HostError>>,
 }
@@ -73,12 +78,21 @@ impl Gateway {
                 &format!("portcullis: every proof of possession will be refused: {error}"),
             );
         }
+        let counts = policy.routes.iter().any(|route| route.rate_limit.limits_concurrency());
+        let ledger = counts.then(|| Ledger::prepare(host, seed));
+        if let Some(Err(error)) = &ledger {
+            host.log(
+                Level::Error,
+                &format!("portcullis: where requests under way are limited, all are refused: {error}"),
+            );
+        }
         let (name, digest, routes) = (&policy.name, &policy.digest, policy.routes.len());
         host.log(
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        let gateway = Self { policy: Some(policy), table, memory, waiting: Waiting::default() };
+        let (waiting, asker) = (Waiting::default(), Asker::default());
+        let gateway = Self { policy: Some(policy), table, memory, waiting, asker, ledger };
         gateway.begin(host, me);
         Ok(gateway)
     }
@@ -86,6 +100,7 @@ impl Gateway {
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
         let table = Err(HostError { call: "on_configure", status: 0 });
-        Self { policy: None, table, memory: None, waiting: Waiting::default() }
+        let (waiting, asker) = (Waiting::default(), Asker::default());
+        Self { policy: None, table, memory: None, waiting, asker, ledger: None }
     }
 }

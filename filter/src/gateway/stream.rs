@@ -2,15 +2,17 @@
 
 use std::rc::Rc;
 
-use super::admit::{Admission, Journey};
+use super::admit::{Admission, Journey, Passed};
 use super::record::{self, Record};
 use super::response::Response;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
-use crate::guards::identity::{Caller, Need, Stop, What};
+use crate::guards::identity::{Caller, Stop, What};
+use crate::guards::rate_limit::concurrency::Seats;
+use crate::guards::rate_limit::global::Question;
 use crate::guards::{body, shape};
-use crate::host::Host;
+use crate::host::{Answer, CallId, Host};
 use crate::http::Head;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -27,6 +29,8 @@ pub struct Stream {
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
     response: Option<Box<Response>>,
+    /// Given back when the stream is over, however it ends.
+    seats: Seats,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -42,12 +46,30 @@ struct Body {
 /// A request that waits.
 #[derive(Debug)]
 struct Paused {
-    what: What,
+    wait: Wait,
     deadline: Timestamp,
     began: Timestamp,
     end_of_stream: bool,
     /// How much of the body the host holds back.
     body: usize,
+}
+
+/// What it waits for.
+#[derive(Debug)]
+enum Wait {
+    /// What a guard needs. Nothing has been spent, so it is decided on again from the top.
+    Need(What),
+    /// The last answer. Every guard has passed it and been paid, so it goes on from there.
+    Verdict(Box<Held>),
+}
+
+/// What is kept of a request that has passed every guard, and waits for the last answer.
+#[derive(Debug)]
+struct Held {
+    call: CallId,
+    head: Head,
+    passed: Passed,
+    admission: Admission,
 }
 
 /// What is known of a request when it is decided on.
@@ -75,7 +97,16 @@ pub(super) enum Standing {
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, refused: false, route: None, paused: None, body: None, record: None, response: None }
+        Self {
+            gateway,
+            refused: false,
+            route: None,
+            paused: None,
+            body: None,
+            record: None,
+            response: None,
+            seats: Seats::default(),
+        }
     }
 
     /// The head is here.
@@ -89,8 +120,12 @@ impl Stream {
         let Some(paused) = self.paused.take() else {
             return Flow::Stop;
         };
-        let Paused { end_of_stream, body, began, deadline, .. } = *paused;
-        let flow = self.decide(host, &Arrival { end_of_stream, body, may_wait, began: Some(began) });
+        let Paused { wait, end_of_stream, body, began, deadline } = *paused;
+        let arrival = Arrival { end_of_stream, body, may_wait, began: Some(began) };
+        let flow = match wait {
+            Wait::Need(_) => self.decide(host, &arrival),
+            Wait::Verdict(held) => self.take_up(host, *held, None, &arrival),
+        };
         // However often it waits, it does so once as long as the first need was worth.
         if let Some(paused) = &mut self.paused {
             paused.deadline = paused.deadline.min(deadline);
@@ -102,9 +137,37 @@ impl Stream {
     pub(super) fn standing(&self, now: Timestamp) -> Standing {
         match (&self.paused, &self.gateway.policy) {
             (Some(paused), Some(_)) if now >= paused.deadline => Standing::Late,
-            (Some(paused), Some(policy)) if policy.providers.is_pending(&paused.what) => Standing::Waits,
-            (Some(_), _) => Standing::Ready,
+            (Some(paused), Some(policy)) => match &paused.wait {
+                Wait::Need(what) if policy.providers.is_pending(what) => Standing::Waits,
+                // The answer comes to it by the number of its call.
+                Wait::Verdict(_) => Standing::Waits,
+                Wait::Need(_) => Standing::Ready,
+            },
+            (Some(_), None) => Standing::Ready,
             (None, _) => Standing::Over,
+        }
+    }
+
+    /// The question that it waits for an answer to.
+    pub(super) fn question(&self) -> Option<CallId> {
+        match &self.paused.as_ref()?.wait {
+            Wait::Verdict(held) => Some(held.call),
+            Wait::Need(_) => None,
+        }
+    }
+
+    /// The last answer is here.
+    pub(super) fn hear(&mut self, host: &impl Host, answer: Answer) -> Flow {
+        match self.paused.take() {
+            Some(paused) => {
+                let Paused { wait, end_of_stream, body, began, .. } = *paused;
+                let arrival = Arrival { end_of_stream, body, may_wait: false, began: Some(began) };
+                match wait {
+                    Wait::Verdict(held) => self.take_up(host, *held, Some(answer), &arrival),
+                    Wait::Need(_) => self.decide(host, &arrival),
+                }
+            }
+            None => Flow::Stop,
         }
     }
 
@@ -129,32 +192,83 @@ impl Stream {
         let verdict = journey.admit(host);
         self.route = journey.route_index();
         let verdict = match verdict {
-            Err(Stop::Wait(need)) if arrival.may_wait => return self.pause(*need, arrival, now),
+            Err(Stop::Wait(need)) if arrival.may_wait => {
+                return self.pause(Wait::Need(need.what), need.patience, arrival, now);
+            }
             Err(stop) => Err(stop.into_refusal()),
-            Ok(mut admission) => admission.meter.take(arrival.body).and_then(|()| {
-                apply::admit(host, policy, journey.route(), &head, &admission)?;
-                Ok(admission)
-            }),
+            Ok(mut admission) => {
+                self.seats = core::mem::take(&mut admission.seats);
+                match journey.ask(host, arrival.may_wait) {
+                    None => Ok(admission),
+                    Some(Ok(Question { call, patience })) => {
+                        let passed = journey.passed();
+                        let held = Box::new(Held { call, head, passed, admission });
+                        return self.pause(Wait::Verdict(held), patience, arrival, now);
+                    }
+                    Some(Err(fault)) => journey.settle(Err(fault)).map(|()| admission),
+                }
+            }
         };
+        let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
+        self.count(counted, head, now);
+        flow
+    }
+
+    /// Goes on with a request that waited for the last answer; `None` if it did not come.
+    fn take_up(&mut self, host: &impl Host, held: Held, answer: Option<Answer>, arrival: &Arrival) -> Flow {
+        let gateway = Rc::clone(&self.gateway);
+        let Some(policy) = &gateway.policy else {
+            return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
+        };
+        let Held { head, passed, admission, .. } = held;
+        let caller = admission.identified.caller.clone();
+        let (time, has_body) = (host.now(), !arrival.end_of_stream);
+        let now = time.unwrap_or(Timestamp::from_nanos(0));
+        let journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
+        let mut journey = journey.take_up(passed, caller);
+        let said = journey.hear(host, answer);
+        let verdict = time.map_err(Refusal::from).and_then(|_| journey.settle(said));
+        let verdict = verdict.map(|()| admission);
+        let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
+        self.count(counted, head, now);
+        flow
+    }
+
+    /// It is known what becomes of the request; what it takes to count the rest of an admitted one.
+    fn conclude(
+        &mut self,
+        host: &impl Host,
+        policy: &Policy,
+        journey: &Journey<'_>,
+        verdict: Result<Admission, Refusal>,
+        arrival: &Arrival,
+    ) -> (Flow, Option<(body::Meter, Caller)>) {
+        let verdict = verdict.and_then(|mut admission| {
+            admission.meter.take(arrival.body)?;
+            apply::admit(host, policy, journey.route(), journey.head(), &admission)?;
+            Ok(admission)
+        });
         match verdict {
-            Ok(Admission { identified, meter, response }) => {
+            Ok(Admission { identified, meter, response, .. }) => {
                 self.response = response;
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
-                self.record = record::of(policy, &journey, decision, None, host);
-                let caller = identified.caller;
-                self.body = has_body.then(|| Box::new(Body { meter, head, now, caller }));
-                Flow::Continue
+                self.record = record::of(policy, journey, decision, None, host);
+                (Flow::Continue, (!arrival.end_of_stream).then_some((meter, identified.caller)))
             }
-            Err(refusal) => self.refuse(host, policy, &journey, &refusal),
+            Err(refusal) => (self.refuse(host, policy, journey, &refusal), None),
         }
     }
 
-    fn pause(&mut self, need: Need, arrival: &Arrival, now: Timestamp) -> Flow {
+    fn count(&mut self, counted: Option<(body::Meter, Caller)>, head: Head, now: Timestamp) {
+        self.body = counted.map(|(meter, caller)| Box::new(Body { meter, head, now, caller }));
+    }
+
+    fn pause(&mut self, wait: Wait, patience: u64, arrival: &Arrival, now: Timestamp) -> Flow {
         let (body, end_of_stream) = (arrival.body, arrival.end_of_stream);
-        let deadline = Timestamp::from_nanos(now.nanos().saturating_add(need.patience));
+        let deadline = Timestamp::from_nanos(now.nanos().saturating_add(patience));
         let began = arrival.began.unwrap_or(now);
-        self.paused = Some(Box::new(Paused { what: need.what, deadline, began, end_of_stream, body }));
+        self.paused = Some(Box::new(Paused { wait, deadline, began, end_of_stream, body }));
         Flow::Wait
     }
 
@@ -256,8 +370,21 @@ impl Stream {
         }
     }
 
+    /// What the request occupied is free again.
+    fn leave(&mut self, host: &impl Host) {
+        let seats = core::mem::take(&mut self.seats);
+        if seats.is_empty() {
+            return;
+        }
+        // Without a clock nothing can be written, and what a worker no longer says ends by itself.
+        if let (Some(Ok(ledger)), Ok(now)) = (&self.gateway.ledger, host.now()) {
+            seats.end(ledger, host, now);
+        }
+    }
+
     /// The stream is over: the event, if there is one, is written.
     pub fn on_log(&mut self, host: &impl Host) {
+        self.leave(host);
         if let Some(record) = self.record.take() {
             record.write(host);
         }

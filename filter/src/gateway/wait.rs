@@ -1,7 +1,8 @@
 //! Who waits for what, and who is let go on?
 //!
 //! Calls of our own belong to the plugin and not to a request: a client that leaves takes no answer with it that others wait for. A
-//! request that waits is decided on again from the top when there is an outcome, or when its time is up.
+//! request that waits for what a guard needs is decided on again from the top when there is an outcome, or when its time is up. One that
+//! waits for the last answer, which is its own, has passed every guard, and goes on from there.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -25,6 +26,8 @@ pub(super) struct Waiting {
 struct Request {
     id: StreamId,
     stream: Weak<RefCell<Stream>>,
+    /// The question to which it waits for an answer, if that is what it waits for.
+    question: Option<CallId>,
 }
 
 impl Gateway {
@@ -35,6 +38,8 @@ impl Gateway {
         {
             policy.providers.prepare(host, me);
             self.set_pace(host, 1);
+        } else if self.ledger.is_some() {
+            self.set_pace(host, limits::TICK_IDLE_MS);
         }
     }
 
@@ -45,8 +50,14 @@ impl Gateway {
 
     /// A request was told to wait.
     pub fn on_wait(&self, host: &impl Host, id: StreamId, stream: &Rc<RefCell<Stream>>) {
-        self.waiting.requests.borrow_mut().push(Request { id, stream: Rc::downgrade(stream) });
-        self.set_pace(host, 1);
+        let question = stream.borrow().question();
+        self.waiting.requests.borrow_mut().push(Request { id, stream: Rc::downgrade(stream), question });
+        // What a guard needs is asked for at the next look. A question is on its way, and we look only whether it is late.
+        if question.is_none() {
+            self.set_pace(host, 1);
+        } else if !(1..=limits::TICK_WAITING_MS).contains(&self.waiting.pace.get()) {
+            self.set_pace(host, limits::TICK_WAITING_MS);
+        }
     }
 
     /// Time has passed.
@@ -55,6 +66,9 @@ impl Gateway {
         let now = host.now();
         if let Ok(now) = now {
             policy.providers.tick(host, now);
+            if let Some(Ok(ledger)) = &self.ledger {
+                ledger.renew(host, now);
+            }
         }
         self.wake(host, now);
     }
@@ -62,11 +76,28 @@ impl Gateway {
     /// A call was answered.
     pub fn on_answer(&self, host: &impl Host, call: CallId, answer: Answer) {
         let Some(policy) = &self.policy else { return };
+        if self.asker.answered(call) {
+            self.hand_over(host, call, answer);
+            return;
+        }
         let now = host.now();
         if let Ok(now) = now {
             policy.providers.answered(host, call, answer, now);
         }
         self.wake(host, now);
+    }
+
+    /// Gives an answer to the one request that waits for it, if it is still there.
+    fn hand_over(&self, host: &impl Host, call: CallId, answer: Answer) {
+        let mut requests = self.waiting.requests.borrow_mut();
+        let place = requests.iter().position(|request| request.question == Some(call));
+        let Some(request) = place.map(|place| requests.swap_remove(place)) else { return };
+        drop(requests);
+        let Some(stream) = request.stream.upgrade() else { return };
+        act_for(host, request.id, || stream.borrow_mut().hear(host, answer));
+        if let Err(error) = host.leave() {
+            host.log(Level::Error, &format!("portcullis: {error}"));
+        }
     }
 
     /// Lets go on whoever has nothing left to wait for. Without a clock that is everybody: it cannot be told who is late, and a request that
@@ -75,15 +106,21 @@ impl Gateway {
         let requests = core::mem::take(&mut *self.waiting.requests.borrow_mut());
         let anybody = !requests.is_empty();
         let mut still = Vec::new();
-        for request in requests {
+        for mut request in requests {
             let Some(stream) = request.stream.upgrade() else { continue };
             let standing = now.map_or(Standing::Late, |now| stream.borrow().standing(now));
             let waits = match standing {
                 Standing::Waits => true,
                 Standing::Over => false,
-                Standing::Ready | Standing::Late => go_on(host, request.id, &stream, standing),
+                Standing::Ready | Standing::Late => {
+                    let flow = act_for(host, request.id, || {
+                        stream.borrow_mut().resume(host, standing == Standing::Ready)
+                    });
+                    flow == Some(Flow::Wait)
+                }
             };
             if waits {
+                request.question = stream.borrow().question();
                 still.push(request);
             }
         }
@@ -107,18 +144,19 @@ impl Gateway {
     }
 }
 
-/// Decides again; whether the request still waits. A host that cannot be told leaves the request to its own timeout, unanswered and not
-/// admitted.
-fn go_on(host: &impl Host, id: StreamId, stream: &Rc<RefCell<Stream>>, standing: Standing) -> bool {
+/// Decides on a request that waited, in its name. A host that cannot be told leaves the request to its own timeout, unanswered and not
+/// admitted: `None`.
+fn act_for(host: &impl Host, id: StreamId, decide: impl FnOnce() -> Flow) -> Option<Flow> {
     let outcome = host.enter(id).and_then(|()| {
-        let flow = stream.borrow_mut().resume(host, standing == Standing::Ready);
+        let flow = decide();
         if flow == Flow::Continue {
             host.resume()?;
         }
-        Ok(flow == Flow::Wait)
+        Ok(flow)
     });
-    outcome.unwrap_or_else(|error| {
-        host.log(Level::Error, &format!("portcullis: a request that waited could not go on: {error}"));
-        false
-    })
+    outcome
+        .inspect_err(|error| {
+            host.log(Level::Error, &format!("portcullis: a request that waited could not go on: {error}"));
+        })
+        .ok()
 }

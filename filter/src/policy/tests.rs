@@ -154,15 +154,6 @@ fn documents_that_are_refused() {
     }
 }
 
-/// Every key of the format that this build does not have, and the message it must get.
-#[test]
-fn what_is_not_built_is_refused() {
-    let limit = routes(&format!(r#"{{"name":"a","match":{{}},{JWT},"rateLimit":{{"global":{{}}}}}}"#));
-    let found = problems(&limit);
-    let start = "routes[0].rateLimit.global: not built yet in this version";
-    assert!(found.iter().any(|problem| problem.starts_with(start)), "{found:?}");
-}
-
 #[test]
 fn warnings_come_with_the_policy() {
     let text = document(&format!(r#""mode":"Shadow","routes":[{{"name":"a","match":{{}},{OPEN}}}]"#));

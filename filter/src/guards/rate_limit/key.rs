@@ -1,7 +1,7 @@
 //! Whose bucket is it? The parts of a key, hashed so that no client can choose whose bucket it shares.
 
 use core::hash::Hasher as _;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
@@ -78,6 +78,20 @@ pub(super) fn bucket(seed: &[u8; 16], scope: &[u8], by: &[Part], facts: &Facts<'
     }
     let (place, tag) = key.0.finish128().as_u64();
     Bucket { place, tag }
+}
+
+/// So many bits of an address. An IPv4 client that comes in through an IPv6 socket is the same client.
+pub(super) fn network(address: IpAddr, v4: u8, v6: u8) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(v4.into())).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(v6.into())).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+    }
 }
 
 struct Key(SipHasher24);
@@ -158,18 +172,15 @@ impl Key {
     }
 
     fn network(&mut self, address: Option<IpAddr>, v4: u8, v6: u8) {
-        // An IPv4 client that comes in through an IPv6 socket is the same client.
-        match address.map(|address| address.to_canonical()) {
+        match address.map(|address| network(address, v4, v6)) {
             None => self.kind(0),
             Some(IpAddr::V4(address)) => {
                 self.kind(4);
-                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(v4.into())).unwrap_or(0);
-                self.0.write(&(address.to_bits() & mask).to_le_bytes());
+                self.0.write(&address.octets());
             }
             Some(IpAddr::V6(address)) => {
                 self.kind(6);
-                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(v6.into())).unwrap_or(0);
-                self.0.write(&(address.to_bits() & mask).to_le_bytes());
+                self.0.write(&address.octets());
             }
         }
     }

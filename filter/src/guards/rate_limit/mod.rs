@@ -4,6 +4,8 @@
 //! (`slot`, `table`). Never more than the limit passes, whatever the number of keys, workers and races: a bucket that cannot be
 //! charged is a refusal, and what the table must forget it remembers as spent.
 //!
+//! One limit for several proxies is a service's (`global`), which is asked after all of this.
+//!
 //! What it does *not* protect against: several proxies with a table each admit the limit each; a client with many
 //! addresses, subjects or header values is as many clients. A header that a client can choose is a key that a client can choose.
 
@@ -12,6 +14,7 @@ mod config;
 mod due;
 pub mod failures;
 pub mod gcra;
+pub mod global;
 mod key;
 mod meter;
 mod rules;
@@ -55,7 +58,8 @@ pub struct Facts<'a> {
     pub attempt: Attempt<'a>,
 }
 
-/// The evidence that every rule admitted the request, and was charged for it.
+/// The evidence that every rule admitted the request, and was charged for it; of [`admit`] that every local one did, of
+/// [`global::Global::verdict`] that the service did.
 #[derive(Debug, Default)]
 pub struct Permit {
     shadowed: Option<Refusal>,

@@ -2,21 +2,23 @@
 
 use std::rc::Rc;
 
-use super::{concurrency, failures};
+use super::global::Global;
 use super::key::Part;
 use super::meter::Meter;
+use super::{concurrency, failures};
 use crate::decision::{Limited, Mode, Telling};
 use crate::guards::identity::Caller;
 use crate::http::Head;
 use crate::time::SECOND;
 
-/// The limits of one route. All of them must admit a request. Empty: no limit.
+/// The limits of one route. All of them must admit a request.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub(super) local: Vec<Rule>,
     pub(super) failures: Vec<failures::Rule>,
     pub(super) concurrency: Vec<concurrency::Rule>,
     pub(super) telling: Telling,
+    pub(super) global: Option<Box<Global>>,
 }
 
 /// One limit.
@@ -101,7 +103,12 @@ impl Unit {
 }
 
 impl Rules {
-    /// Whether there are none for those who are let in.
+    /// The limit that a service keeps for all gateways together, if there is one.
+    pub fn global(&self) -> Option<&Global> {
+        self.global.as_deref()
+    }
+
+    /// Whether this proxy keeps none itself.
     pub fn is_empty(&self) -> bool {
         self.local.is_empty()
     }
@@ -109,7 +116,8 @@ impl Rules {
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
         let by = self.local.iter().map(|rule| &rule.by).chain(self.concurrency.iter().map(|rule| &rule.by));
-        self.watches_failures() || by.flatten().any(Part::is_network)
+        let global = self.global().is_some_and(Global::needs_address);
+        global || self.watches_failures() || by.flatten().any(Part::is_network)
     }
 
     /// Whether failures are counted.
@@ -127,7 +135,7 @@ impl Rules {
         self.telling
     }
 
-    /// How many there are.
+    /// How many of those there are.
     pub fn len(&self) -> usize {
         self.local.len()
     }

@@ -104,7 +104,12 @@ mod tests {
             (0, "", Err(Fault::Unreachable)),
             (504, "", Err(Fault::Timeout)),
         ] {
-            let answer = Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()) };
+            let answer = Answer {
+                status,
+                headers: Vec::new(),
+                body: Some(body.as_bytes().to_vec()),
+                ..Answer::default()
+            };
             let subject = read(&answer).map(|said| match said {
                 Said::Active(claims) => claims.get("sub").and_then(|sub| sub.as_text()).map(str::to_owned),
                 Said::Inactive => None,
@@ -115,7 +120,7 @@ mod tests {
                 "{status} {body:.60}"
             );
         }
-        let too_long = Answer { status: 200, headers: Vec::new(), body: None };
+        let too_long = Answer { status: 200, headers: Vec::new(), body: None, ..Answer::default() };
         assert_eq!(read(&too_long), Err(Fault::Junk));
     }
 }

@@ -118,7 +118,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()) }
+    Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()), ..Answer::default() }
 }
 
 /// `waits`, the subject, or the reason of the refusal.

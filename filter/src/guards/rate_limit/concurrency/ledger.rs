@@ -57,7 +57,13 @@ impl Ledger {
     }
 
     /// One more request begins, of which at most `most` may be under way.
-    pub fn begin(&self, data: &impl SharedData, bucket: Bucket, most: u32, now: Timestamp) -> Result<(), Fault> {
+    pub fn begin(
+        &self,
+        data: &impl SharedData,
+        bucket: Bucket,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         let denied = self.change(data, bucket, |slot| slot.begin(bucket.tag, self.me, seconds(now), most))?;
         match denied {
             Ok(()) => {}
@@ -120,7 +126,12 @@ impl Ledger {
     }
 }
 
-fn write(data: &impl SharedData, name: &SlotName, slot: &Slot, cas: crate::host::Cas) -> Result<Swap, HostError> {
+fn write(
+    data: &impl SharedData,
+    name: &SlotName,
+    slot: &Slot,
+    cas: crate::host::Cas,
+) -> Result<Swap, HostError> {
     data.set_shared(name.as_str(), &slot.encode(), Some(cas))
 }
 

@@ -34,14 +34,14 @@ pub struct Rule {
     pub(super) mode: Mode,
 }
 
-/// What a request holds until it is over.
+/// What a request occupies until it is over.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct Seats {
     buckets: Vec<Bucket>,
     shadowed: Option<Rc<str>>,
 }
 
-impl Held {
+impl Seats {
     /// The first rule in `Shadow` that would have refused the request.
     pub fn shadowed(&self) -> Option<&Rc<str>> {
         self.shadowed.as_ref()
@@ -67,22 +67,22 @@ pub fn begin(
     now: Timestamp,
     data: &impl SharedData,
     ledger: &Ledger,
-) -> Result<Held, Refusal> {
-    let mut held = Held::default();
+) -> Result<Seats, Refusal> {
+    let mut seats = Seats::default();
     for rule in &rules.concurrency {
         let bucket = key::bucket(ledger.seed(), &rule.scope, &rule.by, facts);
         match ledger.begin(data, bucket, rule.most, now) {
-            Ok(()) => held.buckets.push(bucket),
+            Ok(()) => seats.buckets.push(bucket),
             Err(_) if rule.mode == Mode::Shadow => {
-                held.shadowed.get_or_insert_with(|| Rc::clone(&rule.name));
+                seats.shadowed.get_or_insert_with(|| Rc::clone(&rule.name));
             }
             Err(fault) => {
-                held.end(ledger, data, now);
+                seats.end(ledger, data, now);
                 return Err(rule.refusal(fault));
             }
         }
     }
-    Ok(held)
+    Ok(seats)
 }
 
 impl Rule {

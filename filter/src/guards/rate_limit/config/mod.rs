@@ -6,6 +6,7 @@ pub(super) mod plan;
 
 use super::concurrency::{self, CONCURRENCY};
 use super::failures::{self, FAILURES};
+use super::global;
 use super::rules::{Cost, Rule, Rules, Scope};
 use crate::decision::{Mode, Telling};
 use crate::document::{Default, Field, Key, Section, Shape, quoted};
@@ -35,21 +36,15 @@ pub const RATE_LIMIT: Shape = Shape {
             "how often a client may bring a credential that does not hold",
         )
         .nested(&FAILURES),
-        Key::new(
-            "concurrency",
-            "map",
-            Default::Is("no limit"),
-            "how many requests may be under way at once",
-        )
-        .nested(&CONCURRENCY),
+        Key::new("concurrency", "map", Default::Is("no limit"), "how many requests may be under way at once")
+            .nested(&CONCURRENCY),
         Key::new(
             "global",
             "map",
-            Default::NotBuilt(
-                "a limit across several proxies needs a rate limit service; `local` limits each proxy",
-            ),
-            "one limit across many proxies, kept by a rate limit service",
-        ),
+            Default::Is("no limit"),
+            "one limit across many gateways, kept by a rate limit service",
+        )
+        .nested(&global::GLOBAL),
         Key::new(
             "headers",
             "`Refused`, `Always` or `Off`",
@@ -141,14 +136,20 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
         None => Some(Vec::new()),
     };
     if section.present().iter().all(|key| matches!(*key, "headers" | "legacyHeaders")) {
-        section.error("there is no limit in it", "write `local` with its `rules`, or leave `rateLimit` out");
+        let help = "write `local` with its `rules`, another kind of limit, or leave `rateLimit` out";
+        section.error("there is no limit in it", help);
         return None;
     }
-    let whole = !section.has("global");
+    let has_local = rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.mode == Mode::Enforce));
+    let global = match section.get("global") {
+        Some(field) => global::read(&field, has_local).map(|global| Some(Box::new(global))),
+        None => Some(None),
+    };
     Some(Rules {
-        local: rules.filter(|_| whole)?,
+        local: rules?,
         failures: failures?,
         concurrency: concurrency?,
+        global: global?,
         telling: telling?,
     })
 }
@@ -182,7 +183,7 @@ fn telling(section: &Section<'_>) -> Option<Telling> {
 }
 
 /// Notes every name that stands a second time; whether there is none.
-fn doubled(elements: &[Field<'_>]) -> bool {
+pub(super) fn doubled(elements: &[Field<'_>]) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     let mut unique = true;
     for element in elements {

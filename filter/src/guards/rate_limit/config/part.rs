@@ -39,17 +39,24 @@ const NETWORK: Shape = Shape {
 
 type Words = [(&'static str, Part)];
 
+/// The words of a limit's `by`.
+const WORDS: [(&str, Part); 6] = [
+    ("clientIP", Part::CLIENT_IP),
+    ("subject", Part::Subject),
+    ("token", Part::Token),
+    ("client", Part::Client),
+    ("route", Part::Route),
+    ("method", Part::Method),
+];
+
 /// Reads a limit's `by`.
 pub(in crate::guards::rate_limit) fn parts(field: &Field<'_>) -> Option<Vec<Part>> {
-    let words = [
-        ("clientIP", Part::CLIENT_IP),
-        ("subject", Part::Subject),
-        ("token", Part::Token),
-        ("client", Part::Client),
-        ("route", Part::Route),
-        ("method", Part::Method),
-    ];
-    read(field, &words)
+    read(field, &WORDS)
+}
+
+/// Reads one element of it.
+pub(in crate::guards::rate_limit) fn one(field: &Field<'_>) -> Option<Part> {
+    part(field, &WORDS)
 }
 
 /// Reads the `by` of a rule of failures: who fails is nobody yet, so that only what a request claims can be counted by.

@@ -31,11 +31,11 @@ pub(super) struct Shared {
     values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     version: Cell<u32>,
     writes: Cell<u32>,
-    trouble: Cell<Trouble>,
+    pub(super) trouble: Cell<Trouble>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Trouble {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Trouble {
     #[default]
     None,
     /// Every conditional write comes too late.
@@ -83,7 +83,7 @@ impl SharedData for Shared {
 
 impl Shared {
     /// Every slot's bytes.
-    fn state(&self) -> Vec<Vec<u8>> {
+    pub(super) fn state(&self) -> Vec<Vec<u8>> {
         self.values.borrow().values().map(|(value, _)| value.clone()).collect()
     }
 }

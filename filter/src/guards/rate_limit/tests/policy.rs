@@ -100,7 +100,7 @@ fn policies_that_do_not() {
     }
     for (text, problem) in [
         ("{}", "there is no limit in it"),
-        (r#"{"global":{}}"#, "global: not built yet"),
+        (r#"{"global":{}}"#, "global: `service` is missing"),
         (r#"{"local":{}}"#, "local: `rules` is missing"),
         (r#"{"local":{"rules":[]}}"#, "local.rules: an empty list"),
         ("7", "expected a map"),

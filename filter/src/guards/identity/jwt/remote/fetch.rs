@@ -140,7 +140,7 @@ mod tests {
     use crate::time::SECOND;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()) }
+        Answer { status, headers: Vec::new(), body: Some(body.as_bytes().to_vec()), ..Answer::default() }
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
             (answer(503, "upstream connect error"), Fault::Unreachable),
             (answer(504, ""), Fault::Timeout),
             (answer(0, ""), Fault::Unreachable),
-            (Answer { status: 200, headers: Vec::new(), body: None }, Fault::TooLong),
+            (Answer { status: 200, headers: Vec::new(), body: None, ..Answer::default() }, Fault::TooLong),
         ] {
             let shown = format!("{answer:?}");
             assert_eq!(keys(answer).map(|_| ()).unwrap_err(), expected, "{shown}");

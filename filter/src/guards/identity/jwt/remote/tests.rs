@@ -64,7 +64,8 @@ impl Process {
     fn answer_with(&self, workers: &[Remote], status: u16, body: &str, fields: &[(&str, &str)]) {
         let (id, _) = self.calls.borrow_mut().pop_front().expect("a call");
         let headers = crate::http::head::serialize(fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())));
-        let mut answer = Answer { status, headers, body: Some(body.as_bytes().to_vec()) };
+        let mut answer =
+            Answer { status, headers, body: Some(body.as_bytes().to_vec()), ..Answer::default() };
         let owners =
             workers.iter().filter(|worker| worker.answered(self, id, &mut answer, self.time())).count();
         assert_eq!(owners, 1);
@@ -372,7 +373,8 @@ fn an_answer_that_comes_after_the_lease_is_dropped() {
     process.pass(8 * SECOND);
     workers[1].tick(&process, process.time());
     process.answer(&workers, 200, &two());
-    let mut answer = Answer { status: 200, headers: Vec::new(), body: Some(one().into_bytes()) };
+    let mut answer =
+        Answer { status: 200, headers: Vec::new(), body: Some(one().into_bytes()), ..Answer::default() };
     assert!(workers[0].answered(&process, late.0, &mut answer, process.time()));
     process.tick(&workers);
     assert!(workers.iter().all(|worker| has(worker, &process, "two")));

@@ -1,0 +1,168 @@
+//! May the service be asked now? How many questions are on their way, and for how long is a service left in peace that failed.
+//!
+//! One a worker. A service that is down costs a few requests the timeout, and then nobody: after [`limits::LIMITER_FAILURES`] failures in a row
+//! it rests, and then one request at a time finds out whether it is back.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::answer::Fault;
+use crate::host::CallId;
+use crate::limits;
+use crate::time::Timestamp;
+
+/// The questions of one worker.
+#[derive(Debug, Default)]
+pub struct Asker {
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Questions on their way, and when they are given up: of the answer for a client that left, nobody tells us.
+    asked: Vec<(CallId, u64)>,
+    /// By cluster: as many as the policy names.
+    circuits: HashMap<Rc<str>, Circuit>,
+}
+
+/// What is known of one service.
+#[derive(Clone, Copy, Debug, Default)]
+struct Circuit {
+    /// Failures in a row.
+    failures: u32,
+    /// Until when nobody asks.
+    rest: u64,
+    /// When a failure was last written to the log.
+    told: Option<u64>,
+}
+
+impl Asker {
+    /// Whether a question may be sent now. Where a service has rested, this is the one that finds out: for its `timeout` (in nanoseconds)
+    /// nobody else is let through.
+    pub fn admit(&self, cluster: &str, timeout: u64, now: Timestamp) -> Result<(), Fault> {
+        let mut state = self.state.borrow_mut();
+        state.asked.retain(|(_, until)| now.nanos() < *until);
+        if state.asked.len() >= limits::LIMITER_QUESTIONS {
+            return Err(Fault::Crowded);
+        }
+        if let Some(circuit) = state.circuits.get_mut(cluster)
+            && circuit.failures >= limits::LIMITER_FAILURES
+        {
+            // A clock that was set back ends a rest at once.
+            let left = circuit.rest.saturating_sub(now.nanos());
+            if left > 0 && left <= limits::LIMITER_REST.max(timeout) {
+                return Err(Fault::Resting);
+            }
+            circuit.rest = now.nanos().saturating_add(timeout);
+        }
+        Ok(())
+    }
+
+    /// A question was sent, and is given up at that time.
+    pub fn sent(&self, call: CallId, until: u64) {
+        self.state.borrow_mut().asked.push((call, until));
+    }
+
+    /// A question was answered; whether it was one of ours.
+    pub fn answered(&self, call: CallId) -> bool {
+        let mut state = self.state.borrow_mut();
+        let place = state.asked.iter().position(|(ours, _)| *ours == call);
+        place.map(|place| state.asked.swap_remove(place)).is_some()
+    }
+
+    /// The service answered as it should.
+    pub fn worked(&self, cluster: &str) {
+        if let Some(circuit) = self.state.borrow_mut().circuits.get_mut(cluster) {
+            circuit.failures = 0;
+        }
+    }
+
+    /// It did not; whether that should be written to the log, which is once in [`limits::LIMITER_REST`].
+    pub fn failed(&self, cluster: &Rc<str>, now: Timestamp) -> bool {
+        let mut state = self.state.borrow_mut();
+        let circuit = state.circuits.entry(Rc::clone(cluster)).or_default();
+        circuit.failures = circuit.failures.saturating_add(1);
+        if circuit.failures >= limits::LIMITER_FAILURES {
+            circuit.rest = now.nanos().saturating_add(limits::LIMITER_REST);
+        }
+        let quiet = circuit.told.is_some_and(|told| now.nanos().abs_diff(told) < limits::LIMITER_REST);
+        if !quiet {
+            circuit.told = Some(now.nanos());
+        }
+        !quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::super::answer::Fault;
+    use super::Asker;
+    use crate::host::CallId;
+    use crate::limits::{LIMITER_FAILURES, LIMITER_QUESTIONS, LIMITER_REST};
+    use crate::testing::test;
+    use crate::time::Timestamp;
+
+    const TIMEOUT: u64 = 1000;
+    const NOW: u64 = 1 << 60;
+
+    fn at(nanos: u64) -> Timestamp {
+        Timestamp::from_nanos(nanos)
+    }
+
+    #[test]
+    fn a_service_that_fails_rests_and_one_request_finds_out() {
+        let (asker, rls): (_, Rc<str>) = (Asker::default(), "rls".into());
+        let may = |nanos| asker.admit("rls", TIMEOUT, at(nanos));
+        for _ in 1..LIMITER_FAILURES {
+            assert_eq!(may(NOW), Ok(()));
+            asker.failed(&rls, at(NOW));
+        }
+        asker.worked("rls");
+        for failure in 1..=LIMITER_FAILURES {
+            assert_eq!(may(NOW), Ok(()), "a success in between");
+            assert!(!asker.failed(&rls, at(NOW)), "{failure}: told a moment ago");
+        }
+        assert_eq!((may(NOW), may(NOW + LIMITER_REST - 1)), (Err(Fault::Resting), Err(Fault::Resting)));
+        assert_eq!(asker.admit("other", TIMEOUT, at(NOW)), Ok(()), "another service is another");
+        // One may; the others not before it had its time.
+        let after = NOW + LIMITER_REST;
+        assert_eq!(
+            (may(after), may(after), may(after + TIMEOUT - 1)),
+            (Ok(()), Err(Fault::Resting), Err(Fault::Resting))
+        );
+        // Nobody heard of that one again: the next.
+        assert_eq!(may(after + TIMEOUT), Ok(()));
+        assert!(asker.failed(&rls, at(after + TIMEOUT)), "told again after a while");
+        assert_eq!(may(after + TIMEOUT + 1), Err(Fault::Resting), "one failure after a rest is enough");
+        asker.worked("rls");
+        assert_eq!(may(after + TIMEOUT + 1), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_a_rest() {
+        let (asker, rls): (_, Rc<str>) = (Asker::default(), "rls".into());
+        for _ in 0..LIMITER_FAILURES {
+            asker.failed(&rls, at(NOW));
+        }
+        assert_eq!(asker.admit("rls", TIMEOUT, at(NOW / 2)), Ok(()));
+    }
+
+    #[test]
+    fn questions_are_bounded_and_forgotten() {
+        let asker = Asker::default();
+        for number in 0..LIMITER_QUESTIONS {
+            assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Ok(()));
+            asker.sent(CallId(u32::try_from(number).unwrap()), NOW + TIMEOUT);
+        }
+        assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Err(Fault::Crowded));
+        assert!(asker.answered(CallId(7)) && !asker.answered(CallId(7)));
+        assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Ok(()));
+        asker.sent(CallId(7), NOW + TIMEOUT);
+        assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Err(Fault::Crowded));
+        assert_eq!(asker.admit("rls", TIMEOUT, at(NOW + TIMEOUT)), Ok(()));
+        assert!(!asker.answered(CallId(8)), "given up");
+    }
+}

@@ -1,0 +1,202 @@
+//! How often may they, all gateways together? Envoy's rate limit service protocol, spoken to whoever keeps the counters.
+//!
+//! The last question of all, asked only about a request that every other guard has passed, the local limits among them: who is over a local
+//! limit costs no call. The request waits for the answer, and then goes on where it stood (`gateway/stream.rs`): nothing is
+//! charged twice. A service that does not answer is what `failureMode` says, and never an admission by accident.
+//!
+//! It is asked by a plain HTTP call that carries gRPC, and not by the ABI's `grpc_call`: the former gives us the trailers with their
+//! `grpc-status`, a bound on what we read, and the same cluster name for both; the latter reads a cluster's name as a message first,
+//! and hosts without it refuse a plugin that names it.
+//!
+//! What it does *not* protect against: a service that counts wrongly, or that somebody else can ask. What a local limit took for
+//! a request that the service then refuses is not given back.
+
+mod answer;
+mod asker;
+mod config;
+mod descriptor;
+pub mod message;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+pub use answer::{Fault, frame, read as read_answer};
+pub use asker::Asker;
+pub(super) use config::{GLOBAL, read};
+
+use super::{Facts, Part, Permit};
+use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
+use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::time::{SECOND, Timestamp};
+use descriptor::{Rule, Source};
+use message::{Code, Descriptor, Response};
+
+/// The limit of one route that is kept elsewhere.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// The host's name for the service.
+    cluster: Rc<str>,
+    /// `:authority` of the question.
+    authority: Box<str>,
+    domain: Rc<str>,
+    /// For one question, in nanoseconds.
+    timeout: u64,
+    failure: FailureMode,
+    /// `hits_addend`
+    cost: u64,
+    mode: Mode,
+    /// At least one.
+    rules: Vec<Rule>,
+}
+
+/// What holds when the service does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureMode {
+    /// The request is refused.
+    Deny,
+    /// It passes.
+    Allow,
+    /// It passes, since the local limits have admitted it. There is one that is enforced: without it the policy is refused.
+    Local,
+}
+
+impl FailureMode {
+    /// The words of the policy.
+    pub const WORDS: [(&'static str, FailureMode); 3] =
+        [("Deny", FailureMode::Deny), ("Allow", FailureMode::Allow), ("Local", FailureMode::Local)];
+
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Deny => "requests are refused",
+            Self::Allow => "requests pass",
+            Self::Local => "the local limits alone hold",
+        }
+    }
+}
+
+/// A question on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// To which the answer belongs.
+    pub call: CallId,
+    /// For how long it is waited for, in nanoseconds: the host gives up at the timeout, and a little later so do we.
+    pub patience: u64,
+}
+
+impl Global {
+    /// Whether it counts by the client's address.
+    pub fn needs_address(&self) -> bool {
+        self.rules
+            .iter()
+            .flat_map(|rule| &rule.by)
+            .any(|entry| matches!(&entry.source, Source::Part(part) if part.is_network()))
+    }
+
+    /// Asks, if somebody can wait for the answer.
+    pub fn ask(
+        &self,
+        facts: &Facts<'_>,
+        asker: &Asker,
+        host: &impl Host,
+        now: Timestamp,
+        may_wait: bool,
+    ) -> Result<Question, Fault> {
+        if !may_wait {
+            return Err(Fault::Crowded);
+        }
+        asker.admit(&self.cluster, self.timeout, now)?;
+        let descriptors: Vec<Descriptor<'_>> = self.rules.iter().map(|rule| rule.descriptor(facts)).collect();
+        let message = message::request(&self.domain, &descriptors, self.cost);
+        let milliseconds = format!("{}m", self.timeout.div_ceil(SECOND / 1000));
+        let call = Call {
+            cluster: &self.cluster,
+            method: "POST",
+            scheme: "http",
+            authority: &self.authority,
+            path: "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+            fields: &[
+                ("content-type", "application/grpc"),
+                ("te", "trailers"),
+                ("grpc-timeout", &milliseconds),
+                ("user-agent", "portcullis"),
+            ],
+            body: &frame(&message),
+            timeout: self.timeout,
+        };
+        let patience = self.timeout.saturating_add(SECOND / 8);
+        let sent = host.call(&call).map_err(|_| Fault::NotSent);
+        let call = sent.inspect_err(|fault| self.failed(asker, host, *fault, now))?;
+        asker.sent(call, now.nanos().saturating_add(patience));
+        Ok(Question { call, patience })
+    }
+
+    /// What the service answered; `None` if it did not.
+    pub fn hear(
+        &self,
+        answer: Option<Answer>,
+        asker: &Asker,
+        host: &impl Host,
+        now: Timestamp,
+    ) -> Result<Response, Fault> {
+        let said = answer.ok_or(Fault::Late).and_then(|answer| answer::read(answer, self.rules.len()));
+        let said =
+            said.and_then(|said| if said.overall == Code::Unknown { Err(Fault::Unknown) } else { Ok(said) });
+        match &said {
+            Ok(_) => asker.worked(&self.cluster),
+            Err(fault) => self.failed(asker, host, *fault, now),
+        }
+        said
+    }
+
+    fn failed(&self, asker: &Asker, host: &impl Host, fault: Fault, now: Timestamp) {
+        if asker.failed(&self.cluster, now) {
+            let (words, cluster, then) = (fault.words(), &self.cluster, self.failure.consequence());
+            host.log(Level::Warn, &format!("portcullis: {words}: cluster `{cluster}`; {then}"));
+        }
+    }
+
+    /// What becomes of the request.
+    pub fn verdict(&self, said: Result<Response, Fault>) -> Result<Permit, Refusal> {
+        let refusal = match (said, self.failure) {
+            (Ok(Response { overall: Code::Ok, .. }), _) => return Ok(Permit::default()),
+            (Ok(response), _) => self.over(&response),
+            (Err(_), FailureMode::Allow | FailureMode::Local) => return Ok(Permit::default()),
+            (Err(fault), FailureMode::Deny) => {
+                let detail = Detail::Named(fault.words(), Rc::clone(&self.cluster));
+                Refusal::because(Reason::LimiterUnavailable, detail).advise(Advice::RetryAfter(1))
+            }
+        };
+        match self.mode {
+            Mode::Enforce => Err(refusal),
+            Mode::Shadow => {
+                let detail =
+                    if refusal.reason == Reason::RateLimited { refusal.detail } else { self.named(None) };
+                Ok(Permit { shadowed: Some(Refusal { detail, ..refusal }), ..Permit::default() })
+            }
+        }
+    }
+
+    /// Of several limits that are passed, the one with the longest wait is told.
+    fn over(&self, response: &Response) -> Refusal {
+        let passed =
+            response.statuses.iter().zip(&self.rules).filter(|(status, _)| status.code == Code::OverLimit);
+        let worst = passed.max_by_key(|(status, _)| status.reset);
+        let retry_after =
+            worst.and_then(|(status, _)| status.reset).or(response.reset).unwrap_or_default().max(1);
+        let limited = worst.and_then(|(status, rule)| {
+            let (quota, window) = status.limit?;
+            Some(Limited { rule: Rc::clone(&rule.name), quota, window, remaining: 0, reset: retry_after })
+        });
+        let advice = limited.map_or(Advice::RetryAfter(retry_after), Advice::Limited);
+        Refusal::because(Reason::RateLimited, self.named(worst.map(|(_, rule)| rule))).advise(advice)
+    }
+
+    /// The rule that refused; the domain, if the service does not say which of several.
+    fn named(&self, rule: Option<&Rule>) -> Detail {
+        match (rule, self.rules.as_slice()) {
+            (Some(rule), _) | (None, [rule]) => Detail::Named("rule", Rc::clone(&rule.name)),
+            _ => Detail::Named("rate limit domain", Rc::clone(&self.domain)),
+        }
+    }
+}

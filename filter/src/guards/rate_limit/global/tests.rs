@@ -1,0 +1,311 @@
+//! What may be written, what is asked, and what follows from what is said?
+
+use std::cell::RefCell;
+
+use super::message::{Code, Response, Status};
+use super::{Asker, FailureMode, Fault, Global, Question, frame};
+use crate::decision::{Advice, Detail, Limited, Reason, Refusal};
+use crate::document::Field;
+use crate::guards::identity::Caller;
+use crate::guards::identity::attempt::Attempt;
+use crate::guards::rate_limit::{self, Facts, Rules, Scope};
+use crate::host::{
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict,
+    Verifier,
+};
+use crate::http::Head;
+use crate::http::head::serialize;
+use crate::json::{Bounds, Duplicates, Json};
+use crate::limits;
+use crate::problem::Problems;
+use crate::testing::test;
+use crate::time::{SECOND, Timestamp};
+
+/// Cluster, authority, path, fields, body and timeout of a call.
+type Sent = (String, String, String, Vec<(String, String)>, Vec<u8>, u64);
+
+/// A proxy that sends questions, or does not.
+#[derive(Default)]
+struct Proxy {
+    is_down: bool,
+    sent: RefCell<Vec<Sent>>,
+    log: RefCell<Vec<String>>,
+}
+
+const REFUSED: HostError = HostError { call: "test", status: 10 };
+
+impl Calls for Proxy {
+    fn call(&self, call: &Call<'_>) -> Result<CallId, HostError> {
+        if self.is_down {
+            return Err(REFUSED);
+        }
+        let fields = call.fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let place = (call.cluster.to_owned(), call.authority.to_owned(), call.path.to_owned());
+        let mut sent = self.sent.borrow_mut();
+        sent.push((place.0, place.1, place.2, fields.collect(), call.body.to_vec(), call.timeout));
+        Ok(CallId(u32::try_from(sent.len()).unwrap()))
+    }
+}
+
+impl SharedData for Proxy {
+    fn shared(&self, _: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        Err(REFUSED)
+    }
+    fn set_shared(&self, _: &str, _: &[u8], _: Option<Cas>) -> Result<Swap, HostError> {
+        Err(REFUSED)
+    }
+}
+
+impl Verifier for Proxy {
+    fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
+        Verdict::Unavailable
+    }
+}
+
+impl Host for Proxy {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        Err(REFUSED)
+    }
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        Err(REFUSED)
+    }
+    fn set_request_header(&self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        Err(REFUSED)
+    }
+    fn remove_request_header(&self, _: &str) -> Result<(), HostError> {
+        Err(REFUSED)
+    }
+    fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
+        Err(REFUSED)
+    }
+    fn remove_request_trailer(&self, _: &str) -> Result<(), HostError> {
+        Err(REFUSED)
+    }
+    fn property(&self, _: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        Err(REFUSED)
+    }
+    fn set_property(&self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        Err(REFUSED)
+    }
+    fn respond(&self, _: &LocalResponse) -> Result<(), HostError> {
+        Err(REFUSED)
+    }
+    fn log(&self, _: Level, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
+    fn env(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// The rules, and what was said on the way.
+fn read(text: &str) -> (Option<Rules>, String) {
+    let bounds = Bounds { depth: 16, values: 1000, duplicates: Duplicates::Keep };
+    let document = Json::parse(text.as_bytes(), bounds).unwrap();
+    let problems = Problems::new();
+    let field = Field::at("", &document, &problems);
+    let rules = rate_limit::read(&field, Scope { policy: "p", route: None });
+    let lines: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
+    (rules, lines.join("\n"))
+}
+
+fn document(more: &str) -> String {
+    format!(
+        r#"{{"service":{{"cluster":"rls"}},"domain":"shop","rules":[{{"name":"r","by":["route"]}}]{more}}}"#
+    )
+}
+
+fn global(document: &str) -> Global {
+    let (rules, said) = read(&format!(r#"{{"global":{document}}}"#));
+    *rules.unwrap_or_else(|| panic!("{document}: {said}")).global.unwrap()
+}
+
+const LOCAL: &str = r#""local":{"rules":[{"name":"l","limit":{"requests":1,"unit":"Day"}}]}"#;
+
+#[test]
+fn what_holds_when_nothing_else_is_written() {
+    let global = global(&document(""));
+    assert_eq!((&*global.cluster, &*global.authority, &*global.domain), ("rls", "rls", "shop"));
+    assert_eq!((global.timeout, global.cost, global.failure), (SECOND / 10, 1, FailureMode::Deny));
+}
+
+/// What is written, where the problem is, and what it says.
+#[test]
+fn policies_that_do_not_hold() {
+    let rule = |by: &str| {
+        format!(r#"{{"service":{{"cluster":"rls"}},"domain":"shop","rules":[{{"name":"r","by":{by}}}]}}"#)
+    };
+    let text = "x".repeat(257);
+    for (document, problem) in [
+        (document(r#","timeout":"0ms""#), "global.timeout: expected 1ms to 5s"),
+        (document(r#","timeout":"6s""#), "global.timeout: expected 1ms to 5s"),
+        (document(r#","failureMode":"deny""#), "global.failureMode: unknown value `deny`"),
+        (document(r#","failureMode":"Local""#), "global.failureMode: there is no local limit"),
+        (document(r#","cost":0"#), "global.cost: expected a whole number from 1 to 1000000"),
+        (document(r#","cost":1000001"#), "global.cost: expected a whole number"),
+        (document(r#","mode":"shadow""#), "global.mode: unknown value `shadow`"),
+        (document(r#","limit":{}"#), "global: unknown field `limit`"),
+        (document("").replace("rls", ""), "global.service.cluster: an empty string"),
+        (document("").replace("\"rls\"", "\"rls\",\"authority\":\"a\\nb\""), "global.service.authority: "),
+        (document("").replace("shop", ""), "global.domain: an empty string"),
+        (rule("[]"), "global.rules[0].by: an empty list"),
+        (rule("[\"ip\"]"), "global.rules[0].by[0]: unknown value `ip`"),
+        (rule("[\"route\",\"route\"]"), "global.rules[0].by[1]: the key `route` stands twice"),
+        (rule(r#"[{"header":"a"},{"claim":"a"}]"#), "global.rules[0].by[1]: the key `a` stands twice"),
+        (rule(r#"[{"header":"a b"}]"#), "global.rules[0].by[0].header: `a b` is not a header name"),
+        (rule(r#"[{"header":"a","claim":"b"}]"#), "global.rules[0].by[0]: expected one of"),
+        (rule(r#"[{"value":"b"}]"#), "global.rules[0].by[0]: expected one of"),
+        (rule(r#"[{"key":"b"}]"#), "global.rules[0].by[0]: expected one of"),
+        (rule(r#"[{"header":"a","key":"b c"}]"#), "global.rules[0].by[0].key: `b c` is not a name"),
+        (rule(&format!(r#"[{{"key":"a","value":"{text}"}}]"#)), "global.rules[0].by[0].value: "),
+        (rule("[\"route\"]").replace("\"r\"", "\"a b\""), "global.rules[0].name: `a b` is not a name"),
+    ] {
+        let (_, said) = read(&format!(r#"{{"global":{document}}}"#));
+        assert!(said.lines().any(|line| line.starts_with(problem)), "{document}: {said}");
+    }
+    let shadow = LOCAL.replace(r#""name":"l""#, r#""name":"l","mode":"Shadow""#);
+    let local = document(r#","failureMode":"Local""#);
+    assert!(
+        read(&format!(r#"{{{shadow},"global":{local}}}"#)).1.contains("no local limit"),
+        "one in Shadow is none"
+    );
+    assert!(read(&format!(r#"{{{LOCAL},"global":{local}}}"#)).0.is_some());
+    let (rules, said) = read(&format!(r#"{{"global":{}}}"#, document(r#","failureMode":"Allow""#)));
+    assert!(
+        rules.is_some() && said.contains("whoever can keep the service from answering has no limit"),
+        "{said}"
+    );
+}
+
+fn head() -> Head {
+    let pseudo = [(":method", "GET"), (":authority", "h"), (":path", "/")];
+    Head::parse(serialize(pseudo.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())))).unwrap()
+}
+
+fn ask(global: &Global, asker: &Asker, proxy: &Proxy, now: u64) -> Result<Question, Fault> {
+    let head = head();
+    let facts = Facts {
+        client_address: None,
+        route: "orders",
+        head: &head,
+        caller: &Caller::Anonymous,
+        attempt: Attempt::default(),
+    };
+    global.ask(&facts, asker, proxy, Timestamp::from_nanos(now), true)
+}
+
+#[test]
+fn the_question_on_the_wire() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let global = global(&document(r#","timeout":"20ms","cost":3"#));
+    let question = ask(&global, &asker, &proxy, SECOND).unwrap();
+    assert_eq!(question, Question { call: CallId(1), patience: SECOND / 50 + SECOND / 8 });
+    let sent = proxy.sent.borrow();
+    let (cluster, authority, path, fields, body, timeout) = &sent[0];
+    assert_eq!((cluster.as_str(), authority.as_str(), *timeout), ("rls", "rls", SECOND / 50));
+    assert_eq!(path, "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit");
+    for (name, value) in [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "20m")] {
+        assert!(fields.iter().any(|(n, v)| n == name && v == value), "{name}");
+    }
+    let message = b"\x0a\x04shop\x12\x11\x0a\x0f\x0a\x05route\x12\x06orders\x18\x03";
+    assert_eq!(*body, frame(message));
+}
+
+fn answer(message: &[u8]) -> Answer {
+    let map = |name: &str, value: &str| serialize([(name.as_bytes(), value.as_bytes())].into_iter());
+    let headers = map("content-type", "application/grpc");
+    Answer { status: 200, headers, body: Some(frame(message)), trailers: map("grpc-status", "0") }
+}
+
+#[test]
+fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
+    let (mut proxy, asker) = (Proxy { is_down: true, ..Proxy::default() }, Asker::default());
+    let global = global(&document(""));
+    for _ in 0..limits::LIMITER_FAILURES {
+        assert_eq!(ask(&global, &asker, &proxy, SECOND), Err(Fault::NotSent));
+    }
+    assert_eq!(ask(&global, &asker, &proxy, SECOND), Err(Fault::Resting));
+    assert_eq!(proxy.log.borrow().len(), 1, "{:?}", proxy.log);
+    assert!(proxy.log.borrow()[0].ends_with("could not be asked: cluster `rls`; requests are refused"));
+    proxy.is_down = false;
+    let now = SECOND + limits::LIMITER_REST;
+    let question = ask(&global, &asker, &proxy, now).unwrap();
+    assert!(asker.answered(question.call));
+    let at = Timestamp::from_nanos(now);
+    // No is an answer: the service is well.
+    assert!(global.hear(Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
+    assert!(ask(&global, &asker, &proxy, now).is_ok());
+    for (answer, fault) in
+        [(None, Fault::Late), (Some(answer(&[8, 0])), Fault::Unknown), (Some(answer(&[8])), Fault::Garbage)]
+    {
+        assert_eq!(global.hear(answer, &asker, &proxy, at), Err(fault));
+    }
+    assert_eq!(ask(&global, &asker, &proxy, now), Err(Fault::Resting));
+    assert_eq!(
+        global.ask(
+            &Facts {
+                client_address: None,
+                route: "r",
+                head: &head(),
+                caller: &Caller::Anonymous,
+                attempt: Attempt::default()
+            },
+            &Asker::default(),
+            &proxy,
+            at,
+            false
+        ),
+        Err(Fault::Crowded),
+        "nobody could wait"
+    );
+}
+
+#[test]
+fn what_follows_from_what_is_said() {
+    let yes = || Ok(Response { overall: Code::Ok, ..Response::default() });
+    let no = |statuses, reset| Ok(Response { overall: Code::OverLimit, statuses, reset });
+    let status = |code, reset| Status { code, limit: Some((10, 60)), remaining: 0, reset };
+    let reason = |verdict: Result<super::Permit, Refusal>| {
+        verdict.map(|permit| permit.shadowed().map(|r| r.reason)).map_err(|r| r.reason)
+    };
+    for (mode, fault) in [("Deny", Err(Reason::LimiterUnavailable)), ("Allow", Ok(None))] {
+        let global = global(&document(&format!(r#","failureMode":"{mode}""#)));
+        assert_eq!(reason(global.verdict(Err(Fault::Late))), fault, "{mode}");
+        assert_eq!(reason(global.verdict(yes())), Ok(None), "{mode}");
+        assert_eq!(reason(global.verdict(no(vec![], None))), Err(Reason::RateLimited), "{mode}");
+    }
+    let shadow = global(&document(r#","mode":"Shadow""#));
+    assert_eq!(reason(shadow.verdict(yes())), Ok(None));
+    assert_eq!(reason(shadow.verdict(no(vec![], None))), Ok(Some(Reason::RateLimited)));
+    let shadowed = shadow.verdict(Err(Fault::Garbage)).unwrap();
+    assert_eq!(shadowed.shadowed().unwrap().reason, Reason::LimiterUnavailable);
+    assert_eq!(shadowed.shadowed().unwrap().detail, Detail::Named("rule", "r".into()));
+
+    let two = global(&document("").replace(
+        r#"{"name":"r","by":["route"]}"#,
+        r#"{"name":"a","by":["route"]},{"name":"b","by":["method"]}"#,
+    ));
+    let refusal = |response| two.verdict(response).unwrap_err();
+    let limited = |rule: &str, retry_after| {
+        Advice::Limited(Limited {
+            rule: rule.into(),
+            quota: 10,
+            window: 60,
+            remaining: 0,
+            reset: retry_after,
+        })
+    };
+    // The longest wait of those that are passed.
+    let both = refusal(no(vec![status(Code::OverLimit, Some(5)), status(Code::OverLimit, Some(9))], None));
+    assert_eq!((both.detail, both.advice), (Detail::Named("rule", "b".into()), limited("b", 9)));
+    let first = refusal(no(vec![status(Code::OverLimit, None), status(Code::Ok, Some(9))], None));
+    assert_eq!((first.detail, first.advice), (Detail::Named("rule", "a".into()), limited("a", 1)));
+    // Limitador names none.
+    let none = refusal(no(vec![], Some(41)));
+    assert_eq!(
+        (none.detail, none.advice),
+        (Detail::Named("rate limit domain", "shop".into()), Advice::RetryAfter(41))
+    );
+    let unlimited = Status { code: Code::OverLimit, ..Status::default() };
+    assert_eq!(refusal(no(vec![unlimited], None)).advice, Advice::RetryAfter(1));
+}
