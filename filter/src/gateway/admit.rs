@@ -12,7 +12,7 @@ use crate::guards::rate_limit::concurrency::{self, Seats};
 use crate::guards::rate_limit::failures::Watch;
 use crate::guards::rate_limit::global::message::Response as Said;
 use crate::guards::rate_limit::global::{Fault, Global, Question};
-use crate::guards::rate_limit::{self, Facts, Table};
+use crate::guards::rate_limit::{self, Facts, Permit, Table};
 use crate::guards::{access, body, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
@@ -126,8 +126,9 @@ impl<'p> Journey<'p> {
         let charged = self.charge(host, route, &facts);
         self.shadow_rules.extend(seats.shadowed().cloned());
         match charged {
-            Ok((response, shadowed)) => {
-                self.shadow_rules.extend(shadowed);
+            Ok(permit) => {
+                self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
+                let response = Response::of(permit, route.rate_limit.telling());
                 Ok(Admission { identified, meter, response, seats })
             }
             Err(refusal) => {
@@ -155,18 +156,11 @@ impl<'p> Journey<'p> {
     }
 
     /// Does every limit of this proxy have a token left?
-    fn charge(
-        &self,
-        host: &impl Host,
-        route: &Route,
-        facts: &Facts<'_>,
-    ) -> Result<(Option<Box<Response>>, Option<Rc<str>>), Refusal> {
+    fn charge(&self, host: &impl Host, route: &Route, facts: &Facts<'_>) -> Result<Permit, Refusal> {
         if route.rate_limit.is_empty() {
-            return Ok((None, None));
+            return Ok(Permit::default());
         }
-        let permit = rate_limit::admit(&route.rate_limit, facts, self.now, host, self.table()?)?;
-        let shadowed = permit.shadowed().and_then(rule_of);
-        Ok((Response::of(permit, route.rate_limit.telling()), shadowed))
+        rate_limit::admit(&route.rate_limit, facts, self.now, host, self.table()?)
     }
 
     /// Who is calling? Where failures are counted, those who have failed too often are not asked.
