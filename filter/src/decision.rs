@@ -65,6 +65,8 @@ reasons! {
     MediaTypeUnsupported = "media_type_unsupported", 415, "The media type of the request body is not accepted.", "a body came with no `content-type`, or with one that is not in `body.contentTypes`";
     // route
     NoRoute = "no_route", 404, "There is nothing here.", "no route of the policy matches host, path, method and headers";
+    // overload
+    Overloaded = "overloaded", 503, "The service has too much to do at the moment.", "a worker has more requests under way, or upstreams take longer, than `overload` allows for the route's `priority`";
     // identity
     CredentialMissing = "credential_missing", 401, "Authentication is required.", "the route needs a credential and none was found where it looks";
     CredentialConflict = "credential_conflict", 400, "The request carries more than one credential.", "a credential is doubled, or stands in two places";

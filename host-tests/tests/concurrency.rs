@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use host_tests::artifacts;
-use host_tests::client;
+use host_tests::client::{self, Client};
 use host_tests::envoy::{Envoy, Launch};
 use host_tests::envoy_config::Listener;
 use host_tests::exchange::{Body, Request, Response};
@@ -26,18 +26,23 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
+        Self::start_with(json!({"requests": 1000}))
+    }
+
+    fn start_with(overload: Value) -> Self {
         let upstream = KeyServer::start().unwrap();
         upstream.answer("/slow", Answer::json("{}").after(SLOW));
         upstream.answer("/quick", Answer::json("{}"));
         upstream.answer("/broken", Answer::json("{}").ending(Ending::CutOff(1)));
         let rules = json!({"rules": [{"name": "all", "requests": MOST}]});
         let policy = json!({
-            "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "concurrency",
+            "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "concurrency", "overload": overload,
             "defaults": {"rateLimit": {"concurrency": rules}},
             "routes": [
                 {"name": "limited", "match": {"path": {"type": "Exact", "value": "/limited"}}, "authentication": {"open": {"because": "test"}},
                     "rateLimit": {"concurrency": {"rules": [{"name": "one", "requests": 1}]},
                         "local": {"rules": [{"name": "never", "limit": {"requests": 1, "unit": "Day"}}]}}},
+                {"name": "hurried", "match": {"headers": [{"name": "x-hurry", "value": "yes"}]}, "authentication": {"open": {"because": "test"}}, "priority": "High"},
                 {"name": "all", "match": {}, "authentication": {"open": {"because": "test"}}, "request": {"body": {"maxBytes": "16B"}}},
             ],
         });
@@ -126,4 +131,30 @@ fn however_a_request_ends_it_gives_back_what_it_had() {
     }
     gateway.until_free();
     assert_eq!(gateway.crowd(2 * MOST), (MOST, MOST), "all of it is there again");
+}
+
+#[test]
+fn what_matters_less_is_refused_while_upstreams_are_slow() {
+    let gateway = Gateway::start_with(json!({"latency": "1100ms"}));
+    // One connection is served by one worker.
+    let mut client = Client::connect(gateway.address).unwrap();
+    let mut get = |path: &str, hurry: bool| {
+        let request = Request::get("api.example.com", path);
+        let request = if hurry { request.with("x-hurry", "yes") } else { request };
+        told(&client.exchange(&request).unwrap())
+    };
+    assert_eq!(get("/quick", false), (200, String::new()));
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(get("/slow", false), (200, String::new()));
+    assert_eq!(get("/quick", false), (503, "overloaded".to_owned()));
+    // What matters goes on sooner than what matters less, and both do in the end: the average forgets.
+    let start = Instant::now();
+    while get("/quick", true).0 != 200 {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", gateway.envoy.log());
+        thread::sleep(Duration::from_millis(50));
+    }
+    while get("/quick", false).0 != 200 {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", gateway.envoy.log());
+        thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Reasons that no client can bring about through a proxy that works: what the proxy does instead, and the file and the name of the
 /// test that reaches the reason another way.
-const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 6] = [
+const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 7] = [
     (
         Reason::TokenInactive,
         "no runner has an introspection service; tests/introspection.rs has, in Envoy",
@@ -37,6 +37,12 @@ const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 6] = [
         "a scenario sends one request after the other; tests/concurrency.rs sends them at once, in Envoy",
         "filter/src/guards/rate_limit/concurrency/tests.rs",
         "so_many_at_once_over_all_workers",
+    ),
+    (
+        Reason::Overloaded,
+        "a scenario sends one request after the other to an upstream that is quick; tests/concurrency.rs has a slow one, in Envoy",
+        "filter/src/guards/overload/tests.rs",
+        "what_matters_less_goes_first",
     ),
     (
         Reason::LimiterBusy,

@@ -28,6 +28,15 @@ impl HttpStream {
     }
 }
 
+/// However a request ends, and whatever callback a host leaves out, what it occupied is free again.
+impl Drop for HttpStream {
+    fn drop(&mut self) {
+        if let Ok(mut stream) = self.stream.try_borrow_mut() {
+            stream.leave(&self.proxy);
+        }
+    }
+}
+
 impl Context for HttpStream {
     /// The SDK brings the answer to whoever was at work when the question was sent, if that request is still there.
     fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, trailers: usize) {

@@ -112,6 +112,7 @@ impl<'p> Journey<'p> {
         self.route =
             policy.table.choose(request.host(), request.path().as_str(), request.method(), self.head);
         let route = self.route().ok_or(Reason::NoRoute)?;
+        policy.overload.check(route.priority, &self.gateway.load, self.now)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
         self.address = if route.needs_address { client_address(host)? } else { None };

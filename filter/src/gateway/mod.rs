@@ -5,6 +5,7 @@ mod answer;
 mod apply;
 mod record;
 mod response;
+mod stay;
 mod stream;
 mod telling;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub use stream::Stream;
 
 use self::wait::Waiting;
 use crate::guards::identity::confirmation::dpop::Memory;
+use crate::guards::overload::Load;
 use crate::guards::rate_limit::Table;
 use crate::guards::rate_limit::concurrency::Ledger;
 use crate::guards::rate_limit::global::Asker;
@@ -29,6 +31,7 @@ pub struct Gateway {
     table: Result<Table, HostError>,
     waiting: Waiting,
     asker: Asker,
+    load: Load,
     /// `None` if no route limits how many requests are under way.
     ledger: Option<Result<Ledger, HostError>>,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
@@ -92,7 +95,8 @@ impl Gateway {
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
         let (waiting, asker) = (Waiting::default(), Asker::default());
-        let gateway = Self { policy: Some(policy), table, memory, waiting, asker, ledger };
+        let gateway =
+            Self { policy: Some(policy), table, memory, waiting, asker, ledger, load: Load::default() };
         gateway.begin(host, me);
         Ok(gateway)
     }
@@ -101,6 +105,6 @@ impl Gateway {
     pub fn closed() -> Self {
         let table = Err(HostError { call: "on_configure", status: 0 });
         let (waiting, asker) = (Waiting::default(), Asker::default());
-        Self { policy: None, table, memory: None, waiting, asker, ledger: None }
+        Self { policy: None, table, memory: None, waiting, asker, ledger: None, load: Load::default() }
     }
 }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use super::admit::{Admission, Journey, Passed};
 use super::record::{self, Record};
 use super::response::Response;
+use super::stay::Stay;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
 use crate::guards::identity::{Caller, Stop, What};
-use crate::guards::rate_limit::concurrency::Seats;
 use crate::guards::rate_limit::global::Question;
 use crate::guards::{body, shape};
 use crate::host::{Answer, CallId, Host};
@@ -29,8 +29,7 @@ pub struct Stream {
     body: Option<Box<Body>>,
     record: Option<Box<Record>>,
     response: Option<Box<Response>>,
-    /// Given back when the stream is over, however it ends.
-    seats: Seats,
+    stay: Stay,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -105,7 +104,7 @@ impl Stream {
             body: None,
             record: None,
             response: None,
-            seats: Seats::default(),
+            stay: Stay::default(),
         }
     }
 
@@ -179,6 +178,7 @@ impl Stream {
         let now = host.now();
         let head = now.and_then(|_| host.request_headers()).map_err(Refusal::from);
         let now = now.unwrap_or(Timestamp::from_nanos(0));
+        self.stay.begin(policy, &gateway, now);
         let head = match head.and_then(|raw| Head::parse(raw).map_err(shape::unreadable)) {
             Ok(head) => head,
             Err(refusal) => {
@@ -197,7 +197,7 @@ impl Stream {
             }
             Err(stop) => Err(stop.into_refusal()),
             Ok(mut admission) => {
-                self.seats = core::mem::take(&mut admission.seats);
+                self.stay.seats = core::mem::take(&mut admission.seats);
                 match journey.ask(host, arrival.may_wait) {
                     None => Ok(admission),
                     Some(Ok(Question { call, patience })) => {
@@ -365,21 +365,17 @@ impl Stream {
 
     /// The head of the response is here: the upstream's, or that of the proxy if there was none.
     pub fn on_response_headers(&mut self, host: &impl Host) {
+        if !self.refused {
+            self.stay.answered(host, &self.gateway);
+        }
         if let Some(response) = self.response.take() {
             response.on_headers(host, &self.gateway);
         }
     }
 
-    /// What the request occupied is free again.
-    fn leave(&mut self, host: &impl Host) {
-        let seats = core::mem::take(&mut self.seats);
-        if seats.is_empty() {
-            return;
-        }
-        // Without a clock nothing can be written, and what a worker no longer says ends by itself.
-        if let (Some(Ok(ledger)), Ok(now)) = (&self.gateway.ledger, host.now()) {
-            seats.end(ledger, host, now);
-        }
+    /// What the request occupied is free again. Called when it is over, and again when the host forgets it.
+    pub fn leave(&mut self, host: &impl Host) {
+        self.stay.end(host, &self.gateway);
     }
 
     /// The stream is over: the event, if there is one, is written.

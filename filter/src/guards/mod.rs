@@ -9,6 +9,8 @@ pub mod shape;
 
 pub mod route;
 
+pub mod overload;
+
 pub mod identity;
 
 pub mod access;

@@ -13,7 +13,7 @@ use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
-use crate::guards::{body, identity, shape};
+use crate::guards::{body, identity, overload, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -51,6 +51,10 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
         None => Some(limits::STATE_BYTES),
     };
+    let overload = match section.get("overload") {
+        Some(field) => overload::read(&field),
+        None => Some(overload::Rules::default()),
+    };
     let routes = routes?;
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
@@ -63,6 +67,7 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
         routes: compiled,
         table: routes.table,
+        overload: overload?,
         state_bytes: state_bytes?,
         audit: audit?,
         redaction: redaction?,
@@ -118,6 +123,7 @@ struct Defaults {
     body: Rc<body::Rules>,
     authorization: Rc<Authorization>,
     rate_limit: Rc<rate_limit::Rules>,
+    priority: overload::Priority,
 }
 
 impl Defaults {
@@ -143,8 +149,13 @@ impl Defaults {
             }
             None => Some(Rc::clone(&self.rate_limit)),
         };
+        let priority = match section.get("priority") {
+            Some(field) => overload::Priority::read(&field),
+            None => Some(self.priority),
+        };
         let (request, body) = request?;
-        Some(Self { request, body, authorization: authorization?, rate_limit: rate_limit? })
+        let (authorization, rate_limit) = (authorization?, rate_limit?);
+        Some(Self { request, body, authorization, rate_limit, priority: priority? })
     }
 }
 
@@ -249,6 +260,7 @@ impl<'d> Draft<'d> {
                 authentication: authentication?,
                 authorization: rules.authorization,
                 rate_limit: rules.rate_limit,
+                priority: rules.priority,
             })
         })();
         draft

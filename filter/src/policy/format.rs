@@ -4,6 +4,7 @@ use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
 use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
+use crate::guards::overload::{OVERLOAD, PRIORITY};
 use crate::guards::rate_limit::RATE_LIMIT;
 use crate::guards::route::MATCH;
 use crate::guards::shape::REQUEST;
@@ -46,6 +47,13 @@ pub static POLICY: Shape = Shape {
         Key::new("kind", "`GatewayPolicy`", Default::Required, "The kind of document."),
         Key::new("name", "name", Default::Required, "The policy's name in audit events and metrics."),
         MODE_KEY,
+        Key::new(
+            "overload",
+            "map",
+            Default::Is("nothing is refused for it"),
+            "When a worker has too much to do.",
+        )
+        .nested(&OVERLOAD),
         Key::new("jwt", "map", Default::Is("none"), "Who issues tokens, and what a token must be to hold.")
             .nested(&JWT),
         Key::new("apiKeyAuth", "map", Default::Is("none"), "The API keys of clients, as hashes.")
@@ -83,7 +91,7 @@ pub(super) static DEFAULTS: Shape = Shape {
     name: "defaults",
     about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
             merged. `authentication` has no default: every route names its own.",
-    keys: &[REQUEST_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY],
+    keys: &[PRIORITY, REQUEST_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY],
 };
 
 /// `routes[]`
@@ -104,6 +112,7 @@ pub(super) static ROUTE: Shape = Shape {
         .nested(&AUTHENTICATION),
         REQUEST_KEY,
         AUTHORIZATION_KEY,
+        PRIORITY,
         RATE_LIMIT_KEY,
     ],
 };

@@ -16,7 +16,7 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, identity, rate_limit, route, shape};
+use crate::guards::{body, identity, overload, rate_limit, route, shape};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -40,6 +40,8 @@ pub struct Policy {
     /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
     /// time for each byte.
     pub longest_path: u64,
+    /// When a worker has too much to do.
+    pub overload: overload::Rules,
     /// Memory for the buckets of all limits.
     pub state_bytes: u64,
     /// What is written down.
@@ -63,6 +65,8 @@ pub struct Route {
     pub authentication: identity::Authentication,
     /// Who may.
     pub authorization: Rc<Authorization>,
+    /// How much it matters.
+    pub priority: overload::Priority,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
     /// Whether a rule asks for the client's address.
