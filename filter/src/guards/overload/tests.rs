@@ -30,8 +30,8 @@ fn what_matters_less_goes_first() {
         let load = Load::default();
         (0..under_way).for_each(|_| load.begin());
         let passes = |priority| rules.check(priority, &load, at(0)).is_ok();
-        let passed = (passes(Priority::Low), passes(Priority::Normal), passes(Priority::High));
-        assert_eq!(passed, (low, normal, high), "{under_way}");
+        let outcome = (passes(Priority::Low), passes(Priority::Normal), passes(Priority::High));
+        assert_eq!(outcome, (low, normal, high), "{under_way}");
     }
     let one = Rules { requests: Some(1), latency: None };
     let load = Load::default();
