@@ -186,8 +186,8 @@ impl Stream {
                 None => Ok(admission),
                 Some(Ok(Question { call, patience })) => {
                     let passed = journey.passed();
-                    let held = Box::new(Held { call, head, passed, admission });
-                    return self.pause(Wait::Verdict(held), patience, arrival, now);
+                    let wait = Wait::Verdict(Box::new(Held { call, head, passed, admission }));
+                    return self.pause(wait, patience, arrival, now);
                 }
                 Some(Err(fault)) => journey.settle(Err(fault)).map(|()| admission),
             },

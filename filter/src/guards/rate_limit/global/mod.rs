@@ -156,9 +156,11 @@ impl Global {
     /// What becomes of the request.
     pub fn verdict(&self, said: Result<Response, Fault>) -> Result<Permit, Refusal> {
         let refusal = match (said, self.failure) {
-            (Ok(Response { overall: Code::Ok, .. }), _) => return Ok(Permit { shadowed: None }),
+            (Ok(Response { overall: Code::Ok, .. }), _)
+            | (Err(_), FailureMode::Allow | FailureMode::Local) => {
+                return Ok(Permit { shadowed: None });
+            }
             (Ok(response), _) => self.over(&response),
-            (Err(_), FailureMode::Allow | FailureMode::Local) => return Ok(Permit { shadowed: None }),
             (Err(fault), FailureMode::Deny) => {
                 let detail = Detail::Named(fault.words(), Rc::clone(&self.cluster));
                 Refusal::because(Reason::LimiterUnavailable, detail).advise(Advice::RetryAfter(1))
