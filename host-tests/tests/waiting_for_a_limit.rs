@@ -1,5 +1,5 @@
 //! Does a request that waits for the rate limit service go on from where it stood, with nothing charged or used up twice, and does it come to
-//! an end whatever the service does? Natively, on a clock that we move; tests/global_rate_limit has a real service.
+//! an end whatever the service does? Natively, on a clock that we move; `tests/global_rate_limit` has a real service.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -101,16 +101,15 @@ impl Proxy {
 }
 
 impl Exchange {
-    /// The status and the code that the client was told, if it was.
-    fn told(&self) -> Option<(u16, String)> {
-        let response = self.host.has_answered().then(|| self.host.observe(0).response)?;
+    /// The status and the code that the client was told; nothing if it was not.
+    fn told(&self) -> String {
+        if !self.host.has_answered() {
+            return String::new();
+        }
+        let response = self.host.observe(0).response;
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        Some((response.status, body["code"].as_str().unwrap_or_default().to_owned()))
+        format!("{} {}", response.status, body["code"].as_str().unwrap_or_default())
     }
-}
-
-fn refused(status: u16, code: &str) -> Option<(u16, String)> {
-    Some((status, code.to_owned()))
 }
 
 /// A request of alice's with a proof of its own.
@@ -130,7 +129,7 @@ fn it_goes_on_from_where_it_stood() {
     let proxy = Proxy::start("Deny");
     for id in ["first", "second"] {
         let exchange = proxy.arrive(1, &proved(id), true);
-        assert_eq!((exchange.flow, exchange.told()), (Flow::Wait, None), "{:?}", proxy.world.log());
+        assert_eq!((exchange.flow, exchange.told().as_str()), (Flow::Wait, ""), "{:?}", proxy.world.log());
         proxy.pass_time(0, &exchange);
         assert!(!exchange.host.is_resumed(), "a look does not let it go");
         proxy.answer(&exchange, proxy.last(), YES);
@@ -143,14 +142,14 @@ fn it_goes_on_from_where_it_stood() {
         proxy.answer(&exchange, proxy.last(), NO);
         assert_eq!(
             (exchange.told(), exchange.stream.borrow_mut().resume(&exchange.host, true)),
-            (None, Flow::Stop)
+            (String::new(), Flow::Stop)
         );
     }
     assert_eq!(proxy.world.calls().len(), 2);
     let replay = proxy.arrive(2, &proved("first"), true);
-    assert_eq!(replay.told(), refused(401, "proof_replayed"));
+    assert_eq!(replay.told(), "401 proof_replayed");
     let third = proxy.arrive(3, &proved("third"), true);
-    assert_eq!(third.told(), refused(429, "rate_limited"), "two of two are gone");
+    assert_eq!(third.told(), "429 rate_limited", "two of two are gone");
     assert_eq!(proxy.world.calls().len(), 2, "and nobody was asked");
 }
 
@@ -159,7 +158,7 @@ fn it_is_refused_if_the_service_says_so() {
     let proxy = Proxy::start("Allow");
     let exchange = proxy.open(1);
     proxy.answer(&exchange, proxy.last(), NO);
-    assert_eq!((exchange.told(), exchange.host.is_resumed()), (refused(429, "rate_limited"), false));
+    assert_eq!((exchange.told().as_str(), exchange.host.is_resumed()), ("429 rate_limited", false));
     assert_eq!(exchange.stream.borrow_mut().on_request_body(&exchange.host, 1), Flow::Stop);
     assert_eq!(exchange.stream.borrow_mut().on_request_trailers(&exchange.host), Flow::Stop);
 }
@@ -167,22 +166,22 @@ fn it_is_refused_if_the_service_says_so() {
 /// The host's own timeout comes first; should it not come, ours does.
 #[test]
 fn it_is_over_when_its_time_is_over() {
-    for (failure, told) in [("Deny", refused(503, "limiter_unavailable")), ("Allow", None), ("Local", None)] {
+    for (failure, told) in [("Deny", "503 limiter_unavailable"), ("Allow", ""), ("Local", "")] {
         let proxy = Proxy::start(failure);
         let exchange = proxy.open(1);
         let call = proxy.last();
         proxy.pass_time(SECOND / 5, &exchange);
-        assert!(exchange.told().is_none() && !exchange.host.is_resumed(), "the host may be about to say so");
+        assert!(exchange.told().is_empty() && !exchange.host.is_resumed(), "the host may be about to say so");
         proxy.pass_time(SECOND / 5 + SECOND / 8, &exchange);
         assert_eq!(
             (exchange.told(), exchange.host.is_resumed()),
-            (told.clone(), told.is_none()),
+            (told.to_owned(), told.is_empty()),
             "{failure}"
         );
-        proxy.answer(&exchange, call, if told.is_none() { NO } else { YES });
+        proxy.answer(&exchange, call, if told.is_empty() { NO } else { YES });
         assert_eq!(
             (exchange.told(), exchange.host.is_resumed()),
-            (told.clone(), told.is_none()),
+            (told.to_owned(), told.is_empty()),
             "{failure}: too late"
         );
     }
@@ -195,14 +194,17 @@ fn an_answer_is_for_the_one_who_asked() {
     // The second answer comes first, and one that nobody asked for.
     proxy.answer(&one, CallId(99), YES);
     proxy.answer(&two, CallId(2), NO);
-    assert_eq!((two.told(), one.told(), one.host.is_resumed()), (refused(429, "rate_limited"), None, false));
+    assert_eq!(
+        (two.told().as_str(), one.told().as_str(), one.host.is_resumed()),
+        ("429 rate_limited", "", false)
+    );
     proxy.answer(&one, CallId(1), YES);
     assert!(one.host.is_resumed());
 }
 
 #[test]
 fn a_body_that_came_while_it_waited_is_counted() {
-    for (bytes, told) in [(64, None), (65, refused(413, "body_too_large"))] {
+    for (bytes, told) in [(64, ""), (65, "413 body_too_large")] {
         let proxy = Proxy::start("Deny");
         let mut request = Request::get("api.example.com", "/open");
         request.method = "POST".to_owned();
@@ -212,7 +214,7 @@ fn a_body_that_came_while_it_waited_is_counted() {
         }
         assert_eq!(exchange.stream.borrow_mut().on_request_trailers(&exchange.host), Flow::Stop);
         proxy.answer(&exchange, proxy.last(), YES);
-        assert_eq!((exchange.told(), exchange.host.is_resumed()), (told.clone(), told.is_none()));
+        assert_eq!((exchange.told(), exchange.host.is_resumed()), (told.to_owned(), told.is_empty()));
         assert_eq!(
             exchange.stream.borrow_mut().on_request_body(&exchange.host, 1),
             Flow::Stop,
@@ -228,7 +230,7 @@ fn questions_are_bounded_and_one_that_is_gone_is_forgotten() {
         (0..u32::try_from(limits::LIMITER_QUESTIONS).unwrap()).map(|id| proxy.open(id)).collect();
     assert!(many.iter().all(|exchange| exchange.flow == Flow::Wait));
     let one_more = proxy.open(9999);
-    assert_eq!(one_more.told(), refused(503, "limiter_unavailable"));
+    assert_eq!(one_more.told(), "503 limiter_unavailable");
     assert_eq!(proxy.world.calls().len(), limits::LIMITER_QUESTIONS);
     drop(many);
     // Of their answers nobody is told; a moment later there is room again, and the service is not taken for dead.

@@ -123,13 +123,13 @@ fn answers_that_are_none() {
         ("garbage", answer(&[0, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff])),
         ("half a megabyte", answer(&huge)),
     ];
-    gateway.until("/deny", 200);
+    gateway.until_well("/deny");
     for (what, wrong) in rows {
         *server.answer.lock().unwrap() = wrong;
         assert_eq!(gateway.told("/deny", "a"), (503, "limiter_unavailable".to_owned()), "{what}");
         assert_eq!(gateway.told("/allow", "a").0, 200, "{what}");
         *server.answer.lock().unwrap() = answer(&YES);
-        gateway.until("/deny", 200);
+        gateway.until_well("/deny");
     }
     let log = gateway.envoy.log();
     assert!(!log.contains("panic") && !log.contains("[critical]"), "{log}");
