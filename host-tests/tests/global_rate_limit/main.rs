@@ -251,8 +251,8 @@ fn a_service_that_is_slow() {
         assert_eq!(gateway.told("/deny", "a"), (503, "limiter_unavailable".to_owned()));
         assert!(once.elapsed() < Duration::from_secs(2), "{:?}", once.elapsed());
     }
-    // Two workers, three timeouts each, and one for each second that this took.
-    let most = Duration::from_millis(200) * 8 + Duration::from_secs(1);
+    // Two workers, three timeouts each, and one for each second that this took: 1.6 s and what a busy machine adds, and not eight.
+    let most = Duration::from_secs(5);
     assert!(began.elapsed() < most, "{:?} for 40 requests", began.elapsed());
     service.slow_down(Duration::ZERO);
     gateway.until_well("/deny");
