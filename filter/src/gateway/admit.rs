@@ -8,7 +8,7 @@ use crate::decision::{Detail, Mode, Reason, Refusal};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
 use crate::guards::rate_limit;
 use crate::guards::rate_limit::global::message::Response;
-use crate::guards::rate_limit::global::{Fault, Global, Question};
+use crate::guards::rate_limit::global::{Asked, Fault, Global, Question};
 use crate::guards::{access, body, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
@@ -134,7 +134,7 @@ impl<'p> Journey<'p> {
     }
 
     /// Asks the last question, if there is one: the rate limit service.
-    pub(super) fn ask(&self, host: &impl Host, may_wait: bool) -> Option<Result<Question, Fault>> {
+    pub(super) fn ask(&self, host: &impl Host, may_wait: bool) -> Option<Result<Asked, Fault>> {
         let global = self.global()?;
         let (route, caller) = (self.route()?, self.caller.as_ref()?);
         let facts =
@@ -143,9 +143,14 @@ impl<'p> Journey<'p> {
     }
 
     /// What the service said to that; `None` if it said nothing in time.
-    pub(super) fn hear(&self, host: &impl Host, answer: Option<Answer>) -> Result<Response, Fault> {
+    pub(super) fn hear(
+        &self,
+        host: &impl Host,
+        question: Question,
+        answer: Option<Answer>,
+    ) -> Result<Response, Fault> {
         let global = self.global().ok_or(Fault::Unknown)?;
-        global.hear(answer, &self.gateway.asker, host, self.now)
+        global.hear(question, answer, &self.gateway.asker, host, self.now)
     }
 
     /// What follows from that.

@@ -197,6 +197,22 @@ fn who_is_over_a_local_limit_costs_no_call_and_no_local_limit_is_charged_twice()
     assert_eq!(service.asked() - before, 30, "ten of the forty came no further than here");
 }
 
+/// With leases far fewer questions are asked, and still never more passes than the limit in its window.
+#[test]
+fn leases_save_calls_and_pass_no_limit() {
+    let limits = Document::read().limitador.replace("max_value: 20\n", "max_value: 2000\n");
+    let service = Service::start(Limitador::new(&limits));
+    let limit = [("leased", by_tenant(&json!({"lease": 50})))];
+    let (one, two) = (Gateway::start(service.port(), &limit), Gateway::start(service.port(), &limit));
+    let began = Instant::now();
+    let passed = hammer(&[&one, &two], "/leased", "acme", 750);
+    let asked = service.asked();
+    eprintln!("{passed} of 3000 passed a limit of 2000, by {asked} questions, in {:?}", began.elapsed());
+    // What is lost near the limit: less than a lease for each of four workers.
+    assert!((1800..=2000).contains(&passed), "{passed}");
+    assert!(asked < 1800, "{asked}");
+}
+
 /// What each failure mode makes of a service that is away, and that it is found again.
 #[test]
 fn a_service_that_is_killed_and_started_again() {
