@@ -204,3 +204,9 @@ pub const LIMITER_VALUE_BYTES: usize = 256;
 pub const LIMITER_RESET_MAX: u64 = 366 * 86_400;
 /// How much of a limit one request may take, so that the sum over a burst stays a number of 32 bits.
 pub const LIMITER_COST: u64 = 1_000_000;
+/// How long what was asked for at once may be spent, in nanoseconds: so long it may lie over from one window of the service to the next.
+pub const LIMITER_LEASE_SPAN: u64 = 1_000_000_000;
+/// How much may be asked for at once.
+pub const LIMITER_LEASE: u64 = 1000;
+/// Keys whose leases one worker keeps, of some hundred bytes each; others ask each time.
+pub const LIMITER_LEASES: usize = 4096;

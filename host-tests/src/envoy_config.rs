@@ -235,12 +235,25 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// Its limits, as `envoy.config.cluster.v3.CircuitBreakers.Thresholds`; `None`: Envoy's defaults.
     pub thresholds: Option<Value>,
+    /// The whole of it, as somebody wrote it, in place of all this.
+    pub written: Option<Value>,
 }
 
 impl Cluster {
     /// A cluster of this name, with nothing special.
     pub fn new(name: &str, port: u16) -> Self {
-        Self { name: name.to_owned(), port, connect_timeout: Duration::from_secs(2), thresholds: None }
+        let connect_timeout = Duration::from_secs(2);
+        Self { name: name.to_owned(), port, connect_timeout, thresholds: None, written: None }
+    }
+
+    /// A cluster as it stands in a document, with the port of a test in place of its own.
+    pub fn written(mut cluster: Value, port: u16) -> Self {
+        let name = cluster["name"].as_str().unwrap_or_default().to_owned();
+        let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+        if let Some(address) = cluster.pointer_mut(endpoint) {
+            *address = json!({"address": "127.0.0.1", "port_value": port});
+        }
+        Self { written: Some(cluster), ..Self::new(&name, port) }
     }
 
     /// With room for `count` requests at once, and as many that wait for them; one more is refused with 503. A worker may always
@@ -264,6 +277,9 @@ impl Cluster {
 
     /// As `envoy.config.cluster.v3.Cluster`.
     pub fn to_json(&self) -> Value {
+        if let Some(cluster) = &self.written {
+            return cluster.clone();
+        }
         let mut cluster = json!({
             "name": self.name,
             "connect_timeout": format!("{}.{:03}s", self.connect_timeout.as_secs(), self.connect_timeout.subsec_millis()),

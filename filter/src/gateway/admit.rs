@@ -11,7 +11,7 @@ use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
 use crate::guards::rate_limit::concurrency::{self, Seats};
 use crate::guards::rate_limit::failures::Watch;
 use crate::guards::rate_limit::global::message::Response as Said;
-use crate::guards::rate_limit::global::{Fault, Global, Question};
+use crate::guards::rate_limit::global::{Asked, Fault, Global, Question};
 use crate::guards::rate_limit::{self, Facts, Permit, Table};
 use crate::guards::{access, body, shape};
 use crate::host::{Answer, Host, HostError};
@@ -214,7 +214,7 @@ impl<'p> Journey<'p> {
     }
 
     /// Asks the last question, if there is one: the rate limit service.
-    pub(super) fn ask(&self, host: &impl Host, may_wait: bool) -> Option<Result<Question, Fault>> {
+    pub(super) fn ask(&self, host: &impl Host, may_wait: bool) -> Option<Result<Asked, Fault>> {
         let global = self.global()?;
         let (route, caller) = (self.route()?, self.caller.as_ref()?);
         let facts = self.facts(route, self.address, caller);
@@ -222,9 +222,14 @@ impl<'p> Journey<'p> {
     }
 
     /// What the service said to that; `None` if it said nothing in time.
-    pub(super) fn hear(&self, host: &impl Host, answer: Option<Answer>) -> Result<Said, Fault> {
+    pub(super) fn hear(
+        &self,
+        host: &impl Host,
+        question: Question,
+        answer: Option<Answer>,
+    ) -> Result<Said, Fault> {
         let global = self.global().ok_or(Fault::Unknown)?;
-        global.hear(answer, &self.gateway.asker, host, self.now)
+        global.hear(question, answer, &self.gateway.asker, host, self.now)
     }
 
     /// What follows from that.

@@ -10,7 +10,7 @@ use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
 use crate::guards::identity::{Caller, Stop, What};
-use crate::guards::rate_limit::global::Question;
+use crate::guards::rate_limit::global::{Asked, Question};
 use crate::guards::{body, shape};
 use crate::host::{Answer, CallId, Host};
 use crate::http::Head;
@@ -65,7 +65,7 @@ enum Wait {
 /// What is kept of a request that has passed every guard, and waits for the last answer.
 #[derive(Debug)]
 struct Held {
-    call: CallId,
+    question: Question,
     head: Head,
     passed: Passed,
     admission: Admission,
@@ -150,7 +150,7 @@ impl Stream {
     /// The question that it waits for an answer to.
     pub(super) fn question(&self) -> Option<CallId> {
         match &self.paused.as_ref()?.wait {
-            Wait::Verdict(held) => Some(held.call),
+            Wait::Verdict(held) => Some(held.question.call),
             Wait::Need(_) => None,
         }
     }
@@ -199,11 +199,11 @@ impl Stream {
             Ok(mut admission) => {
                 self.stay.seats = core::mem::take(&mut admission.seats);
                 match journey.ask(host, arrival.may_wait) {
-                    None => Ok(admission),
-                    Some(Ok(Question { call, patience })) => {
+                    None | Some(Ok(Asked::Before)) => Ok(admission),
+                    Some(Ok(Asked::Sent(question))) => {
                         let passed = journey.passed();
-                        let wait = Wait::Verdict(Box::new(Held { call, head, passed, admission }));
-                        return self.pause(wait, patience, arrival, now);
+                        let wait = Wait::Verdict(Box::new(Held { question, head, passed, admission }));
+                        return self.pause(wait, question.patience, arrival, now);
                     }
                     Some(Err(fault)) => journey.settle(Err(fault)).map(|()| admission),
                 }
@@ -220,13 +220,13 @@ impl Stream {
         let Some(policy) = &gateway.policy else {
             return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
         };
-        let Held { head, passed, admission, .. } = held;
+        let Held { question, head, passed, admission } = held;
         let caller = admission.identified.caller.clone();
         let (time, has_body) = (host.now(), !arrival.end_of_stream);
         let now = time.unwrap_or(Timestamp::from_nanos(0));
         let journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
         let mut journey = journey.take_up(passed, caller);
-        let said = journey.hear(host, answer);
+        let said = journey.hear(host, question, answer);
         let verdict = time.map_err(Refusal::from).and_then(|_| journey.settle(said));
         let verdict = verdict.map(|()| admission);
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);

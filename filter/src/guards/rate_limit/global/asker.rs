@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::answer::Fault;
+use super::lease::Leases;
 use crate::host::CallId;
 use crate::limits;
 use crate::time::Timestamp;
@@ -16,6 +17,8 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub struct Asker {
     state: RefCell<State>,
+    /// What was asked for and is not spent yet.
+    pub(super) leases: RefCell<Leases>,
 }
 
 #[derive(Debug, Default)]

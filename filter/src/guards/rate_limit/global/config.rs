@@ -39,6 +39,14 @@ pub(in super::super) const GLOBAL: Shape = Shape {
             "how much one request takes of each limit (`hits_addend`), up to 1,000,000",
         ),
         Key::new(
+            "lease",
+            "integer",
+            Default::Is("each request asks"),
+            "how much a worker may ask for at once, 2 to 1,000, to spend it within a second without asking. It asks for as much as a key has lately spent in that time, so a \
+             key that comes now and then loses nothing. In the first second of a window, up to one lease of each worker of each gateway may pass beyond the limit; near the limit, one \
+             request a second and worker may be refused though fewer than a lease are left; what is not spent is lost",
+        ),
+        Key::new(
             "mode",
             "`Enforce` or `Shadow`",
             Default::Is("`Enforce`"),
@@ -116,6 +124,7 @@ pub(in super::super) fn read(field: &Field<'_>, has_local: bool) -> Option<Globa
         section.get("timeout").map_or(Some(SECOND / 10), |field| field.duration(SECOND / 1000..=5 * SECOND));
     let failure = failure(&section, has_local);
     let cost = section.get("cost").map_or(Some(1), |field| field.integer(1..=limits::LIMITER_COST));
+    let lease = section.get("lease").map_or(Some(0), |field| field.integer(2..=limits::LIMITER_LEASE));
     let mode = section.get("mode").map_or(Some(Mode::Enforce), |field| field.one_of(&Mode::WORDS));
     let rules = section.get("rules").and_then(|field| rules(&field));
     let (cluster, authority) = service?;
@@ -126,6 +135,7 @@ pub(in super::super) fn read(field: &Field<'_>, has_local: bool) -> Option<Globa
         timeout: timeout?,
         failure: failure?,
         cost: cost?,
+        lease: lease?,
         mode: mode?,
         rules: rules?,
     })

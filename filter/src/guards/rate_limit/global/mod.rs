@@ -15,6 +15,7 @@ mod answer;
 mod asker;
 mod config;
 mod descriptor;
+mod lease;
 pub mod message;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
 use crate::host::{Answer, Call, CallId, Host, Level};
 use crate::time::{SECOND, Timestamp};
 use descriptor::{Rule, Source};
+use lease::{Key, Turn};
 use message::{Code, Descriptor, Response};
 
 /// The limit of one route that is kept elsewhere.
@@ -45,6 +47,8 @@ pub struct Global {
     failure: FailureMode,
     /// `hits_addend`
     cost: u64,
+    /// How much may be asked for at once; zero: each request asks for itself.
+    lease: u64,
     mode: Mode,
     /// At least one.
     rules: Vec<Rule>,
@@ -82,6 +86,17 @@ pub struct Question {
     pub call: CallId,
     /// For how long it is waited for, in nanoseconds: the host gives up at the timeout, and a little later so do we.
     pub patience: u64,
+    /// If it asks for more than this request takes: for what, and how much.
+    lease: Option<(Key, u64)>,
+}
+
+/// What came of the wish to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It is on its way.
+    Sent(Question),
+    /// There is no need: the service has counted this request before.
+    Before,
 }
 
 impl Global {
@@ -101,13 +116,55 @@ impl Global {
         host: &impl Host,
         now: Timestamp,
         may_wait: bool,
-    ) -> Result<Question, Fault> {
-        if !may_wait {
-            return Err(Fault::Crowded);
-        }
-        asker.admit(&self.cluster, self.timeout, now)?;
+    ) -> Result<Asked, Fault> {
         let descriptors: Vec<Descriptor<'_>> = self.rules.iter().map(|rule| rule.descriptor(facts)).collect();
-        let message = message::request(&self.domain, &descriptors, self.cost);
+        let patience = self.timeout.saturating_add(SECOND / 8);
+        let lease = match self.turn(&descriptors, asker, patience, now) {
+            Some((_, Turn::Passes)) => return Ok(Asked::Before),
+            Some((key, Turn::AsksFor(size))) => Some((key, size)),
+            Some((_, Turn::Asks)) | None => None,
+        };
+        let hits = lease.map_or(self.cost, |(_, size)| size);
+        let message = message::request(&self.domain, &descriptors, hits);
+        let sent = if may_wait { self.send(&message, asker, host, now) } else { Err(Fault::Crowded) };
+        match sent {
+            Ok(call) => {
+                asker.sent(call, now.nanos().saturating_add(patience));
+                Ok(Asked::Sent(Question { call, patience, lease }))
+            }
+            Err(fault) => {
+                self.settle_lease(lease, None, asker, now);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Whether this request asks, and for how much, where more may be asked for at once.
+    fn turn(
+        &self,
+        descriptors: &[Descriptor<'_>],
+        asker: &Asker,
+        patience: u64,
+        now: Timestamp,
+    ) -> Option<(Key, Turn)> {
+        (self.lease > 0).then_some(())?;
+        // The same question is the same counter, whichever route asks it.
+        let mut hash = hmac_sha256::Hash::new();
+        hash.update((self.cluster.len() as u64).to_le_bytes());
+        hash.update(self.cluster.as_bytes());
+        hash.update(message::request(&self.domain, descriptors, 0));
+        let key = hash.finalize();
+        Some((key, asker.leases.borrow_mut().turn(key, self.cost, self.lease, patience, now)))
+    }
+
+    fn settle_lease(&self, lease: Option<(Key, u64)>, granted: Option<bool>, asker: &Asker, now: Timestamp) {
+        if let Some((key, size)) = lease {
+            asker.leases.borrow_mut().settle(&key, size, self.cost, granted, now);
+        }
+    }
+
+    fn send(&self, message: &[u8], asker: &Asker, host: &impl Host, now: Timestamp) -> Result<CallId, Fault> {
+        asker.admit(&self.cluster, self.timeout, now)?;
         let milliseconds = format!("{}m", self.timeout.div_ceil(SECOND / 1000));
         let call = Call {
             cluster: &self.cluster,
@@ -121,19 +178,17 @@ impl Global {
                 ("grpc-timeout", &milliseconds),
                 ("user-agent", "portcullis"),
             ],
-            body: &frame(&message),
+            body: &frame(message),
             timeout: self.timeout,
         };
-        let patience = self.timeout.saturating_add(SECOND / 8);
         let sent = host.call(&call).map_err(|_| Fault::NotSent);
-        let call = sent.inspect_err(|fault| self.failed(asker, host, *fault, now))?;
-        asker.sent(call, now.nanos().saturating_add(patience));
-        Ok(Question { call, patience })
+        sent.inspect_err(|fault| self.failed(asker, host, *fault, now))
     }
 
-    /// What the service answered; `None` if it did not.
+    /// What the service answered to a question; `None` if it did not.
     pub fn hear(
         &self,
+        question: Question,
         answer: Option<Answer>,
         asker: &Asker,
         host: &impl Host,
@@ -142,6 +197,8 @@ impl Global {
         let said = answer.ok_or(Fault::Late).and_then(|answer| answer::read(answer, self.rules.len()));
         let said =
             said.and_then(|said| if said.overall == Code::Unknown { Err(Fault::Unknown) } else { Ok(said) });
+        let granted = said.as_ref().ok().map(|said| said.overall == Code::Ok);
+        self.settle_lease(question.lease, granted, asker, now);
         match &said {
             Ok(_) => asker.worked(&self.cluster),
             Err(fault) => self.failed(asker, host, *fault, now),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::message::{Code, Response, Status};
-use super::{Asker, FailureMode, Fault, Global, Question, frame};
+use super::{Asked, Asker, FailureMode, Fault, Global, Question, frame};
 use crate::decision::{Advice, Detail, Limited, Reason, Refusal};
 use crate::document::Field;
 use crate::guards::identity::Caller;
@@ -143,6 +143,7 @@ fn policies_that_do_not_hold() {
         (document(r#","failureMode":"Local""#), "global.failureMode: there is no local limit"),
         (document(r#","cost":0"#), "global.cost: expected a whole number from 1 to 1000000"),
         (document(r#","cost":1000001"#), "global.cost: expected a whole number"),
+        (document(r#","lease":1"#), "global.lease: expected a whole number from 2 to 1000"),
         (document(r#","mode":"shadow""#), "global.mode: unknown value `shadow`"),
         (document(r#","limit":{}"#), "global: unknown field `limit`"),
         (document("").replace("rls", ""), "global.service.cluster: an empty string"),
@@ -191,7 +192,10 @@ fn ask(global: &Global, asker: &Asker, proxy: &Proxy, now: u64) -> Result<Questi
         caller: &Caller::Anonymous,
         attempt: Attempt::default(),
     };
-    global.ask(&facts, asker, proxy, Timestamp::from_nanos(now), true)
+    match global.ask(&facts, asker, proxy, Timestamp::from_nanos(now), true)? {
+        Asked::Sent(question) => Ok(question),
+        Asked::Before => panic!("nothing is leased"),
+    }
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn the_question_on_the_wire() {
     let (proxy, asker) = (Proxy::default(), Asker::default());
     let global = global(&document(r#","timeout":"20ms","cost":3"#));
     let question = ask(&global, &asker, &proxy, SECOND).unwrap();
-    assert_eq!(question, Question { call: CallId(1), patience: SECOND / 50 + SECOND / 8 });
+    assert_eq!(question, Question { call: CallId(1), patience: SECOND / 50 + SECOND / 8, lease: None });
     let sent = proxy.sent.borrow();
     let (cluster, authority, path, fields, body, timeout) = &sent[0];
     assert_eq!((cluster.as_str(), authority.as_str(), *timeout), ("rls", "rls", SECOND / 50));
@@ -233,12 +237,12 @@ fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
     assert!(asker.answered(question.call));
     let at = Timestamp::from_nanos(now);
     // No is an answer: the service is well.
-    assert!(global.hear(Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
+    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
     assert!(ask(&global, &asker, &proxy, now).is_ok());
     for (answer, fault) in
         [(None, Fault::Late), (Some(answer(&[8, 0])), Fault::Unknown), (Some(answer(&[8])), Fault::Garbage)]
     {
-        assert_eq!(global.hear(answer, &asker, &proxy, at), Err(fault));
+        assert_eq!(global.hear(question, answer, &asker, &proxy, at), Err(fault));
     }
     assert_eq!(ask(&global, &asker, &proxy, now), Err(Fault::Resting));
     assert_eq!(
@@ -308,4 +312,41 @@ fn what_follows_from_what_is_said() {
     );
     let unlimited = Status { code: Code::OverLimit, ..Status::default() };
     assert_eq!(refusal(no(vec![unlimited], None)).advice, Advice::RetryAfter(1));
+}
+
+/// A busy key asks for two, four, eight, and the rest pass.
+#[test]
+fn what_was_asked_for_at_once_is_spent_without_asking() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let global = global(&document(r#","cost":3,"lease":10"#));
+    let (now, head) = (Timestamp::from_nanos(SECOND), head());
+    let facts = Facts {
+        client_address: None,
+        route: "orders",
+        head: &head,
+        caller: &Caller::Anonymous,
+        attempt: Attempt::default(),
+    };
+    let mut passed = 0;
+    for _ in 0..12 {
+        match global.ask(&facts, &asker, &proxy, now, true).unwrap() {
+            Asked::Before => passed += 1,
+            Asked::Sent(question) => {
+                assert!(asker.answered(question.call));
+                assert!(global.hear(question, Some(answer(&[8, 1])), &asker, &proxy, now).is_ok());
+            }
+        }
+    }
+    // `hits_addend`, the last field of each question.
+    let hits: Vec<u8> = proxy.sent.borrow().iter().map(|sent| *sent.4.last().unwrap()).collect();
+    assert_eq!(hits, [3, 6, 10, 10, 10], "and 27 of 39 are spent by others");
+    assert_eq!(passed, 7);
+    let other = Facts { route: "other", ..facts };
+    assert!(matches!(global.ask(&other, &asker, &proxy, now, true), Ok(Asked::Sent(_))), "another key");
+    // A question that cannot be sent leaves nobody waiting for its lease.
+    let down = Proxy { is_down: true, ..Proxy::default() };
+    let third = Facts { route: "third", ..facts };
+    for _ in 0..2 {
+        assert_eq!(global.ask(&third, &asker, &down, now, true), Err(Fault::NotSent));
+    }
 }
