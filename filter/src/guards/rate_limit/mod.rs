@@ -137,7 +137,7 @@ fn consulted(
     match rule.verdict(Ok(draft.outcome())) {
         Ok(_) => Ok(draft),
         Err(refusal) => {
-            table.mend(data, charge, &draft);
+            Table::mend(data, &draft);
             Err(refusal)
         }
     }
