@@ -180,7 +180,11 @@ fn a_key_that_is_gone_or_replaced_ends_its_tokens() {
     let (both, other) = ([rsa.clone(), ec.clone()], [ec.clone(), rsa.clone()]);
     assert_eq!(plainly(&fetched(&both), &token, &Silent), None, "the key is in both sets");
     assert_eq!(plainly(&fetched(&other), &token, &Silent), None);
-    assert_eq!(plainly(&fetched(core::slice::from_ref(&rsa)), &token, &Silent), Some(Reason::KeyUnknown), "removed");
+    assert_eq!(
+        plainly(&fetched(core::slice::from_ref(&rsa)), &token, &Silent),
+        Some(Reason::KeyUnknown),
+        "removed"
+    );
     let renamed = ec.replace(r#""kid":"ec""#, r#""kid":"new""#);
     assert_eq!(plainly(&fetched(&[renamed]), &token, &Silent), Some(Reason::KeyUnknown), "renamed");
     let impostor = rsa.replace(r#""kid":"rsa""#, r#""kid":"ec""#);
