@@ -23,8 +23,9 @@ PLUGIN := build/portcullis.wasm
 # The same code with the functions' names, to read a backtrace by.
 NAMED := build/portcullis.names.wasm
 PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(shell find filter/src -type f)
-# A plugin that does nothing, to measure against.
+# A plugin that does nothing, and one that only makes host calls, to measure against.
 NOOP := build/noop.wasm
+FLOOR := build/floor.wasm
 # The plugin's size limit, in bytes: 1.5 MiB.
 PLUGIN_LIMIT := 1572864
 
@@ -36,7 +37,7 @@ FUZZ := .tools/cargo-fuzz-$(CARGO_FUZZ)
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
-# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json.
+# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --memory.
 BENCH ?=
 
 # What the compiled plugin is tested with.
@@ -95,8 +96,8 @@ e2e: setup $(PLUGIN) ## Tests of the compiled plugin in real hosts, Envoy among 
 
 # What is measured is Envoy and the plugin, both as they are released; the program that asks is not, so it is the tests' own build.
 .PHONY: bench
-bench: setup $(PLUGIN) $(NOOP) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick
-	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
+bench: setup $(PLUGIN) $(NOOP) $(FLOOR) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick, BENCH=--memory
+	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" PORTCULLIS_FLOOR_WASM="$(CURDIR)/$(FLOOR)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
 
 .PHONY: fuzz
 fuzz: rust $(FUZZ) ## Fuzz each parser for FUZZ_SECONDS (60); FUZZ_TARGETS chooses
@@ -151,7 +152,7 @@ $(PLUGIN): $(PLUGIN_SOURCES) | rust
 	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
 		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }
 
-$(NOOP): Cargo.lock rust-toolchain.toml filter/examples/noop.rs | rust
-	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1 --example noop
+$(NOOP) $(FLOOR): build/%.wasm: Cargo.lock rust-toolchain.toml filter/examples/%.rs | rust
+	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1 --example $*
 	@mkdir -p $(@D)
-	@cp target/wasm32-wasip1/release/examples/noop.wasm $@
+	@cp target/wasm32-wasip1/release/examples/$*.wasm $@

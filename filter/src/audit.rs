@@ -224,12 +224,11 @@ impl Formatter for Ascii {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        for c in fragment.chars() {
-            if matches!(c, ' '..='~') {
-                writer.write_all(&[u8::try_from(c).unwrap_or(b'?')])?;
-                continue;
-            }
-            for unit in c.encode_utf16(&mut [0; 2]) {
+        // Runs of what may stand as it is, which is nearly always all of it.
+        for run in fragment.split_inclusive(|c| !matches!(c, ' '..='~')) {
+            let plain = run.trim_end_matches(|c| !matches!(c, ' '..='~'));
+            writer.write_all(plain.as_bytes())?;
+            for unit in run.get(plain.len()..).unwrap_or_default().encode_utf16() {
                 write!(writer, "\\u{unit:04x}")?;
             }
         }

@@ -77,6 +77,23 @@ impl Json {
         }
     }
 
+    /// About how many bytes it takes, itself and what it holds. Recursion is bounded by what bounded the parser.
+    pub fn weight(&self) -> usize {
+        let below = match self {
+            Json::Text(text) => text.capacity(),
+            Json::List(list) => list.iter().map(Json::weight).fold(0, usize::saturating_add),
+            Json::Map(fields) => {
+                let field = |(name, value): &(String, Json)| {
+                    size_of::<String>().saturating_add(name.capacity()).saturating_add(value.weight())
+                };
+                fields.iter().map(field).fold(0, usize::saturating_add)
+            }
+            Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Number(_) => 0,
+        };
+        // A piece of memory of its own costs the allocator's head and, on the average, half of what it is rounded up to.
+        below.saturating_add(size_of::<Json>()).saturating_add(8)
+    }
+
     /// What a person would call it.
     pub const fn kind(&self) -> &'static str {
         match self {

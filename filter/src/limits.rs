@@ -128,10 +128,17 @@ pub const NONCE_SECONDS: u64 = 300;
 pub const PROOF_ORIGINS: usize = 64;
 /// Bytes of a key set: a hundred keys with certificate chains of 2 KiB.
 pub const JWKS_BYTES: usize = 256 << 10;
-/// Pairs of signatures that a key is remembered to have proved: 512 tokens, of callers that come again.
-pub const PROVED_SETS: usize = 256;
-/// Bytes of a token that is remembered so, which bounds the memory of a key to 1 MiB; longer ones are checked each time.
-pub const PROVED_BYTES: usize = 2 << 10;
+/// Sets of tokens that have been checked and held, of four tokens each: 4096 callers that come again.
+pub const VERIFIED_SETS: usize = 1024;
+/// Bytes of all of them, with their claims and headers as they lie in memory: 4096 of those that issuers of the field write. One may
+/// take an eighth; a longer one is checked each time.
+pub const VERIFIED_BYTES: usize = 12 << 20;
+/// Bytes that a token takes beside itself, its claims and its headers.
+pub const VERIFIED_OVERHEAD: usize = 256;
+/// Sets of forged tokens that are remembered, of four each. Whoever sends one token again and again sends one, or a few.
+pub const FORGED_SETS: usize = 64;
+/// Bytes of all of them.
+pub const FORGED_BYTES: usize = 512 << 10;
 /// Keys of a key set. Issuers of the field publish two to ten.
 pub const JWKS_KEYS: usize = 128;
 /// How deep a key set may nest: the set, its list, a key, its list of operations or certificates, and room for one more.

@@ -22,6 +22,16 @@ pub fn noop() -> Result<PathBuf, String> {
     existing(path, "the plugin that does nothing", "run `make build/noop.wasm`, or set PORTCULLIS_NOOP_WASM")
 }
 
+/// The plugin that makes host calls and decides nothing: `$PORTCULLIS_FLOOR_WASM`, else `build/floor.wasm`.
+pub fn floor() -> Result<PathBuf, String> {
+    let path = named("PORTCULLIS_FLOOR_WASM").unwrap_or_else(|| repository().join("build/floor.wasm"));
+    existing(
+        path,
+        "the plugin that only makes host calls",
+        "run `make build/floor.wasm`, or set PORTCULLIS_FLOOR_WASM",
+    )
+}
+
 /// Envoy: `$ENVOY`, else what `func-e which` names, else the one of the project's virtual environment.
 pub fn envoy() -> Result<PathBuf, String> {
     const HELP: &str = "run `make setup`, or set ENVOY";

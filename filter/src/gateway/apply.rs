@@ -37,7 +37,7 @@ pub(super) fn admit(
         }
         None => {}
     }
-    for (name, value) in &admission.identified.headers {
+    for (name, value) in admission.identified.headers.iter() {
         host.set_request_header(name, value)?;
     }
     host.set_property(MARK, b"1")

@@ -46,7 +46,8 @@ pub fn is_secret_shaped(text: &str) -> bool {
         return false;
     }
     let text = decoded(text);
-    if text.contains("-----BEGIN") || is_card(&text) {
+    // A search for a text costs more than one for a byte, and few texts have the byte.
+    if (text.contains('-') && text.contains("-----BEGIN")) || is_card(&text) {
         return true;
     }
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=' | '~')))
@@ -61,21 +62,34 @@ fn is_secret_word(word: &str) -> bool {
 
 /// `eyJ` is `{"` in base64url; two of them with dots are a JWS even if something stands before it.
 fn is_jwt(word: &str) -> bool {
-    word.match_indices("eyJ").any(|(at, _)| {
-        let rest = word.get(at..).unwrap_or_default();
-        rest.len() >= 20 && (rest.contains('.') || rest.len() >= RANDOM)
-    })
+    word.len() >= 20
+        && word.match_indices("eyJ").any(|(at, _)| {
+            let rest = word.get(at..).unwrap_or_default();
+            rest.len() >= 20 && (rest.contains('.') || rest.len() >= RANDOM)
+        })
 }
 
+/// One walk over the word, and none over one that is too short or has no digit.
 fn is_prefixed(word: &str) -> bool {
-    PREFIXES.iter().any(|prefix| {
-        word.match_indices(prefix).any(|(at, _)| {
-            let rest = word.get(at.saturating_add(prefix.len())..).unwrap_or_default();
-            let before = at.checked_sub(1).and_then(|at| word.as_bytes().get(at));
-            let starts = before.is_none_or(|b| !b.is_ascii_alphanumeric());
-            starts && rest.len() >= PREFIXED_REST && rest.bytes().any(|b| b.is_ascii_digit())
-        })
-    })
+    let mut rest = word.as_bytes();
+    if !rest.iter().any(u8::is_ascii_digit) {
+        return false;
+    }
+    let mut starts = true;
+    while rest.len() > PREFIXED_REST {
+        if starts && PREFIXES.iter().any(|prefix| is_behind(prefix, rest)) {
+            return true;
+        }
+        let Some((first, others)) = rest.split_first() else { break };
+        starts = !first.is_ascii_alphanumeric();
+        rest = others;
+    }
+    false
+}
+
+fn is_behind(prefix: &str, text: &[u8]) -> bool {
+    text.strip_prefix(prefix.as_bytes())
+        .is_some_and(|rest| rest.len() >= PREFIXED_REST && rest.iter().any(u8::is_ascii_digit))
 }
 
 fn is_random(word: &str) -> bool {
@@ -94,10 +108,12 @@ fn is_long_hex(word: &str) -> bool {
 
 /// Thirteen to nineteen digits, perhaps with blanks or dashes between them, that pass Luhn's check (ISO/IEC 7812-1).
 fn is_card(text: &str) -> bool {
-    text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+')).any(|run| {
-        let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).take(20).collect();
-        (13..=19).contains(&digits.len()) && luhn(&digits)
-    })
+    let enough = text.bytes().filter(u8::is_ascii_digit).nth(12).is_some();
+    enough
+        && text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+')).any(|run| {
+            let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).take(20).collect();
+            (13..=19).contains(&digits.len()) && luhn(&digits)
+        })
 }
 
 fn luhn(digits: &[u32]) -> bool {

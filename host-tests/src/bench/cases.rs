@@ -2,6 +2,9 @@
 
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::algorithms::RS256PublicKey;
 use serde_json::{Value, json};
 
 use super::chain::{self, HMAC_ISSUER, NO_LIMIT, SCOPE};
@@ -14,6 +17,8 @@ use crate::tokens::Keys;
 pub const BARE: &str = "bare Envoy";
 /// Callers that take turns, each with a token of their own.
 const CALLERS: usize = 16;
+/// Callers that come so seldom that no cache knows them any more: three times as many tokens as the gateway keeps at most, in turn.
+const STRANGERS: usize = 12_288;
 /// Seconds that a token is good for: longer than a run.
 const LIFETIME: u32 = 7200;
 
@@ -37,15 +42,20 @@ impl Case {
         Self { name, filters, requests, status, beside: None }
     }
 
+    /// A listener to which requests are sent by hand.
+    pub(super) fn of_filters(name: &'static str, filters: Vec<Value>) -> Self {
+        Self::new(name, filters, vec![], 200)
+    }
+
     fn beside(self, native: &'static str) -> Self {
         Self { beside: Some(native), ..self }
     }
 }
 
 const CACHED: &str = "native: RS256, cached, access, limit";
-const UNCACHED: &str = "native: RS256, not cached, access, limit";
+const UNCACHED: &str = "native: new RS256 tokens, not cached";
 const NATIVE_ABSENT: &str = "native: no credential (401)";
-const NATIVE_FORGED: &str = "native: forged signature (401)";
+const NATIVE_FORGED: &str = "native: forged signatures (401)";
 const NATIVE_OVER: &str = "native: over the limit (429)";
 
 /// All cases. The requests are alike, token and all, but for what the case is about.
@@ -64,11 +74,18 @@ pub fn all() -> Result<Vec<Case>, String> {
     let es256 = requests("/orders/7", &tokens(&token("es256"))?);
     let hs256 = TokenSpec { claims: claims(&json!({"iss": HMAC_ISSUER})), ..token("hs256") };
     let hs256 = requests("/orders/7", &tokens(&hs256)?);
-    let forged =
-        requests("/orders/7", &tokens(&TokenSpec { signature: Signature::Tampered, ..token("rs256") })?);
+    let tampered = TokenSpec { signature: Signature::Tampered, ..token("rs256") };
+    let same_forged = requests("/orders/7", &tokens(&tampered)?);
     let open = requests("/healthz", &tokens(&token("rs256"))?);
     let lost = requests("/elsewhere", &tokens(&token("rs256"))?);
     let absent = vec![request("/orders/7").to_wire()];
+    let partner = vec![request("/partners/7").with("x-api-key", chain::API_KEY).to_wire()];
+    let strangers = tokens_of(STRANGERS, &token("rs256"))?;
+    let new = requests("/orders/7", &strangers);
+    let forged = requests("/orders/7", &strangers.iter().map(|token| bent(token)).collect::<Vec<_>>());
+    let floor = artifacts::floor()?;
+    let verify =
+        format!("verify:{}", hex(&signature_question(&jwks, strangers.first().ok_or("no tokens")?)?));
 
     let case = Case::new;
     Ok(vec![
@@ -78,25 +95,69 @@ pub fn all() -> Result<Vec<Case>, String> {
         case("portcullis: RS256, access, limit", gateway(NO_LIMIT), rs256.clone(), 200).beside(CACHED),
         case("portcullis: ES256, access, limit", gateway(NO_LIMIT), es256, 200),
         case("portcullis: HS256, access, limit", gateway(NO_LIMIT), hs256, 200),
+        case("portcullis: new RS256 tokens", gateway(NO_LIMIT), new.clone(), 200).beside(UNCACHED),
+        case("portcullis: API key, access, limit", gateway(NO_LIMIT), partner, 200),
         case("portcullis: no credential (401)", gateway(NO_LIMIT), absent.clone(), 401).beside(NATIVE_ABSENT),
-        case("portcullis: forged signature (401)", gateway(NO_LIMIT), forged.clone(), 401)
+        case("portcullis: new forged tokens (401)", gateway(NO_LIMIT), forged.clone(), 401)
+            .beside(NATIVE_FORGED),
+        case("portcullis: the same forged tokens (401)", gateway(NO_LIMIT), same_forged, 401)
             .beside(NATIVE_FORGED),
         case("portcullis: over the limit (429)", gateway(1), rs256.clone(), 429).beside(NATIVE_OVER),
         case("portcullis: no route (404)", gateway(NO_LIMIT), lost, 404),
         case(CACHED, native(true, NO_LIMIT), rs256.clone(), 200),
-        case(UNCACHED, native(false, NO_LIMIT), rs256.clone(), 200),
+        case(UNCACHED, native(false, NO_LIMIT), new, 200),
         case(NATIVE_ABSENT, native(true, NO_LIMIT), absent, 401),
         case(NATIVE_FORGED, native(true, NO_LIMIT), forged, 401),
-        case(NATIVE_OVER, native(true, 1), rs256, 429),
+        case(NATIVE_OVER, native(true, 1), rs256.clone(), 429),
+        case("floor: host calls of an admission", chain::floor(&floor, ADMISSION), rs256.clone(), 200)
+            .beside(CACHED),
+        case("floor: the host's signature check", chain::floor(&floor, &verify), rs256, 200).beside(UNCACHED),
     ])
 }
 
-fn token(key: &str) -> TokenSpec {
+/// The host calls that an admitted request cannot do without, as `filter/examples/floor.rs` names them.
+const ADMISSION: &str = "time headers limit strip claims mark";
+
+/// What the gateway asks the host's `verify_signature`: hash name, key as `SubjectPublicKeyInfo`, signature and text.
+fn signature_question(jwks: &str, token: &str) -> Result<Vec<u8>, String> {
+    let jwks: Value = serde_json::from_str(jwks).map_err(|error| error.to_string())?;
+    let member = |name: &str| -> Option<Vec<u8>> {
+        let text = jwks.pointer(&format!("/keys/0/{name}"))?.as_str()?;
+        URL_SAFE_NO_PAD.decode(text).ok()
+    };
+    let (n, e) = member("n").zip(member("e")).ok_or("the first key is not an RSA key")?;
+    let key = RS256PublicKey::from_components(&n, &e).and_then(|key| key.to_der());
+    let key = key.map_err(|error| error.to_string())?;
+    let (text, signature) = token.rsplit_once('.').ok_or("no token")?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|error| error.to_string())?;
+    let mut question = Vec::new();
+    for (number, field) in [(1, "sha256".as_bytes()), (2, &key), (3, &signature), (4, text.as_bytes())] {
+        // No part is as long as 16 KiB, so a length takes two bytes.
+        let [low, high, ..] = (field.len() << 1).to_le_bytes();
+        question.extend([number << 3 | 2, low >> 1 | 0x80, high]);
+        question.extend_from_slice(field);
+    }
+    Ok(question)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16);
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect()
+}
+
+/// The token with another letter in the middle of its signature.
+pub(super) fn bent(token: &str) -> String {
+    let at = token.rfind('.').map_or(0, |dot| usize::midpoint(dot, token.len()));
+    let letter = if token.as_bytes().get(at) == Some(&b'A') { "B" } else { "A" };
+    format!("{}{letter}{}", &token[..at], &token[at + 1..])
+}
+
+pub(super) fn token(key: &str) -> TokenSpec {
     TokenSpec { claims: claims(&json!({})), ..TokenSpec::of(key) }
 }
 
 /// As many claims as an issuer of today writes.
-fn claims(overrides: &Value) -> serde_json::Map<String, Value> {
+pub(super) fn claims(overrides: &Value) -> serde_json::Map<String, Value> {
     let mut claims = json!({
         "exp": format!("now+{LIFETIME}"),
         "nbf": "now",
@@ -116,16 +177,20 @@ fn claims(overrides: &Value) -> serde_json::Map<String, Value> {
 
 /// A token for each caller.
 fn tokens(spec: &TokenSpec) -> Result<Vec<String>, String> {
+    tokens_of(CALLERS, spec)
+}
+
+fn tokens_of(callers: usize, spec: &TokenSpec) -> Result<Vec<String>, String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
     let mint = |caller| {
         let mut spec = spec.clone();
         spec.claims.insert("sub".to_owned(), json!(format!("user-{caller:04}")));
         Keys::of_this_run().mint(&spec, now.as_secs())
     };
-    (0..CALLERS).map(mint).collect()
+    (0..callers).map(mint).collect()
 }
 
-fn requests(path: &str, tokens: &[String]) -> Vec<Vec<u8>> {
+pub(super) fn requests(path: &str, tokens: &[String]) -> Vec<Vec<u8>> {
     let with = |token: &String| request(path).with("authorization", format!("Bearer {token}")).to_wire();
     tokens.iter().map(with).collect()
 }

@@ -1,5 +1,7 @@
 //! Which filters stand in the path of a case, and what does the listener around them look like?
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::envoy_config::{Listener, guard, router};
@@ -11,6 +13,9 @@ pub const SCOPE: &str = "orders.read";
 pub const NO_LIMIT: u32 = 1_000_000;
 /// The policy's secret for HS256 is in this variable.
 const HMAC_SECRET: &str = "PORTCULLIS_BENCH_SECRET";
+/// An API key of the policy, and its hash there.
+pub const API_KEY: &str = "key-of-partner-a-number-1";
+const API_KEY_HASH: &str = "sha256:3335e59e98a21ace0508619b2f73deacf8aaabc27d28ab30e8106b98318ad2e6";
 /// Who issues the tokens of HS256: a provider with a secret has no other keys.
 pub const HMAC_ISSUER: &str = "https://hmac.example.com";
 
@@ -43,27 +48,38 @@ pub fn listener(name: &str, mut filters: Vec<Value>) -> Value {
 }
 
 /// A plugin that does nothing.
-pub fn noop(plugin: &std::path::Path) -> Vec<Value> {
-    vec![json!({
-        "name": "noop",
+pub fn noop(plugin: &Path) -> Vec<Value> {
+    vec![wasm("noop", plugin, "")]
+}
+
+/// A plugin that makes these host calls, and the guard behind it if it sets the mark.
+pub fn floor(plugin: &Path, calls: &str) -> Vec<Value> {
+    let guards = calls.split(' ').any(|call| call == "mark").then(guard);
+    std::iter::once(wasm("floor", plugin, calls)).chain(guards).collect()
+}
+
+fn wasm(name: &str, plugin: &Path, configuration: &str) -> Value {
+    json!({
+        "name": name,
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
             "config": {
-                "name": "noop",
-                "root_id": "noop",
+                "name": name,
+                "root_id": name,
                 "failure_policy": "FAIL_RELOAD",
+                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
                 "vm_config": {
-                    "vm_id": "noop",
+                    "vm_id": name,
                     "runtime": "envoy.wasm.runtime.v8",
                     "code": {"local": {"filename": plugin}},
                 },
             },
         },
-    })]
+    })
 }
 
 /// The gateway and the guard behind it.
-pub fn gateway(plugin: &std::path::Path, policy: Value, secret: &str) -> Vec<Value> {
+pub fn gateway(plugin: &Path, policy: Value, secret: &str) -> Vec<Value> {
     let mut listener = Listener::new("portcullis", policy, plugin.to_owned(), 0);
     listener.env.insert(HMAC_SECRET.to_owned(), secret.to_owned());
     vec![listener.plugin_filter(), guard()]
@@ -85,6 +101,11 @@ pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
                 "secret": {"env": HMAC_SECRET}, "claimToHeaders": claims,
             },
         ]},
+        "apiKeyAuth": {
+            "extractFrom": {"headers": ["x-api-key"]},
+            "forwardClientIDHeader": "x-client",
+            "keys": [{"client": "partner", "keyHash": API_KEY_HASH, "scopes": [SCOPE]}],
+        },
         "routes": [
             {
                 "name": "health",
@@ -100,6 +121,17 @@ pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
                 ]},
                 "rateLimit": {"local": {"rules": [
                     {"name": "per-subject", "by": ["subject"], "limit": {"requests": limit, "unit": unit}},
+                ]}},
+            },
+            {
+                "name": "partners",
+                "match": {"path": {"type": "PathPrefix", "value": "/partners"}},
+                "authentication": {"apiKey": {}},
+                "authorization": {"defaultAction": "Deny", "rules": [
+                    {"name": "readers", "action": "Allow", "principal": {"scopes": [SCOPE]}},
+                ]},
+                "rateLimit": {"local": {"rules": [
+                    {"name": "per-client", "by": ["client"], "limit": {"requests": limit, "unit": unit}},
                 ]}},
             },
         ],

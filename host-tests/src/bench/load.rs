@@ -21,37 +21,37 @@ pub type Statuses = BTreeMap<u16, u64>;
 /// Open connections to a listener.
 #[derive(Debug)]
 pub struct Load<'r> {
-    connections: Vec<Connection<'r>>,
+    connections: Vec<Connection>,
+    requests: &'r [Vec<u8>],
+    /// Which request is next.
+    next: usize,
 }
 
 #[derive(Debug)]
-struct Connection<'r> {
+struct Connection {
     stream: TcpStream,
-    request: &'r [u8],
     read: Box<[u8; MAX_RESPONSE]>,
     filled: usize,
 }
 
 impl<'r> Load<'r> {
-    /// Connects. Each connection sends one of `requests`, all of them in turn.
+    /// Connects. The connections send `requests`, of which there must be some, in turn, and begin anew after the last.
     pub fn connect(server: SocketAddr, requests: &'r [Vec<u8>]) -> io::Result<Self> {
-        let requests = requests.iter().cycle().take(CONNECTIONS);
-        let connections =
-            requests.map(|request| Connection::open(server, request)).collect::<Result<_, _>>()?;
-        Ok(Self { connections })
+        let connections = (0..CONNECTIONS).map(|_| Connection::open(server)).collect::<Result<_, _>>()?;
+        Ok(Self { connections, requests, next: 0 })
     }
 
     /// Sends at least `count` requests and reads their responses.
     pub fn run(&mut self, count: usize) -> io::Result<Statuses> {
         let mut statuses = Statuses::new();
         for connection in &mut self.connections {
-            connection.send()?;
+            connection.send(turn(self.requests, &mut self.next))?;
         }
         // Each connection has its next request under way as soon as its response is read, so the proxy does not run dry.
         for _ in 1..count.div_ceil(CONNECTIONS) {
             for connection in &mut self.connections {
                 *statuses.entry(connection.receive()?).or_default() += 1;
-                connection.send()?;
+                connection.send(turn(self.requests, &mut self.next))?;
             }
         }
         for connection in &mut self.connections {
@@ -61,17 +61,23 @@ impl<'r> Load<'r> {
     }
 }
 
-impl<'r> Connection<'r> {
-    fn open(server: SocketAddr, request: &'r [u8]) -> io::Result<Self> {
+fn turn<'r>(requests: &'r [Vec<u8>], next: &mut usize) -> &'r [u8] {
+    let at = *next;
+    *next = (at + 1) % requests.len();
+    &requests[at]
+}
+
+impl Connection {
+    fn open(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, request, read: Box::new([0; MAX_RESPONSE]), filled: 0 })
+        Ok(Self { stream, read: Box::new([0; MAX_RESPONSE]), filled: 0 })
     }
 
-    fn send(&mut self) -> io::Result<()> {
-        self.stream.write_all(self.request)
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stream.write_all(request)
     }
 
     /// Reads one response, of which only the status is kept.

@@ -12,6 +12,7 @@ pub mod cpu;
 pub mod figures;
 pub mod load;
 pub mod machine;
+pub mod memory;
 pub mod report;
 
 use std::fs;

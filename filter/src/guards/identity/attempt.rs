@@ -26,6 +26,8 @@ impl<'a> Attempt<'a> {
 
 /// Who decides that.
 pub trait Gate {
+    /// Whether there is anything to refuse.
+    fn watches(&self) -> bool;
     /// Refuses an attempt that must not be made.
     fn open(&self, attempt: Attempt<'_>) -> Result<(), Refusal>;
 }
@@ -35,6 +37,10 @@ pub trait Gate {
 pub struct Open;
 
 impl Gate for Open {
+    fn watches(&self) -> bool {
+        false
+    }
+
     fn open(&self, _: Attempt<'_>) -> Result<(), Refusal> {
         Ok(())
     }

@@ -12,9 +12,14 @@ use crate::limits;
 /// A header that tells the upstream of the caller: its name in lower case, and its value.
 pub type IdentityHeader = (Rc<str>, Vec<u8>);
 
+/// About how many bytes a header takes.
+pub(super) fn weight((_, value): &IdentityHeader) -> usize {
+    value.capacity().saturating_add(size_of::<IdentityHeader>()).saturating_add(8)
+}
+
 /// The headers of the provider's `claimToHeaders`, with their values. A claim that is missing, `null` or an empty list
 /// sets none. Errors: `ClaimInvalid` for a claim that no header can carry without becoming another one.
-pub fn of(token: &Token, provider: &Provider) -> Result<Vec<IdentityHeader>, Refusal> {
+pub fn of(token: &Token, provider: &Provider) -> Result<Rc<[IdentityHeader]>, Refusal> {
     let mut headers = Vec::new();
     for rule in &provider.claim_headers {
         let value = match token.claim(&rule.claim) {
@@ -27,7 +32,7 @@ pub fn of(token: &Token, provider: &Provider) -> Result<Vec<IdentityHeader>, Ref
         })?;
         headers.push((Rc::clone(&rule.header), value));
     }
-    Ok(headers)
+    Ok(headers.into())
 }
 
 /// A claim as a header value: text, number, boolean, or a list of texts joined with commas.

@@ -42,8 +42,8 @@ use self::api_key::ApiKeys;
 use self::attempt::Attempt;
 use self::credential::Found;
 use self::introspection::Introspection;
-use self::jwt::Compact;
-use self::rules::{CredentialRule, Provider};
+use self::jwt::{Compact, Known};
+use self::rules::{CredentialRule, Provider, ProviderId};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
 use crate::http::Head;
@@ -58,12 +58,12 @@ pub struct Identified {
     /// The credential to take off the request, if one was used and its provider does not forward it.
     pub spent: Option<Spent>,
     /// Headers to set, after [`Providers::identity_headers`] were cleared.
-    pub headers: Vec<IdentityHeader>,
+    pub headers: Rc<[IdentityHeader]>,
 }
 
 impl Identified {
     fn anonymous() -> Self {
-        Self { caller: Caller::Anonymous, spent: None, headers: Vec::new() }
+        Self { caller: Caller::Anonymous, spent: None, headers: Rc::default() }
     }
 }
 
@@ -108,28 +108,70 @@ fn by_token(
     verifier: &impl Verifier,
     witness: &Witness<'_>,
 ) -> Result<Identified, Stop> {
-    let (provider, token) = match by_issuer(rule, providers, found)? {
-        Bearer::Signed(provider, token) => {
+    let (provider, token, headers) = match providers.verified.find(rule, providers, found, now) {
+        // Whoever has a token that holds guesses nothing.
+        Some((provider, Known::Held(token, headers))) => (provider, token, Ok(headers)),
+        Some((provider, Known::Forged)) => {
+            if witness.gate.watches() {
+                witness.gate.open(Attempt::by_token(&Compact::parse(found.value)?))?;
+            }
+            return Err(jwt::forged(provider).into());
+        }
+        None => first_seen(rule, providers, found, now, verifier, witness)?,
+    };
+    step_up::check(rule, providers, provider, &token, now)?;
+    let headers = headers?;
+    // Last: a proof of possession is used up here.
+    confirmation::check(&token, provider, found, head, now, verifier, witness)?;
+    let spent = (!provider.forward).then(|| Spent::at(found.place));
+    Ok(Identified { caller: Caller::Token(token), spent, headers })
+}
+
+/// A token, whose it is, and the headers that tell of it, if any could.
+type Judged<'p> = (&'p Provider, Rc<Token>, Result<Rc<[IdentityHeader]>, Refusal>);
+
+/// Looks at a token of which nothing is known, and keeps what does not depend on the request.
+fn first_seen<'p>(
+    rule: &CredentialRule,
+    providers: &'p Providers,
+    found: &Found<'_, '_>,
+    now: Timestamp,
+    verifier: &impl Verifier,
+    witness: &Witness<'_>,
+) -> Result<Judged<'p>, Stop> {
+    let keep = |id, grounds, known| providers.verified.keep(found.value, id, grounds, known);
+    match by_issuer(rule, providers, found)? {
+        Bearer::Signed(id, provider, token) => {
             witness.gate.open(Attempt::by_token(&token))?;
-            (provider, jwt::check(*token, provider, now, verifier)?)
+            match jwt::check(*token, provider, now, verifier) {
+                Ok((token, grounds)) => {
+                    let headers = claim_headers::of(&token, provider);
+                    let token = Rc::new(token);
+                    if let Ok(headers) = &headers {
+                        keep(id, grounds, Known::Held(Rc::clone(&token), Rc::clone(headers)));
+                    }
+                    Ok((provider, token, headers))
+                }
+                Err(jwt::Fault::Forged(grounds)) => {
+                    keep(id, *grounds, Known::Forged);
+                    Err(jwt::forged(provider).into())
+                }
+                Err(jwt::Fault::Stopped(stop)) => Err(stop),
+            }
         }
         Bearer::Opaque(provider, introspection) => {
             witness.gate.open(Attempt::default())?;
             let claims = introspection.claims(found.value, now)?;
-            (provider, jwt::check_said(&claims, provider, now)?)
+            let token = jwt::check_said(&claims, provider, now)?;
+            let headers = claim_headers::of(&token, provider);
+            Ok((provider, Rc::new(token), headers))
         }
-    };
-    step_up::check(rule, providers, provider, &token, now)?;
-    let headers = claim_headers::of(&token, provider)?;
-    // Last: a proof of possession is used up here.
-    confirmation::check(&token, provider, found, head, now, verifier, witness)?;
-    let spent = (!provider.forward).then(|| Spent::at(found.place));
-    Ok(Identified { caller: Caller::Token(Rc::new(token)), spent, headers })
+    }
 }
 
 /// A token, and whose it is.
 enum Bearer<'p, 't> {
-    Signed(&'p Provider, Box<Compact<'t>>),
+    Signed(ProviderId, &'p Provider, Box<Compact<'t>>),
     Opaque(&'p Provider, &'p Introspection),
 }
 
@@ -144,16 +186,17 @@ fn by_issuer<'p, 't>(
     let Some((asking, introspection)) = asks else {
         credential::check_token(found.value)?;
         let token = Compact::parse(found.value)?;
-        return Ok(Bearer::Signed(provider_of(&token, rule, providers, found)?, Box::new(token)));
+        let (id, provider) = provider_of(&token, rule, providers, found)?;
+        return Ok(Bearer::Signed(id, provider, Box::new(token)));
     };
     credential::check_opaque(found.value)?;
     match Compact::parse(found.value) {
         Ok(token) => {
-            let provider = provider_of(&token, rule, providers, found)?;
+            let (id, provider) = provider_of(&token, rule, providers, found)?;
             if provider.has_no_keys() && core::ptr::eq(provider, asking) {
                 return Ok(Bearer::Opaque(asking, introspection));
             }
-            Ok(Bearer::Signed(provider, Box::new(token)))
+            Ok(Bearer::Signed(id, provider, Box::new(token)))
         }
         Err(refusal) if refusal.reason == Reason::TokenMalformed => {
             stands_where_taken(asking, found)?;
@@ -177,22 +220,22 @@ fn provider_of<'p>(
     rule: &CredentialRule,
     providers: &'p Providers,
     found: &Found<'_, '_>,
-) -> Result<&'p Provider, Refusal> {
+) -> Result<(ProviderId, &'p Provider), Refusal> {
     let issuer = match token.claims.get("iss") {
         Some(Json::Text(issuer)) => issuer,
         Some(_) => return Err(Refusal::because(Reason::ClaimInvalid, Detail::Fact("iss"))),
         None => return Err(Refusal::because(Reason::IssuerUnknown, Detail::Fact("no iss"))),
     };
-    let provider = rule
+    let (id, provider) = rule
         .providers
         .iter()
-        .filter_map(|id| providers.provider(*id))
-        .find(|provider| *provider.issuer == **issuer)
+        .filter_map(|id| Some((*id, providers.provider(*id)?)))
+        .find(|(_, provider)| *provider.issuer == **issuer)
         .ok_or_else(|| {
             Refusal::because(Reason::IssuerUnknown, Detail::Fact("no provider of the route has this issuer"))
         })?;
     stands_where_taken(provider, found)?;
-    Ok(provider)
+    Ok((id, provider))
 }
 
 /// A provider takes tokens only in its own places, whatever else the route takes them for.

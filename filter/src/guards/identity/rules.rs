@@ -6,7 +6,7 @@ use super::api_key::ApiKeys;
 use super::confirmation::Confirmation;
 use super::introspection::Introspection;
 use super::jwt::remote::{Found, Newer, Remote, Wait};
-use super::jwt::{Algorithm, KeySet};
+use super::jwt::{Algorithm, KeySet, Verified};
 use super::revoked::Revoked;
 use super::step_up::StepUp;
 use super::stop::{Need, Stop, What};
@@ -55,6 +55,8 @@ pub struct Providers {
     pub(super) names: Vec<Rc<str>>,
     /// See [`Providers::identity_headers`].
     pub(super) identity_headers: Vec<Rc<str>>,
+    /// Tokens that have been checked.
+    pub(super) verified: Verified,
 }
 
 /// One issuer of tokens, and what must hold of them.

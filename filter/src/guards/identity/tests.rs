@@ -97,7 +97,7 @@ fn one_credential_and_where_it_stood() {
         let identified = header(&value).unwrap();
         assert_eq!(identified.spent, Some(Spent::Header("authorization".into())));
         assert_eq!(identified.caller.subject(), Some("ada"));
-        assert_eq!(identified.headers, [("x-user".into(), b"ada".to_vec())]);
+        assert_eq!(*identified.headers, [("x-user".into(), b"ada".to_vec())]);
     }
     let spent = |target: &str, fields: &[(&str, &[u8])]| ask(BOTH, target, fields).unwrap().spent;
     let cookie = format!("a=b;session={corp}; c=d");
@@ -207,7 +207,7 @@ fn one_api_key_and_where_it_stood() {
     let spent = |target: &str, fields: &[(&str, &[u8])]| {
         let identified = ask(EITHER, target, fields).unwrap();
         assert_eq!(identified.caller.client(), Some("partner"));
-        assert_eq!(identified.headers, [("x-client".into(), b"partner".to_vec())]);
+        assert_eq!(*identified.headers, [("x-client".into(), b"partner".to_vec())]);
         identified.spent
     };
     let cookie = format!("a=b; key={KEY}");

@@ -182,7 +182,7 @@ impl Ask<'_> {
         match self.verdict(Ok(draft.outcome())) {
             Ok(_) => Ok(draft),
             Err(refusal) => {
-                table.mend(data, &self.charge, &draft);
+                Table::mend(data, &draft);
                 Err(refusal)
             }
         }

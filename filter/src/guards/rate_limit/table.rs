@@ -55,6 +55,7 @@ pub struct Charge {
 /// A charge that was decided on a copy of the slot and is not written yet.
 #[derive(Debug)]
 pub struct Draft {
+    name: SlotName,
     slot: Slot,
     cas: Cas,
     charged: Charged,
@@ -86,20 +87,20 @@ impl Table {
 
     /// Reads the bucket's slot and decides, without writing.
     pub fn draft(&self, data: &impl SharedData, charge: &Charge) -> Result<Draft, HostError> {
-        let (mut slot, cas) = read(data, &self.name(charge.bucket), decode)?;
+        let name = self.name(charge.bucket);
+        let (mut slot, cas) = read(data, &name, decode)?;
         let charged = slot.charge(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
-        Ok(Draft { slot, cas, charged })
+        Ok(Draft { name, slot, cas, charged })
     }
 
     /// Writes a draft. If somebody wrote first, decides again, so the outcome may be another one than the draft's.
     pub fn settle(&self, data: &impl SharedData, charge: &Charge, draft: Draft) -> Result<Outcome, Fault> {
-        let name = self.name(charge.bucket);
         let mut draft = draft;
         for _ in 0..limits::RATE_TRIES {
             if !draft.charged.dirty {
                 return Ok(draft.outcome());
             }
-            match data.set_shared(name.as_str(), &draft.slot.encode(), Some(draft.cas))? {
+            match data.set_shared(draft.name.as_str(), &draft.slot.encode(), Some(draft.cas))? {
                 Swap::Done => return Ok(draft.outcome()),
                 Swap::Lost => draft = self.draft(data, charge)?,
             }
@@ -109,10 +110,9 @@ impl Table {
 
     /// Writes what a refused draft found to be mended: a bucket or floor from before the clock was set back. Once: if somebody wrote first,
     /// the next request finds it again, and this one stays refused.
-    pub fn mend(&self, data: &impl SharedData, charge: &Charge, draft: &Draft) {
+    pub fn mend(data: &impl SharedData, draft: &Draft) {
         if draft.charged.dirty {
-            let name = self.name(charge.bucket);
-            let _ = data.set_shared(name.as_str(), &draft.slot.encode(), Some(draft.cas));
+            let _ = data.set_shared(draft.name.as_str(), &draft.slot.encode(), Some(draft.cas));
         }
     }
 

@@ -1,19 +1,21 @@
 //! Do the claims hold: is the token for us, now, and does it say what it must?
 
+use super::grounds::Window;
 use crate::decision::{Detail, Reason, Refusal};
 use crate::guards::identity::caller::claim;
 use crate::guards::identity::rules::{Audience, Provider};
 use crate::json::Json;
 use crate::time::{SECOND, Timestamp};
 
-/// Checks every claim but `iss`, which has already chosen the provider.
-pub fn check(claims: &Json, provider: &Provider, now: Timestamp) -> Result<(), Refusal> {
+/// Checks every claim but `iss`, which has already chosen the provider. Tells for how long the answer stands.
+pub fn check(claims: &Json, provider: &Provider, now: Timestamp) -> Result<Window, Refusal> {
     let times = Times::of(claims)?;
     times.check_validity(provider, now)?;
     times.check_lifetime(provider)?;
     check_subject(claims)?;
     check_audience(claims, provider)?;
-    check_required(claims, provider)
+    check_required(claims, provider)?;
+    Ok(times.window(provider))
 }
 
 /// A `NumericDate` in nanoseconds. Wide enough for every JSON integer; a number beyond saturates.
@@ -54,6 +56,15 @@ impl Times {
             }
         }
         Ok(())
+    }
+
+    /// When [`Times::check_validity`] passes: not before the later of `nbf` and `iat`, and before `exp`, each with the skew.
+    fn window(self, provider: &Provider) -> Window {
+        let skew = Nanos::from(provider.clock_skew);
+        let clamped = |date: Nanos| u64::try_from(date.max(0)).unwrap_or(u64::MAX);
+        let begin = self.nbf.max(self.iat).map_or(0, |date| clamped(date.saturating_sub(skew)));
+        let end = self.exp.map_or(u64::MAX, |exp| clamped(exp.saturating_add(skew)));
+        Window { from: begin, until: end }
     }
 
     /// `exp - iat` within `maxLifetime`. Without one of the two there is no telling, and so no admission.

@@ -13,7 +13,6 @@ use superboring::pkey::{PKey, Public};
 
 use super::algorithm::{Algorithm, Family};
 use super::compact::base64url;
-use super::proved::Proved;
 use crate::decision::{Detail, Reason, Refusal};
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
@@ -25,14 +24,16 @@ pub struct KeySet {
     keys: Vec<Key>,
 }
 
+/// Which key it is, whatever set it stands in: the same public key, algorithm and name keep their mark when a set is fetched anew.
+pub type Mark = Rc<()>;
+
 /// One key, and the one algorithm it is for, where it names one.
 #[derive(Debug)]
 pub struct Key {
     kid: Option<Box<str>>,
     algorithm: Option<Algorithm>,
     pub(super) material: Material,
-    /// The signatures that have held under this key.
-    pub(super) proved: Rc<Proved>,
+    mark: Mark,
 }
 
 /// The key itself, ready for both ways of checking.
@@ -70,6 +71,16 @@ impl Key {
 }
 
 impl Key {
+    /// Its mark.
+    pub(super) fn mark(&self) -> Mark {
+        Rc::clone(&self.mark)
+    }
+
+    /// Whether it has this mark.
+    pub(super) fn is_marked(&self, mark: &Mark) -> bool {
+        Rc::ptr_eq(&self.mark, mark)
+    }
+
     /// Whether it is the same public key, for the same algorithm, under the same name.
     fn is_same(&self, other: &Self) -> bool {
         let material = match (&self.material, &other.material) {
@@ -96,15 +107,9 @@ impl Material {
 }
 
 impl KeySet {
-    /// Forgets what its keys have proved.
-    #[cfg(test)]
-    pub(super) fn forget(&self) {
-        self.keys.iter().for_each(|key| key.proved.forget());
-    }
-
     /// The set of one shared secret.
     pub fn secret(secret: Secret<Vec<u8>>) -> Self {
-        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret), proved: Rc::default() };
+        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret), mark: Mark::default() };
         Self { keys: vec![key] }
     }
 
@@ -166,11 +171,11 @@ impl KeySet {
         if keys.is_empty() { Err(true) } else { Ok((Self { keys }, odd)) }
     }
 
-    /// Takes over from `older` what its keys have proved, for those keys that are in both.
+    /// Takes over from `older` the marks of those keys that are in both, and with them what was found out by those keys.
     pub fn adopt(&mut self, older: &Self) {
         for key in &mut self.keys {
             if let Some(same) = older.keys.iter().find(|other| other.is_same(key)) {
-                key.proved = Rc::clone(&same.proved);
+                key.mark = same.mark();
             }
         }
     }
@@ -273,7 +278,7 @@ fn read_key(jwk: &Json) -> Result<Key, Note> {
         None => None,
         Some(alg) => Some(Algorithm::named(alg).ok_or(note("`alg` is none that is checked here", ""))?),
     };
-    let key = Key { kid, algorithm, material, proved: Rc::default() };
+    let key = Key { kid, algorithm, material, mark: Mark::default() };
     if algorithm.is_some_and(|alg| !key.serves(alg)) {
         return Err(note("`alg` is not for this kind of key", ""));
     }

@@ -8,10 +8,11 @@
 pub mod algorithm;
 pub mod claims;
 pub mod compact;
+mod grounds;
 pub mod keys;
-mod proved;
 pub mod remote;
 pub mod signature;
+pub mod verified;
 
 #[cfg(test)]
 mod claim_rows;
@@ -26,7 +27,9 @@ use std::rc::Rc;
 
 pub use algorithm::Algorithm;
 pub use compact::Compact;
+pub use grounds::Grounds;
 pub use keys::KeySet;
+pub use verified::{Known, Verified};
 
 use super::caller::Token;
 use super::rules::Provider;
@@ -36,29 +39,60 @@ use crate::host::Verifier;
 use crate::json::Json;
 use crate::time::Timestamp;
 
-/// Checks a token against the provider that its `iss` has chosen.
+/// Why a token does not hold.
+#[derive(Debug)]
+pub enum Fault {
+    /// It was not looked at to its end.
+    Stopped(Stop),
+    /// It is not signed by its provider's key.
+    Forged(Box<Grounds>),
+}
+
+impl Fault {
+    /// What becomes of the request.
+    pub fn into_stop(self, provider: &Provider) -> Stop {
+        match self {
+            Self::Stopped(stop) => stop,
+            Self::Forged(_) => forged(provider).into(),
+        }
+    }
+}
+
+impl<S: Into<Stop>> From<S> for Fault {
+    fn from(stop: S) -> Self {
+        Self::Stopped(stop.into())
+    }
+}
+
+/// What a token is refused with that is not signed by its provider's key.
+pub fn forged(provider: &Provider) -> Refusal {
+    named(Reason::SignatureInvalid, provider)
+}
+
+/// Checks a token against the provider that its `iss` has chosen. Tells on what the answer rests, for [`Verified`].
 pub fn check(
     token: Compact<'_>,
     provider: &Provider,
     now: Timestamp,
     verifier: &impl Verifier,
-) -> Result<Token, Stop> {
+) -> Result<(Token, Grounds), Fault> {
     check_issuer(&token, provider)?;
     check_algorithm(&token, provider)?;
     check_type(&token, provider)?;
-    claims::check(&token.claims, provider, now)?;
+    let window = claims::check(&token.claims, provider, now)?;
     check_key_name(token.kid.as_deref(), provider)?;
     let keys = provider.keys(now)?;
     let key = match keys.choose(token.kid.as_deref(), token.algorithm) {
         Ok(key) => key,
-        Err(unknown) => return Err(provider.without_key(token.kid.as_deref(), unknown, now)),
+        Err(unknown) => return Err(provider.without_key(token.kid.as_deref(), unknown, now).into()),
     };
     check_key_name(key.kid(), provider)?;
-    if !signature::holds_or_held(key, token.algorithm, token.text, &token.signature, verifier) {
-        return Err(named(Reason::SignatureInvalid, provider).into());
+    let grounds = Grounds::new(window, &keys, key, token.kid.as_deref(), token.algorithm);
+    if !signature::holds(key, token.algorithm, token.text, &token.signature, verifier) {
+        return Err(Fault::Forged(Box::new(grounds)));
     }
     provider.revoked.check(&token.claims)?;
-    Ok(Token::new(Rc::clone(&provider.name), token.kid, token.claims))
+    Ok((Token::new(Rc::clone(&provider.name), token.kid, token.claims), grounds))
 }
 
 /// Checks what an issuer says of an opaque token by the rules for a token's own claims. `iss` may be left out (RFC 7662 §2.2): it was the issuer

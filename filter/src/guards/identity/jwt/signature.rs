@@ -21,28 +21,6 @@ use super::algorithm::{Algorithm, Hash};
 use super::keys::{Key, Material};
 use crate::host::{Verdict, Verifier};
 
-/// Whether `signature` is `key`'s over `text`, as [`holds`] says now or has said before of the same to the last bit.
-pub fn holds_or_held(
-    key: &Key,
-    algorithm: Algorithm,
-    text: &[u8],
-    signature: &[u8],
-    host: &impl Verifier,
-) -> bool {
-    // A tag of HMAC is as quickly made as remembered.
-    if matches!(key.material, Material::Hmac(_)) {
-        return holds(key, algorithm, text, signature, host);
-    }
-    if key.proved.holds(algorithm, text, signature) {
-        return true;
-    }
-    let holds = holds(key, algorithm, text, signature, host);
-    if holds {
-        key.proved.keep(algorithm, text, signature);
-    }
-    holds
-}
-
 /// Whether `signature` is `key`'s over `text`. A key of another family holds nothing.
 pub fn holds(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8], host: &impl Verifier) -> bool {
     if !key.serves(algorithm) {

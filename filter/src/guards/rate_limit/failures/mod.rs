@@ -106,6 +106,10 @@ impl<'a, D: SharedData> Watch<'a, D> {
 }
 
 impl<D: SharedData> Gate for Watch<'_, D> {
+    fn watches(&self) -> bool {
+        true
+    }
+
     fn open(&self, attempt: Attempt<'_>) -> Result<(), Refusal> {
         let mut tried = Vec::with_capacity(self.rules.failures.len());
         for rule in &self.rules.failures {
@@ -113,7 +117,7 @@ impl<D: SharedData> Gate for Watch<'_, D> {
             let draft = self.table.draft(self.data, &asked.charge)?;
             if let Outcome::Refused { retry_after, .. } = draft.outcome() {
                 if rule.mode == Mode::Enforce {
-                    self.table.mend(self.data, &asked.charge, &draft);
+                    Table::mend(self.data, &draft);
                     let advice = Advice::RetryAfter(retry_after.div_ceil(SECOND).max(1));
                     let named = Detail::Named("rule", Rc::clone(&rule.name));
                     return Err(Refusal::because(Reason::TooManyFailures, named).advise(advice));

@@ -461,22 +461,18 @@ fn one_bad_key_does_not_take_the_others_down() {
 }
 
 #[test]
-fn what_a_key_has_proved_outlives_a_refetch_and_not_the_key() {
+fn a_key_keeps_its_mark_through_a_refetch() {
     let process = Process::new();
     let workers = workers(&process, 1);
     process.tick(&workers);
     process.answer(&workers, 200, &two());
     let Found::Keys(before) = workers[0].keys(process.time()) else { panic!("keys") };
-    let key = before.choose(Some("one"), Algorithm::ES256).unwrap();
-    key.proved.keep(Algorithm::ES256, b"text", b"signature");
+    let mark = before.choose(Some("one"), Algorithm::ES256).unwrap().mark();
     process.pass(290 * SECOND);
     process.tick(&workers);
     process.answer(&workers, 200, &one());
     let Found::Keys(after) = workers[0].keys(process.time()) else { panic!("keys") };
-    assert!(after.choose(Some("one"), Algorithm::ES256).unwrap().proved.holds(
-        Algorithm::ES256,
-        b"text",
-        b"signature"
-    ));
+    assert!(after.choose(Some("one"), Algorithm::ES256).unwrap().is_marked(&mark));
+    assert!(!before.choose(Some("two"), Algorithm::EdDSA).unwrap().is_marked(&mark));
     assert!(after.choose(Some("two"), Algorithm::EdDSA).is_err());
 }

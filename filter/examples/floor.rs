@@ -1,0 +1,173 @@
+//! A plugin that makes host calls and decides nothing: what `make bench` shows as the least that a gateway in a plugin can cost. Its
+//! configuration names the calls, in the order in which they are made for each request. It has no SDK and exports the callbacks
+//! that a gateway cannot do without.
+#![cfg(target_os = "wasi")]
+#![allow(missing_docs, reason = "the ABI names the functions")]
+#![expect(unsafe_code, reason = "all of it hands pointers to the host")]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ptr;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_get_buffer_bytes(
+        kind: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        keys: usize,
+        value: *const u8,
+        size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, keys: usize) -> u32;
+    fn proxy_set_property(path: *const u8, paths: usize, value: *const u8, size: usize) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        keys: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(key: *const u8, keys: usize, value: *const u8, size: usize, cas: u32) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        names: usize,
+        argument: *const u8,
+        arguments: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+}
+
+/// A host call.
+enum Step {
+    Time,
+    Headers,
+    /// One slot of a limiter, read and written.
+    Limit,
+    /// The credential comes off.
+    Strip,
+    /// Two claims go on.
+    Claims,
+    /// The mark for the guard.
+    Mark,
+    /// `verify_signature`, with this argument.
+    Verify(Vec<u8>),
+}
+
+thread_local! {
+    /// The steps of each plugin, and the plugin of each request.
+    static STEPS: RefCell<HashMap<u32, Vec<Step>>> = RefCell::default();
+    static PLUGINS: RefCell<HashMap<u32, u32>> = RefCell::default();
+}
+
+const SLOT: &[u8] = b"floor.limits.v1.16384.7";
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_abi_version_0_2_1() {}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_vm_start(_: u32, _: u32) -> u32 {
+    1
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_configure(plugin: u32, _: u32) -> u32 {
+    let text = block(|data, size| unsafe { proxy_get_buffer_bytes(7, 0, 1 << 20, data, size) });
+    let text = String::from_utf8(text).unwrap_or_default();
+    let Some(steps) = text.split_whitespace().map(step).collect() else {
+        return 0;
+    };
+    STEPS.with_borrow_mut(|all| all.insert(plugin, steps));
+    unsafe { proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), [0; 288].as_ptr(), 288, 0) };
+    1
+}
+
+fn step(word: &str) -> Option<Step> {
+    Some(match word {
+        "time" => Step::Time,
+        "headers" => Step::Headers,
+        "limit" => Step::Limit,
+        "strip" => Step::Strip,
+        "claims" => Step::Claims,
+        "mark" => Step::Mark,
+        _ => {
+            let digits = word.strip_prefix("verify:")?.as_bytes().as_chunks::<2>().0;
+            let byte = |pair: &[u8; 2]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
+            Step::Verify(digits.iter().map(byte).collect::<Option<_>>()?)
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_context_create(context: u32, plugin: u32) {
+    if plugin != 0 {
+        PLUGINS.with_borrow_mut(|plugins| plugins.insert(context, plugin));
+    }
+}
+
+/// Zero is "continue", one is "stop".
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_request_headers(context: u32, _: u32, _: u32) -> u32 {
+    let plugin = PLUGINS.with_borrow(|plugins| plugins.get(&context).copied()).unwrap_or_default();
+    let good = STEPS.with_borrow(|all| all.get(&plugin).is_some_and(|steps| steps.iter().all(make)));
+    u32::from(!good)
+}
+
+fn make(step: &Step) -> bool {
+    unsafe {
+        match step {
+            Step::Time => proxy_get_current_time_nanoseconds(&mut 0) == 0,
+            Step::Headers => !block(|data, size| proxy_get_header_map_pairs(0, data, size)).is_empty(),
+            Step::Limit => {
+                let mut cas = 0;
+                let slot = block(|data, size| {
+                    proxy_get_shared_data(SLOT.as_ptr(), SLOT.len(), data, size, &mut cas)
+                });
+                proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), slot.as_ptr(), slot.len(), cas) == 0
+            }
+            Step::Strip => proxy_remove_header_map_value(0, "authorization".as_ptr(), 13) == 0,
+            Step::Claims => [("x-user", "user-0001"), ("x-dept", "sales")].iter().all(|(name, value)| {
+                proxy_replace_header_map_value(0, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
+            }),
+            Step::Mark => proxy_set_property("portcullis_admitted".as_ptr(), 19, "1".as_ptr(), 1) == 0,
+            Step::Verify(argument) => {
+                let (name, argument) = ("verify_signature", argument.as_slice());
+                let answer = block(|data, size| {
+                    let (bytes, length) = (argument.as_ptr(), argument.len());
+                    proxy_call_foreign_function(name.as_ptr(), name.len(), bytes, length, data, size)
+                });
+                answer.starts_with(&[8, 1])
+            }
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_log(_: u32) {}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_delete(context: u32) {
+    PLUGINS.with_borrow_mut(|plugins| plugins.remove(&context));
+}
+
+fn block(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Vec<u8> {
+    let (mut data, mut size) = (ptr::null_mut(), 0);
+    if call(&raw mut data, &raw mut size) != 0 || data.is_null() {
+        return Vec::new();
+    }
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }.into_vec()
+}
