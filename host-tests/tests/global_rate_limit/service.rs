@@ -64,7 +64,9 @@ impl RateLimitService for Handler {
         let request = request.into_inner();
         self.0.asked.lock().unwrap().push(request.clone());
         let Conduct { say, delay } = self.0.conduct.lock().unwrap().clone();
-        tokio::time::sleep(delay).await;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         match say {
             Say::Truth => self.0.engine.decide(&request).map(Response::new).map_err(Status::unavailable),
             Say::Code(code) => Ok(Response::new(RateLimitResponse {
