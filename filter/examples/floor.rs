@@ -135,7 +135,7 @@ fn make(step: &Step) -> bool {
             Step::Limit => {
                 let mut cas = 0;
                 let slot = block(|data, size| {
-                    proxy_get_shared_data(SLOT.as_ptr(), SLOT.len(), data, size, &mut cas)
+                    proxy_get_shared_data(SLOT.as_ptr(), SLOT.len(), data, size, &raw mut cas)
                 });
                 proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), slot.as_ptr(), slot.len(), cas) == 0
             }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Barrier, Mutex};
 
 use portcullis_filter::guards::identity::confirmation::dpop::Memory;
 use portcullis_filter::guards::identity::confirmation::dpop::memory::Remembered;
@@ -60,9 +60,12 @@ fn of_workers_that_race_for_a_proof_one_is_first() {
     let memory = Memory::sized(&data, [5; 16], NonZeroU32::new(16).unwrap()).unwrap();
     let first: Vec<AtomicU32> = (0..PROOFS).map(|_| AtomicU32::new(0)).collect();
     let refused = AtomicU32::new(0);
+    // On a busy machine the first could else be through before the last begins.
+    let start = Barrier::new(WORKERS);
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
+                start.wait();
                 for (n, first) in first.iter().enumerate() {
                     match memory.remember(&data, ["key", &n.to_string()], at(0), at(60)).unwrap() {
                         Remembered::First => _ = first.fetch_add(1, Ordering::SeqCst),

@@ -109,6 +109,7 @@ pub fn all() -> Result<Vec<Case>, String> {
         case(NATIVE_ABSENT, native(true, NO_LIMIT), absent, 401),
         case(NATIVE_FORGED, native(true, NO_LIMIT), forged, 401),
         case(NATIVE_OVER, native(true, 1), rs256.clone(), 429),
+        case("floor: callbacks alone", chain::floor(&floor, ""), rs256.clone(), 200),
         case("floor: host calls of an admission", chain::floor(&floor, ADMISSION), rs256.clone(), 200)
             .beside(CACHED),
         case("floor: the host's signature check", chain::floor(&floor, &verify), rs256, 200).beside(UNCACHED),

@@ -99,7 +99,9 @@ fn over(what: &'static str, got: usize, limit: usize) -> Refusal {
 
 /// Header, payload and signature. RFC 7515 §7.1; five parts are a JWE (RFC 7516 §7.1), which we do not read.
 fn parts(token: &[u8]) -> Result<[&[u8]; 3], Refusal> {
-    let mut parts = token.split(|&b| b == b'.');
+    // As text, in which a dot is looked for in words and not byte by byte.
+    let token = core::str::from_utf8(token).map_err(|_| malformed("not base64url"))?;
+    let mut parts = token.split('.').map(str::as_bytes);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(header), Some(payload), Some(signature), None) => Ok([header, payload, signature]),
         (_, _, _, Some(_)) => Err(malformed("more than three parts: encrypted tokens are not read")),
