@@ -26,10 +26,10 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
-        Self::start_with(json!({"requests": 1000}))
+        Self::start_with(&json!({"requests": 1000}))
     }
 
-    fn start_with(overload: Value) -> Self {
+    fn start_with(overload: &Value) -> Self {
         let upstream = KeyServer::start().unwrap();
         upstream.answer("/slow", Answer::json("{}").after(SLOW));
         upstream.answer("/quick", Answer::json("{}"));
@@ -135,7 +135,7 @@ fn however_a_request_ends_it_gives_back_what_it_had() {
 
 #[test]
 fn what_matters_less_is_refused_while_upstreams_are_slow() {
-    let gateway = Gateway::start_with(json!({"latency": "1100ms"}));
+    let gateway = Gateway::start_with(&json!({"latency": "1100ms"}));
     // One connection is served by one worker.
     let mut client = Client::connect(gateway.address).unwrap();
     let mut get = |path: &str, hurry: bool| {
