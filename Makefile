@@ -99,6 +99,10 @@ e2e: setup $(PLUGIN) ## Tests of the compiled plugin in real hosts, Envoy among 
 bench: setup $(PLUGIN) $(NOOP) $(FLOOR) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick, BENCH=--memory
 	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" PORTCULLIS_FLOOR_WASM="$(CURDIR)/$(FLOOR)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
 
+.PHONY: crowd
+crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a table; a few minutes
+	cargo run --release --locked --package portcullis-filter --example crowd
+
 .PHONY: fuzz
 fuzz: rust $(FUZZ) ## Fuzz each parser for FUZZ_SECONDS (60); FUZZ_TARGETS chooses
 	@for target in $(FUZZ_TARGETS); do \

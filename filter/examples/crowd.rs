@@ -70,7 +70,7 @@ impl World {
     }
 }
 
-/// A minute of traffic at so many new clients a second. Regulars send one request in six seconds, which is their limit; the greedy one a
+/// So many new clients a second. Regulars send one request in six seconds, which is their limit; the greedy one a
 /// hundred a second.
 fn run(state: u64, per_second: u64, clients: u64) {
     let world = World::new(state, r#""limit":{"requests":10,"unit":"Minute"},"burst":10"#);
@@ -92,9 +92,13 @@ fn run(state: u64, per_second: u64, clients: u64) {
         }
     }
     let most = 10 + clients * step * 10 / (60 * SECOND) + 1;
-    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    // In hundredths of a percent.
+    let percent = |part: u64, whole: u64| {
+        let share = part * 10_000 / whole.max(1);
+        format!("{}.{:02}", share / 100, share % 100)
+    };
     println!(
-        "| {} | {per_second} | {:.4} | {:.4} | {greedy} of at most {most} |",
+        "| {} | {per_second} | {} | {} | {greedy} of at most {most} |",
         state >> 20,
         percent(newcomers, clients),
         percent(refused, asked),
@@ -104,7 +108,9 @@ fn run(state: u64, per_second: u64, clients: u64) {
 
 fn main() {
     println!("{CLIENTS} distinct clients, 10 requests a minute each, burst 10\n");
-    println!("| `stateBytes` (Mi) | new clients a second | new clients refused (%) | regulars refused (%) | the greedy one got |");
+    println!(
+        "| `stateBytes` (Mi) | new clients a second | new clients refused (%) | regulars refused (%) | the greedy one got |"
+    );
     println!("| ---: | ---: | ---: | ---: | ---: |");
     for state in [limits::STATE_BYTES, limits::STATE_BYTES * 4] {
         for per_second in [1_000, 10_000, 50_000, 100_000] {

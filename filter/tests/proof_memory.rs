@@ -54,13 +54,19 @@ fn at(seconds: u64) -> Timestamp {
 
 #[test]
 fn of_workers_that_race_for_a_proof_one_is_first() {
+    // On a busy machine they may not meet at once; a hundred rounds without a race would be a fault of the test.
+    let lost: u32 = (0..100).map(|_| race()).find(|lost| *lost > 0).unwrap_or(0);
+    assert!(lost > 0, "nobody was overtaken, so this shows nothing");
+}
+
+/// Workers remember the same proofs at once: how many writes came too late.
+fn race() -> u32 {
     const WORKERS: usize = 4;
     const PROOFS: usize = 1000;
     let data = Shared::default();
     let memory = Memory::sized(&data, [5; 16], NonZeroU32::new(16).unwrap()).unwrap();
     let first: Vec<AtomicU32> = (0..PROOFS).map(|_| AtomicU32::new(0)).collect();
     let refused = AtomicU32::new(0);
-    // On a busy machine the first could else be through before the last begins.
     let start = Barrier::new(WORKERS);
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -78,7 +84,7 @@ fn of_workers_that_race_for_a_proof_one_is_first() {
     });
     assert!(first.iter().all(|times| times.load(Ordering::SeqCst) == 1));
     assert_eq!(refused.into_inner(), 0);
-    assert!(data.lost.into_inner() > 0, "nobody was overtaken, so this shows nothing");
+    data.lost.into_inner()
 }
 
 proptest! {
