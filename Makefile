@@ -82,7 +82,7 @@ lint: rust .venv/ready $(DENY) ## Format, clippy natively and for wasm, document
 	cargo clippy --package portcullis-filter --lib --target wasm32-wasip1 --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 	.tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
-	@if [ -x .venv/bin/shellcheck ]; then echo shellcheck; .venv/bin/shellcheck scripts/* .ci/run; \
+	@if [ -x .venv/bin/shellcheck ]; then echo shellcheck; .venv/bin/shellcheck $(filter-out %.py,$(wildcard scripts/*)) .ci/run; \
 	else echo "lint: no shellcheck wheel for this machine, scripts not checked"; fi
 
 .PHONY: unit
@@ -152,7 +152,7 @@ $(PLUGIN): $(PLUGIN_SOURCES) | rust
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1
 	@mkdir -p $(@D)
 	@cp target/wasm32-wasip1/release/portcullis_filter.wasm $(NAMED)
-	@scripts/split-names $(NAMED) $@
+	@scripts/split-names.py $(NAMED) $@
 	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
 		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }
 

@@ -16,13 +16,13 @@ pub mod failures;
 pub mod gcra;
 pub mod global;
 mod key;
-mod meter;
+pub mod meter;
 mod rules;
 pub mod slot;
 mod table;
 #[cfg(test)]
 mod tests;
-mod window;
+pub mod window;
 
 use core::net::IpAddr;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes the names of functions out of a WebAssembly module: scripts/split-names IN OUT
+"""Takes the names of functions out of a WebAssembly module: scripts/split-names.py IN OUT
 
 OUT is IN without its custom section `name`: the same code, a seventh smaller. Keep IN beside it: with it, the function numbers of a
 backtrace in Envoy's log can be told by name (`wasm-objdump`, `wasm-tools`)."""
