@@ -77,12 +77,14 @@ pub fn all() -> Result<Vec<Case>, String> {
     let tampered = TokenSpec { signature: Signature::Tampered, ..token("rs256") };
     let same_forged = requests("/orders/7", &tokens(&tampered)?);
     let open = requests("/healthz", &tokens(&token("rs256"))?);
+    let limited = requests("/limited", &tokens(&token("rs256"))?);
     let lost = requests("/elsewhere", &tokens(&token("rs256"))?);
     let absent = vec![request("/orders/7").to_wire()];
     let partner = vec![request("/partners/7").with("x-api-key", chain::API_KEY).to_wire()];
     let strangers = tokens_of(STRANGERS, &token("rs256"))?;
     let new = requests("/orders/7", &strangers);
     let forged = requests("/orders/7", &strangers.iter().map(|token| bent(token)).collect::<Vec<_>>());
+    let guarded = requests("/guarded/7", &strangers.iter().map(|token| bent(token)).collect::<Vec<_>>());
     let floor = artifacts::floor()?;
     let verify =
         format!("verify:{}", hex(&signature_question(&jwks, strangers.first().ok_or("no tokens")?)?));
@@ -92,6 +94,7 @@ pub fn all() -> Result<Vec<Case>, String> {
         case(BARE, vec![], rs256.clone(), 200),
         case("no-op plugin", chain::noop(&artifacts::noop()?), rs256.clone(), 200),
         case("portcullis: open route", gateway(NO_LIMIT), open, 200),
+        case("portcullis: open route, one limit", gateway(NO_LIMIT), limited, 200),
         case("portcullis: RS256, access, limit", gateway(NO_LIMIT), rs256.clone(), 200).beside(CACHED),
         case("portcullis: ES256, access, limit", gateway(NO_LIMIT), es256, 200),
         case("portcullis: HS256, access, limit", gateway(NO_LIMIT), hs256, 200),
@@ -101,6 +104,8 @@ pub fn all() -> Result<Vec<Case>, String> {
         case("portcullis: new forged tokens (401)", gateway(NO_LIMIT), forged.clone(), 401)
             .beside(NATIVE_FORGED),
         case("portcullis: the same forged tokens (401)", gateway(NO_LIMIT), same_forged, 401)
+            .beside(NATIVE_FORGED),
+        case("portcullis: forged tokens, penalty (429)", gateway(NO_LIMIT), guarded, 429)
             .beside(NATIVE_FORGED),
         case("portcullis: over the limit (429)", gateway(1), rs256.clone(), 429).beside(NATIVE_OVER),
         case("portcullis: no route (404)", gateway(NO_LIMIT), lost, 404),

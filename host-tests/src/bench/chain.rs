@@ -124,6 +124,20 @@ pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
                 ]}},
             },
             {
+                "name": "limited",
+                "match": {"path": {"type": "Exact", "value": "/limited"}},
+                "authentication": {"open": {"because": "the cost of a limit alone"}},
+                "rateLimit": {"local": {"rules": [{"name": "all", "limit": {"requests": limit, "unit": unit}}]}},
+            },
+            {
+                "name": "guarded",
+                "match": {"path": {"type": "PathPrefix", "value": "/guarded"}},
+                "authentication": {"jwt": {"providers": ["corp"]}},
+                "rateLimit": {"failures": {"rules": [
+                    {"name": "guessing", "by": ["clientIP"], "limit": {"requests": 1, "unit": "Day"}},
+                ]}},
+            },
+            {
                 "name": "partners",
                 "match": {"path": {"type": "PathPrefix", "value": "/partners"}},
                 "authentication": {"apiKey": {}},

@@ -101,6 +101,8 @@ const TAIL: &str = "
 - All cases get the same request, with eight header fields and a token of about 850 bytes, but for what they are about. Sixteen
   callers take turns, each with one token that the gateway has checked before; 32 connections over loopback, HTTP/1.1, one request under way
   on each. *New* tokens are 12,288 in turn, more than any cache here keeps, so each is checked.
+- *one limit* is one bucket for all callers, on a route without credentials. *penalty*: the client has failed too often, and is refused before its
+  token is looked at.
 - *access, limit*: a scope that the token must have, a token bucket for each subject that is never empty, two claims as headers. The
   gateway's cases have the guard behind the plugin, as recommended. A refusal of the gateway writes its audit event to the log;
   Envoy's own filters write none.
