@@ -280,8 +280,15 @@ impl Cluster {
         if let Some(cluster) = &self.written {
             return cluster.clone();
         }
+        // As the README says: shorter than the five seconds after which Node closes a connection that nobody uses.
+        let http = json!({
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "common_http_protocol_options": {"idle_timeout": "1s"},
+            "explicit_http_config": {"http_protocol_options": {}},
+        });
         let mut cluster = json!({
             "name": self.name,
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http},
             "connect_timeout": format!("{}.{:03}s", self.connect_timeout.as_secs(), self.connect_timeout.subsec_millis()),
             "load_assignment": {"cluster_name": self.name, "endpoints": [{"lb_endpoints": [{"endpoint": {
                 "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
