@@ -79,10 +79,17 @@ mod tests {
     fn work_shows_in_the_time_of_a_process() {
         assert_eq!(on_cpu("402112340 134150 10\n"), Some(402_112_340));
         assert_eq!(on_cpu(""), None);
-        let before = time_of(std::process::id()).unwrap();
+        // A process of one thread: those of this one come and go with the other tests.
+        let mut busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let before = time_of(busy.id()).unwrap();
         let began = std::time::Instant::now();
-        while began.elapsed().as_millis() < 50 {}
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        assert!(time_of(std::process::id()).unwrap() > before);
+        let mut after = before;
+        while after <= before && began.elapsed().as_secs() < 10 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            after = time_of(busy.id()).unwrap();
+        }
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(after > before, "{after:?}");
     }
 }
