@@ -244,6 +244,10 @@ impl<'p> Journey<'p> {
         self.head
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     pub(super) fn began(&self) -> Timestamp {
         self.began
     }

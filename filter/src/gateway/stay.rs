@@ -11,31 +11,39 @@ use crate::time::Timestamp;
 pub(super) struct Stay {
     /// Of the limits.
     pub(super) seats: Seats,
-    /// Since when it is part of the load, if that is looked at.
-    began: Option<Timestamp>,
+    /// Whether it is part of the load, if that is looked at.
+    counts: bool,
+    /// When it went to the upstream, whole. Of one with a body that cannot be said, and a client that sends it slowly must not make
+    /// the upstream look slow.
+    sent: Option<Timestamp>,
 }
 
 impl Stay {
     /// The request begins, or is looked at again after it has waited.
-    pub(super) fn begin(&mut self, policy: &Policy, gateway: &Gateway, now: Timestamp) {
-        if self.began.is_none() && !policy.overload.is_empty() {
-            self.began = Some(now);
+    pub(super) fn begin(&mut self, policy: &Policy, gateway: &Gateway) {
+        if !self.counts && !policy.overload.is_empty() {
+            self.counts = true;
             gateway.load.begin();
         }
     }
 
+    /// It goes to the upstream, and there is no more of it to come.
+    pub(super) fn sent(&mut self, now: Timestamp) {
+        self.sent = self.counts.then_some(now);
+    }
+
     /// The upstream has answered.
     pub(super) fn answered(&self, host: &impl Host, gateway: &Gateway) {
-        if let Some(began) = self.began
+        if let Some(sent) = self.sent
             && let Ok(now) = host.now()
         {
-            gateway.load.answered(began, now);
+            gateway.load.answered(sent, now);
         }
     }
 
     /// It is over. Once is enough, and twice does no harm.
     pub(super) fn end(&mut self, host: &impl Host, gateway: &Gateway) {
-        if self.began.take().is_some() {
+        if core::mem::take(&mut self.counts) {
             gateway.load.end();
         }
         let seats = core::mem::take(&mut self.seats);

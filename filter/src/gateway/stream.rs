@@ -178,7 +178,7 @@ impl Stream {
         let now = host.now();
         let head = now.and_then(|_| host.request_headers()).map_err(Refusal::from);
         let now = now.unwrap_or(Timestamp::from_nanos(0));
-        self.stay.begin(policy, &gateway, now);
+        self.stay.begin(policy, &gateway);
         let head = match head.and_then(|raw| Head::parse(raw).map_err(shape::unreadable)) {
             Ok(head) => head,
             Err(refusal) => {
@@ -251,6 +251,9 @@ impl Stream {
         match verdict {
             Ok(Admission { identified, meter, response, .. }) => {
                 self.response = response;
+                if arrival.end_of_stream {
+                    self.stay.sent(journey.now());
+                }
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
                 self.record = record::of(policy, journey, decision, None, host);

@@ -21,8 +21,8 @@ pub const OVERLOAD: Shape = Shape {
             "latency",
             "duration",
             Default::Is("any time"),
-            "1ms to 1h: how long it takes from a request's arrival to the head of its response, on average over about a second. The average \
-             halves with each second in which no response comes",
+            "1ms to 1h: how long it takes from a request's admission to the head of its response, on average over about a second; requests with a body \
+             do not count, since a client can send one slowly. The average halves with each second in which no response comes",
         ),
     ],
 };

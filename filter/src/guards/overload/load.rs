@@ -30,11 +30,11 @@ impl Load {
         self.under_way.get()
     }
 
-    /// A request that began at `began` has got the head of its response at `now`.
+    /// A request that was sent on at `sent` has got the head of its response at `now`.
     ///
     /// Each moment of the last second weighs the same, however many requests fell into it. A clock that was set back tells nothing.
-    pub fn answered(&self, began: Timestamp, now: Timestamp) {
-        let sample = now.nanos().saturating_sub(began.nanos());
+    pub fn answered(&self, sent: Timestamp, now: Timestamp) {
+        let sample = now.nanos().saturating_sub(sent.nanos());
         let weight = now.nanos().saturating_sub(self.heard.replace(now.nanos())).min(SECOND);
         let (old, new) = (u128::from(self.average.get()), u128::from(sample));
         let sum = old.saturating_mul(u128::from(SECOND.saturating_sub(weight)));
