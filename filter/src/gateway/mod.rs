@@ -3,6 +3,8 @@
 mod admit;
 mod answer;
 mod apply;
+mod meters;
+mod pause;
 mod record;
 mod response;
 mod stay;
@@ -14,6 +16,7 @@ mod wait;
 
 pub use stream::Stream;
 
+use self::meters::Meters;
 use self::wait::Waiting;
 use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::overload::Load;
@@ -21,6 +24,7 @@ use crate::guards::rate_limit::Table;
 use crate::guards::rate_limit::concurrency::Ledger;
 use crate::guards::rate_limit::global::Asker;
 use crate::host::{Host, HostError, Level};
+use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::problem::Problem;
 
@@ -32,6 +36,7 @@ pub struct Gateway {
     waiting: Waiting,
     asker: Asker,
     load: Load,
+    meters: Meters,
     /// `None` if no route limits how many requests are under way.
     ledger: Option<Result<Ledger, HostError>>,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
@@ -56,7 +61,9 @@ impl Gateway {
     /// `seed` is random, and of this worker alone.
     pub fn start(document: &[u8], seed: [u8; 16], host: &impl Host) -> Result<Self, Vec<Problem>> {
         let me = seed.first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
-        let (mut policy, warnings) = Policy::load(document)?;
+        let loaded = Policy::load(document);
+        let (mut policy, warnings) =
+            loaded.inspect_err(|_| Metric::PolicyLoads.add(host, &["refused"], 1))?;
         for problem in &warnings {
             host.log(Level::Warn, &format!("portcullis: {problem}"));
         }
@@ -94,17 +101,16 @@ impl Gateway {
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        let (waiting, asker) = (Waiting::default(), Asker::default());
-        let gateway =
-            Self { policy: Some(policy), table, memory, waiting, asker, ledger, load: Load::default() };
+        let gateway = Self { policy: Some(policy), table, memory, ledger, ..Self::closed() };
         gateway.begin(host, me);
+        gateway.announce(host);
         Ok(gateway)
     }
 
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
         let table = Err(HostError { call: "on_configure", status: 0 });
-        let (waiting, asker) = (Waiting::default(), Asker::default());
-        Self { policy: None, table, memory: None, waiting, asker, ledger: None, load: Load::default() }
+        let (waiting, asker, load, meters) = Default::default();
+        Self { policy: None, table, memory: None, waiting, asker, ledger: None, load, meters }
     }
 }

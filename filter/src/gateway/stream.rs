@@ -2,15 +2,17 @@
 
 use std::rc::Rc;
 
-use super::admit::{Admission, Journey, Passed};
+use super::admit::{Admission, Journey};
+use super::meters::Outcome;
+use super::pause::{Arrival, Held, Paused, Standing, Wait};
 use super::record::{self, Record};
 use super::response::Response;
 use super::stay::Stay;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
-use crate::guards::identity::{Caller, Stop, What};
-use crate::guards::rate_limit::global::{Asked, Question};
+use crate::guards::identity::{Caller, Stop};
+use crate::guards::rate_limit::global::Asked;
 use crate::guards::{body, shape};
 use crate::host::{Answer, CallId, Host};
 use crate::http::Head;
@@ -30,6 +32,8 @@ pub struct Stream {
     record: Option<Box<Record>>,
     response: Option<Box<Response>>,
     stay: Stay,
+    /// What became of it so far; counted when it is over.
+    outcome: Option<Outcome>,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -40,57 +44,6 @@ struct Body {
     head: Head,
     now: Timestamp,
     caller: Caller,
-}
-
-/// A request that waits.
-#[derive(Debug)]
-struct Paused {
-    wait: Wait,
-    deadline: Timestamp,
-    began: Timestamp,
-    end_of_stream: bool,
-    /// How much of the body the host holds back.
-    body: usize,
-}
-
-/// What it waits for.
-#[derive(Debug)]
-enum Wait {
-    /// What a guard needs. Nothing has been spent, so it is decided on again from the top.
-    Need(What),
-    /// The last answer. Every guard has passed it and been paid, so it goes on from there.
-    Verdict(Box<Held>),
-}
-
-/// What is kept of a request that has passed every guard, and waits for the last answer.
-#[derive(Debug)]
-struct Held {
-    question: Question,
-    head: Head,
-    passed: Passed,
-    admission: Admission,
-}
-
-/// What is known of a request when it is decided on.
-struct Arrival {
-    end_of_stream: bool,
-    body: usize,
-    may_wait: bool,
-    /// When it came, if it has waited since.
-    began: Option<Timestamp>,
-}
-
-/// How it stands with a request that waited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// What it waits for is still on its way.
-    Waits,
-    /// It has come, or will not.
-    Ready,
-    /// It has waited long enough.
-    Late,
-    /// It waits for nothing.
-    Over,
 }
 
 impl Stream {
@@ -105,6 +58,7 @@ impl Stream {
             record: None,
             response: None,
             stay: Stay::default(),
+            outcome: None,
         }
     }
 
@@ -211,6 +165,7 @@ impl Stream {
         };
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
         self.count(counted, head, now);
+        gateway.meters.decided(host, now);
         flow
     }
 
@@ -256,6 +211,7 @@ impl Stream {
                 }
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
+                self.outcome = Some(Outcome { decision, reason: None });
                 self.record = record::of(policy, journey, decision, None, host);
                 (Flow::Continue, (!arrival.end_of_stream).then_some((meter, identified.caller)))
             }
@@ -286,6 +242,7 @@ impl Stream {
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             return match apply::pass(host, policy, journey.route(), journey.head()) {
                 Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
                     self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
                     Flow::Continue
                 }
@@ -310,6 +267,7 @@ impl Stream {
     ) -> Flow {
         self.refused = true;
         self.paused = None;
+        self.outcome = Some(Outcome { decision: Decision::Refused, reason: Some(refusal.reason) });
         answer::refuse(host, policy, journey, refusal)
     }
 
@@ -359,6 +317,7 @@ impl Stream {
         let journey =
             Journey::new(policy, &gateway, &body.head, body.now, true).resume(self.route, body.caller);
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
+            self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;
         }
@@ -376,9 +335,12 @@ impl Stream {
         }
     }
 
-    /// What the request occupied is free again. Called when it is over, and again when the host forgets it.
+    /// What the request occupied is free again, and it is counted. Called when it is over, and again when the host forgets it.
     pub fn leave(&mut self, host: &impl Host) {
         self.stay.end(host, &self.gateway);
+        if let Some(outcome) = self.outcome.take() {
+            self.gateway.count(host, self.route, outcome);
+        }
     }
 
     /// The stream is over: the event, if there is one, is written.

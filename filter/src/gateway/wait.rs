@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::stream::Standing;
+use super::pause::Standing;
 use super::{Flow, Gateway, Stream};
 use crate::host::{Answer, CallId, Host, HostError, Level, StreamId};
 use crate::limits;
@@ -40,6 +40,10 @@ impl Gateway {
             self.set_pace(host, 1);
         } else if self.ledger.is_some() {
             self.set_pace(host, limits::TICK_IDLE_MS);
+        } else {
+            // Only for what was counted, which nobody is refused for the want of.
+            self.waiting.pace.set(limits::TICK_IDLE_MS);
+            let _ = host.set_tick(limits::TICK_IDLE_MS);
         }
     }
 
@@ -69,6 +73,7 @@ impl Gateway {
             if let Some(Ok(ledger)) = &self.ledger {
                 ledger.renew(host, now);
             }
+            self.measure(host, now);
         }
         self.wake(host, now);
     }

@@ -24,9 +24,10 @@ use self::cache::{Cache, Key, Known};
 use super::stop::{Need, Stop, What};
 use super::target::Target;
 use crate::decision::{Advice, Detail, Reason, Refusal};
-use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::host::{Answer, Call, CallId, Host, Level, Metrics};
 use crate::json::Json;
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::secret::Secret;
 use crate::time::{SECOND, Timestamp};
 
@@ -56,6 +57,16 @@ pub struct Introspection {
     /// The value of `authorization`, or why there is none.
     authorization: Result<Secret<String>, Detail>,
     state: RefCell<State>,
+    tallies: Tallies,
+}
+
+/// What was found of tokens.
+#[derive(Debug, Default)]
+struct Tallies {
+    cached: Tally,
+    active: Tally,
+    inactive: Tally,
+    failed: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +86,7 @@ impl Introspection {
     /// An endpoint that nobody has asked yet, and whose secret is not read.
     pub fn new(source: Source) -> Self {
         let unread = Detail::Named("not read yet: environment variable", Rc::clone(&source.secret));
-        Self { source, authorization: Err(unread), state: RefCell::default() }
+        Self { source, authorization: Err(unread), state: RefCell::default(), tallies: Tallies::default() }
     }
 
     /// Reads the secret. Loading a policy does not look there (host-facts §0.1).
@@ -97,7 +108,11 @@ impl Introspection {
     pub fn claims(&self, token: &[u8], now: Timestamp) -> Result<Rc<Json>, Stop> {
         let key = hmac_sha256::Hash::hash(token);
         let mut state = self.state.borrow_mut();
-        match state.cache.get(&key, now) {
+        let known = state.cache.get(&key, now);
+        if known.is_some() {
+            self.tallies.cached.count();
+        }
+        match known {
             Some(Known::Active(claims)) => return Ok(claims),
             Some(Known::Inactive) => return Err(Reason::TokenInactive.into()),
             None => {}
@@ -205,12 +220,14 @@ impl Introspection {
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
         match answer::read(answer) {
             Ok(Said::Active(claims)) => {
+                self.tallies.active.count();
                 let until = now.nanos().saturating_add(self.source.cache).min(expiry(&claims));
                 // Without a cache it answers for those who wait for it now, who ask again at once.
                 let until = until.max(now.nanos().saturating_add(limits::INTROSPECTED_MIN));
                 state.cache.put(key, Known::Active(Rc::new(claims)), bytes.saturating_mul(4), until);
             }
             Ok(Said::Inactive) => {
+                self.tallies.inactive.count();
                 let kept = limits::INACTIVE_KEPT.min(self.source.cache).max(limits::INTROSPECTED_MIN);
                 state.cache.put(key, Known::Inactive, 0, now.nanos().saturating_add(kept));
             }
@@ -222,7 +239,18 @@ impl Introspection {
         true
     }
 
+    /// Tells the host what was found of tokens.
+    pub fn measure(&self, host: &impl Metrics) {
+        let Tallies { cached, active, inactive, failed } = &self.tallies;
+        for (outcome, tally) in
+            [("cached", cached), ("active", active), ("inactive", inactive), ("failed", failed)]
+        {
+            Metric::Introspections.add(host, &[&self.source.provider, outcome], tally.take());
+        }
+    }
+
     fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {
+        self.tallies.failed.count();
         let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
         self.state.borrow_mut().rest = Some((until, fault));
         host.log(Level::Warn, &format!("portcullis: {} `{}`", fault.words(), self.source.provider));

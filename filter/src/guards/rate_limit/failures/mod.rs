@@ -140,6 +140,7 @@ impl Tried<'_> {
         }
         let Some(Outcome::Taken { remaining: 0, .. }) = take(&self.charge, data, table) else { return };
         if self.rule.penalty > 0 {
+            table.count_penalty();
             // If this fails, the rate alone holds.
             let _ = table.owe(data, &Charge { cost: self.rule.penalty, ..self.charge });
         }

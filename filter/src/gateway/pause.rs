@@ -1,0 +1,58 @@
+//! What is kept of a request that waits?
+
+use super::admit::{Admission, Passed};
+use crate::guards::identity::What;
+use crate::guards::rate_limit::global::Question;
+use crate::http::Head;
+use crate::time::Timestamp;
+
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Paused {
+    pub(super) wait: Wait,
+    pub(super) deadline: Timestamp,
+    pub(super) began: Timestamp,
+    pub(super) end_of_stream: bool,
+    /// How much of the body the host holds back.
+    pub(super) body: usize,
+}
+
+/// What it waits for.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// What a guard needs. Nothing has been spent, so it is decided on again from the top.
+    Need(What),
+    /// The last answer. Every guard has passed it and been paid, so it goes on from there.
+    Verdict(Box<Held>),
+}
+
+/// What is kept of a request that has passed every guard, and waits for the last answer.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) question: Question,
+    pub(super) head: Head,
+    pub(super) passed: Passed,
+    pub(super) admission: Admission,
+}
+
+/// What is known of a request when it is decided on.
+pub(super) struct Arrival {
+    pub(super) end_of_stream: bool,
+    pub(super) body: usize,
+    pub(super) may_wait: bool,
+    /// When it came, if it has waited since.
+    pub(super) began: Option<Timestamp>,
+}
+
+/// How it stands with a request that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// What it waits for is still on its way.
+    Waits,
+    /// It has come, or will not.
+    Ready,
+    /// It has waited long enough.
+    Late,
+    /// It waits for nothing.
+    Over,
+}
