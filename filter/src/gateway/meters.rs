@@ -41,7 +41,7 @@ type Row = [Option<Series>; OUTCOMES];
 type Series = Option<MetricId>;
 
 /// Each decision with no reason, and with each reason.
-const OUTCOMES: usize = 3 * REASONS;
+const OUTCOMES: usize = 4 * REASONS;
 const REASONS: usize = 1 + Reason::ALL.len();
 
 impl Outcome {
@@ -50,6 +50,7 @@ impl Outcome {
             Decision::Allowed => 0_usize,
             Decision::Refused => 1,
             Decision::Shadow => 2,
+            Decision::Answered => 3,
         };
         // A reason is its place in the table.
         let reason = self.reason.map_or(0, |reason| (reason as usize).saturating_add(1));
@@ -61,6 +62,7 @@ impl Outcome {
             Decision::Allowed => "allowed",
             Decision::Refused => "refused",
             Decision::Shadow => "shadow",
+            Decision::Answered => "answered",
         };
         [decision, self.reason.map_or(NONE, Reason::code)]
     }

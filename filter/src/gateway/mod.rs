@@ -3,8 +3,10 @@
 mod admit;
 mod answer;
 mod apply;
+mod halt;
+mod leaving;
 mod meters;
-mod pause;
+mod paused;
 mod record;
 mod response;
 mod stay;

@@ -1,9 +1,11 @@
-//! What is kept of a request that waits?
+//! What is kept of a request that waits, and how does it stand with it?
 
 use super::admit::{Admission, Passed};
 use crate::guards::identity::What;
 use crate::guards::rate_limit::global::Question;
+use crate::host::CallId;
 use crate::http::Head;
+use crate::policy::Policy;
 use crate::time::Timestamp;
 
 /// A request that waits.
@@ -35,15 +37,6 @@ pub(super) struct Held {
     pub(super) admission: Admission,
 }
 
-/// What is known of a request when it is decided on.
-pub(super) struct Arrival {
-    pub(super) end_of_stream: bool,
-    pub(super) body: usize,
-    pub(super) may_wait: bool,
-    /// When it came, if it has waited since.
-    pub(super) began: Option<Timestamp>,
-}
-
 /// How it stands with a request that waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -55,4 +48,28 @@ pub(super) enum Standing {
     Late,
     /// It waits for nothing.
     Over,
+}
+
+impl Paused {
+    /// Whether there is something to be decided for it.
+    pub(super) fn standing(&self, policy: Option<&Policy>, now: Timestamp) -> Standing {
+        let Some(policy) = policy else { return Standing::Ready };
+        if now >= self.deadline {
+            return Standing::Late;
+        }
+        match &self.wait {
+            Wait::Need(what) if policy.providers.is_pending(what) => Standing::Waits,
+            // The answer comes to it by the number of its call.
+            Wait::Verdict(_) => Standing::Waits,
+            Wait::Need(_) => Standing::Ready,
+        }
+    }
+
+    /// The question that it waits for an answer to.
+    pub(super) fn question(&self) -> Option<CallId> {
+        match &self.wait {
+            Wait::Verdict(held) => Some(held.question.call),
+            Wait::Need(_) => None,
+        }
+    }
 }
