@@ -27,7 +27,7 @@ pub struct Stream {
     route: Option<usize>,
     paused: Option<Box<Paused>>,
     body: Option<Box<Body>>,
-    record: Option<Box<Record>>,
+    record: Option<Record>,
     response: Option<Box<Response>>,
     stay: Stay,
 }
@@ -183,7 +183,7 @@ impl Stream {
             Ok(head) => head,
             Err(refusal) => {
                 apply::conceal_unread(host);
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 return self.answer(host, Some(policy), None, &refusal);
             }
         };
@@ -191,6 +191,7 @@ impl Stream {
         let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
         let verdict = journey.admit(host);
         self.route = journey.route_index();
+        gateway.tell_penalties(journey.penalties(), host, now);
         let verdict = match verdict {
             Err(Stop::Wait(need)) if arrival.may_wait => {
                 return self.pause(Wait::Need(need.what), need.patience, arrival, now);
@@ -344,7 +345,7 @@ impl Stream {
             Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
             Err(refusal) => {
                 let now = host.now().unwrap_or(Timestamp::from_nanos(0));
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 self.answer(host, Some(policy), None, &refusal)
             }
         }
@@ -385,7 +386,7 @@ impl Stream {
     pub fn on_log(&mut self, host: &impl Host) {
         self.leave(host);
         if let Some(record) = self.record.take() {
-            record.write(host);
+            record.write(&self.gateway, host);
         }
     }
 }

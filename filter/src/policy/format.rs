@@ -114,5 +114,7 @@ pub(super) static ROUTE: Shape = Shape {
         AUTHORIZATION_KEY,
         PRIORITY,
         RATE_LIMIT_KEY,
+        Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
+            .nested(&audit::ROUTE_AUDIT),
     ],
 };

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use self::fetch::Fault;
 use self::record::{Record, Shelf};
 use super::KeySet;
+use crate::audit::Rotation;
 use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::guards::identity::target::Target;
 use crate::host::{CallId, Host, Level};
@@ -71,6 +72,8 @@ struct State {
     absent: VecDeque<(Box<str>, u64)>,
     /// Calls to the host that failed, which count as outcomes: whoever waits must hear of them.
     broken: u64,
+    /// What our last fetch has changed, until it is told.
+    rotation: Option<Rotation>,
 }
 
 /// What a call asks for.
@@ -163,6 +166,11 @@ impl Remote {
         }
         state.wanted = true;
         Newer::Wait(self.wait_in(&state))
+    }
+
+    /// What our last fetch has changed, if that was not asked before.
+    pub fn rotation(&self) -> Option<Rotation> {
+        self.state.borrow_mut().rotation.take()
     }
 
     /// How many fetches have ended.
