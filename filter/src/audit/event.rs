@@ -49,6 +49,8 @@ pub enum Decision {
     Allowed,
     /// It did not.
     Refused,
+    /// It did not need to: the gateway answered it itself.
+    Answered,
     /// It would not have, but for `mode: Shadow`.
     Shadow,
 }
@@ -59,6 +61,7 @@ impl Decision {
         match self {
             Self::Allowed => "allowed",
             Self::Refused => "refused",
+            Self::Answered => "answered",
             Self::Shadow => "shadow",
         }
     }
@@ -193,7 +196,7 @@ impl Event {
         match &self.what {
             What::Request(request) => match request.decision {
                 Decision::Refused => ("api", "denied", "failure"),
-                Decision::Allowed | Decision::Shadow => ("api", "allowed", "success"),
+                Decision::Allowed | Decision::Answered | Decision::Shadow => ("api", "allowed", "success"),
             },
             What::PolicyLoaded(_) | What::KeysChanged(_) => ("configuration", "change", "success"),
             What::PolicyRefused(_) => ("configuration", "info", "failure"),
@@ -204,7 +207,7 @@ impl Event {
     /// Whether somebody should look: everything but what went as it should.
     pub const fn is_notable(&self) -> bool {
         match &self.what {
-            What::Request(request) => !matches!(request.decision, Decision::Allowed),
+            What::Request(request) => matches!(request.decision, Decision::Refused | Decision::Shadow),
             What::PolicyRefused(_) | What::PenaltyEntered(_) => true,
             What::PolicyLoaded(_) | What::KeysChanged(_) => false,
         }

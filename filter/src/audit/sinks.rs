@@ -102,7 +102,7 @@ impl AccessLog {
     pub fn wants(self, decision: Decision) -> bool {
         match self {
             Self::All => true,
-            Self::Denied => !matches!(decision, Decision::Allowed),
+            Self::Denied => matches!(decision, Decision::Refused | Decision::Shadow),
             Self::Off => false,
         }
     }

@@ -6,7 +6,7 @@ use super::Gateway;
 use super::admit::{Journey, client_address};
 use super::events::plain;
 use crate::audit::{self, Decision, Event, Request, Subject, What};
-use crate::decision::{Detail, Refusal};
+use crate::decision::{Answered, Detail, Refusal};
 use crate::guards::identity::{Caller, Token};
 use crate::host::Host;
 use crate::http::TraceParent;
@@ -50,6 +50,19 @@ pub(super) fn of(
         ..blank(policy, decision, refusal)
     };
     Some(Record { request: Box::new(request), time: journey.began() })
+}
+
+/// The record of a request that the gateway answered itself.
+pub(super) fn answered(
+    policy: &Policy,
+    journey: &Journey<'_>,
+    decision: Decision,
+    answered: &Answered,
+    host: &impl Host,
+) -> Option<Record> {
+    let mut record = of(policy, journey, decision, None, host)?;
+    record.request.detail = Detail::Fact(answered.what);
+    Some(record)
 }
 
 /// The record of a head that could not be read.

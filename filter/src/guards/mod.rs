@@ -11,6 +11,8 @@ pub mod route;
 
 pub mod overload;
 
+pub mod cors;
+
 pub mod identity;
 
 pub mod access;
@@ -18,3 +20,5 @@ pub mod access;
 pub mod rate_limit;
 
 pub mod body;
+
+pub mod response;

@@ -13,7 +13,7 @@ use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
-use crate::guards::{body, identity, overload, shape};
+use crate::guards::{body, cors, identity, overload, response, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -69,6 +69,8 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         parts: former::parts(document),
         mode: mode?,
         providers,
+        takes_preflights: compiled.iter().any(|route| route.cors.is_some()),
+        response: defaults.map(|defaults| defaults.response).unwrap_or_default(),
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
         routes: compiled,
         table: routes.table,
@@ -130,6 +132,8 @@ struct Defaults {
     authorization: Rc<Authorization>,
     rate_limit: Rc<rate_limit::Rules>,
     priority: overload::Priority,
+    cors: Option<Rc<cors::Rules>>,
+    response: Rc<response::Rules>,
 }
 
 impl Defaults {
@@ -159,9 +163,18 @@ impl Defaults {
             Some(field) => overload::Priority::read(&field),
             None => Some(self.priority),
         };
+        let cors = match section.get("cors") {
+            Some(field) => cors::read(&field).map(|rules| rules.map(Rc::new)),
+            None => Some(self.cors.clone()),
+        };
+        let response = match section.get("response") {
+            Some(field) => response::read(&field).map(Rc::new),
+            None => Some(Rc::clone(&self.response)),
+        };
         let (request, body) = request?;
         let (authorization, rate_limit) = (authorization?, rate_limit?);
-        Some(Self { request, body, authorization, rate_limit, priority: priority? })
+        let (cors, response) = (cors?, response?);
+        Some(Self { request, body, authorization, rate_limit, priority: priority?, cors, response })
     }
 }
 
@@ -257,6 +270,7 @@ impl<'d> Draft<'d> {
             refuse_unreachable(&section, faults);
         }
         if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {
+            warn_of_unseen(&section, rules, matched);
             refuse_methods(&section, &rules.request, matched);
         }
         draft.route = (|| {
@@ -272,6 +286,8 @@ impl<'d> Draft<'d> {
                 rate_limit: rules.rate_limit,
                 priority: rules.priority,
                 audit: audit?,
+                cors: rules.cors,
+                response: rules.response,
             })
         })();
         draft
@@ -303,6 +319,18 @@ fn refuse_unreachable(section: &Section<'_>, faults: Vec<access::config::Unreach
                 "write an `authorization` for this route, such as `{defaultAction: Allow}`",
             ),
         }
+    }
+}
+
+/// A preflight carries none of the headers that the request will have.
+fn warn_of_unseen(section: &Section<'_>, rules: &Defaults, matched: &Match) {
+    if let (Some(field), true, false) =
+        (section.get("cors"), rules.cors.is_some(), matched.headers.is_empty())
+    {
+        field.warn(
+            "the route is chosen by `match.headers`, which no preflight carries",
+            "write `cors` on the route that takes the same path without them, too: that one answers preflights",
+        );
     }
 }
 

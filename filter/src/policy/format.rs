@@ -2,10 +2,12 @@
 
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
+use crate::guards::cors::CORS;
 use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
 use crate::guards::overload::{OVERLOAD, PRIORITY};
 use crate::guards::rate_limit::RATE_LIMIT;
+use crate::guards::response::RESPONSE;
 use crate::guards::route::MATCH;
 use crate::guards::shape::REQUEST;
 use crate::{audit, redaction};
@@ -29,6 +31,22 @@ const AUTHORIZATION_KEY: Key = Key::new(
 const RATE_LIMIT_KEY: Key =
     Key::new("rateLimit", "map", Default::Is("that of `defaults`, or else no limit"), "How often.")
         .nested(&RATE_LIMIT);
+
+const CORS_KEY: Key = Key::new(
+    "cors",
+    "map, or `Off`",
+    Default::Is("that of `defaults`, or else what upstreams say themselves"),
+    "Which pages of other origins may use it from a browser.",
+)
+.nested(&CORS);
+
+const RESPONSE_KEY: Key = Key::new(
+    "response",
+    "map",
+    Default::Is("that of `defaults`, or else responses stay as they are"),
+    "What may leave. That of `defaults` holds for requests without a route, too.",
+)
+.nested(&RESPONSE);
 
 const MODE_KEY: Key = Key::new(
     "mode",
@@ -91,7 +109,7 @@ pub(super) static DEFAULTS: Shape = Shape {
     name: "defaults",
     about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
             merged. `authentication` has no default: every route names its own.",
-    keys: &[PRIORITY, REQUEST_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY],
+    keys: &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, RESPONSE_KEY],
 };
 
 /// `routes[]`
@@ -113,7 +131,9 @@ pub(super) static ROUTE: Shape = Shape {
         REQUEST_KEY,
         AUTHORIZATION_KEY,
         PRIORITY,
+        CORS_KEY,
         RATE_LIMIT_KEY,
+        RESPONSE_KEY,
         Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
             .nested(&audit::ROUTE_AUDIT),
     ],

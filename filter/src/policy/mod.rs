@@ -17,7 +17,7 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, identity, overload, rate_limit, route, shape};
+use crate::guards::{body, cors, identity, overload, rate_limit, response, route, shape};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -43,6 +43,10 @@ pub struct Policy {
     /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
     /// time for each byte.
     pub longest_path: u64,
+    /// Whether some route has a `cors`: else nobody looks for preflights.
+    pub takes_preflights: bool,
+    /// What holds for responses to requests without a route.
+    pub response: Rc<response::Rules>,
     /// When a worker has too much to do.
     pub overload: overload::Rules,
     /// Memory for the buckets of all limits.
@@ -70,10 +74,14 @@ pub struct Route {
     pub authorization: Rc<Authorization>,
     /// How much it matters.
     pub priority: overload::Priority,
+    /// Which pages of other origins may use it.
+    pub cors: Option<Rc<cors::Rules>>,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
     /// Which of them are written down.
     pub audit: audit::Level,
+    /// What may leave.
+    pub response: Rc<response::Rules>,
     /// Whether a rule asks for the client's address.
     pub needs_address: bool,
 }
