@@ -234,3 +234,23 @@ pub const LIMITER_LEASE_SPAN: u64 = 1_000_000_000;
 pub const LIMITER_LEASE: u64 = 1000;
 /// Keys whose leases one worker keeps, of some hundred bytes each; others ask each time.
 pub const LIMITER_LEASES: usize = 4096;
+/// Events that one request to a collector holds, at most: at some 700 bytes each, what collectors take at once (4 MiB) is far away.
+pub const EXPORT_BATCH: usize = 2048;
+/// Bytes of events after which a batch is full, whatever it may hold.
+pub const EXPORT_BATCH_BYTES: usize = 1 << 20;
+/// Events that a worker may hold for a collector.
+pub const EXPORT_BUFFERED: usize = 65_536;
+/// Bytes of them, whatever the policy says: six thousand of the usual ones.
+pub const EXPORT_BYTES: usize = 4 << 20;
+/// How often a batch is sent before it is dropped: over half a minute.
+pub const EXPORT_ATTEMPTS: u32 = 5;
+/// Longest pause between two attempts, in nanoseconds, whatever the collector asks for.
+pub const EXPORT_REST_MAX: u64 = 30 * 1_000_000_000;
+/// Fields that a collector may ask for.
+pub const EXPORT_HEADERS: usize = 16;
+/// Bytes of one value for the proxy's access log: a name, a subject.
+pub const ACCESS_LOG_BYTES: usize = 256;
+/// Sections and routes whose digests are remembered, to tell what the next policy changes: some 40 bytes each.
+pub const PARTS_REMEMBERED: usize = 2048;
+/// Names of sections, routes or keys that one event tells of each kind: an incident has a few, and a line of a log has bounds.
+pub const CHANGES_TOLD: usize = 32;

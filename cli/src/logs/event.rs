@@ -19,16 +19,19 @@ pub(crate) enum Decision {
     Refused,
     /// It passed, and would not have but for Shadow.
     Shadow,
+    /// The gateway itself answered.
+    Answered,
 }
 
 impl Decision {
-    pub(super) const ALL: [Self; 3] = [Self::Refused, Self::Shadow, Self::Allowed];
+    pub(super) const ALL: [Self; 4] = [Self::Refused, Self::Shadow, Self::Answered, Self::Allowed];
 
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Refused => "refused",
             Self::Shadow => "shadow",
+            Self::Answered => "answered",
         }
     }
 }

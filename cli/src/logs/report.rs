@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use super::event::{Decision, Event, Request, What};
 use super::table::Table;
-use super::timeline::Timeline;
+use super::timeline::{Counts, Timeline};
 
 /// Characters of the longest bar.
 const BAR: u64 = 40;
+/// Of a bar, as in [`Decision::ALL`].
+const SIGNS: [char; 4] = ['#', '+', '=', '-'];
 
 /// Everything that is kept of a log.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(super) struct Report {
     others: u64,
     span: Option<(Timestamp, Timestamp)>,
     /// As in [`Decision::ALL`].
-    decisions: [u64; 3],
+    decisions: Counts,
     reasons: Table,
     callers: Table,
     routes: Table,
@@ -55,6 +57,7 @@ impl Style {
         let code = match decision {
             Decision::Refused => "31",
             Decision::Shadow => "33",
+            Decision::Answered => "36",
             Decision::Allowed => "32",
         };
         self.paint(code, text)
@@ -147,7 +150,7 @@ impl Report {
             "reasons": table(&self.reasons), "callers": table(&self.callers), "routes": table(&self.routes),
             "addresses": table(&self.addresses), "otherEvents": table(&self.happenings),
         });
-        let by_decision = |counts: [u64; 3]| {
+        let by_decision = |counts: Counts| {
             let named = Decision::ALL
                 .iter()
                 .zip(counts)
@@ -195,7 +198,7 @@ fn bars(timeline: Timeline, style: Style, out: &mut String) {
     let most = steps.iter().map(|(_, counts)| counts.iter().sum::<u64>()).max().unwrap_or(0).max(1);
     for (begin, counts) in steps {
         let mut bar = String::new();
-        for ((decision, sign), count) in Decision::ALL.into_iter().zip(['#', '+', '-']).zip(counts) {
+        for ((decision, sign), count) in Decision::ALL.into_iter().zip(SIGNS).zip(counts) {
             // What is there at all is seen.
             let width = count.saturating_mul(BAR).div_ceil(most);
             if width > 0 {
@@ -207,7 +210,11 @@ fn bars(timeline: Timeline, style: Style, out: &mut String) {
         let all: u64 = counts.iter().sum();
         let _ = writeln!(out, "  {}  {all:>8}  {bar}", at(begin));
     }
-    let signs = ["# refused", "+ shadow", "- allowed"];
+    let signs: Vec<String> = Decision::ALL
+        .iter()
+        .zip(SIGNS)
+        .map(|(decision, sign)| format!("{sign} {}", decision.word()))
+        .collect();
     let _ = writeln!(out, "  {}", signs.join("   "));
 }
 

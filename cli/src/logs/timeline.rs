@@ -11,7 +11,7 @@ const SHOWN: usize = 24;
 const LENGTHS: [u64; 13] = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
 
 /// By decision, as in `Decision::ALL`.
-pub(super) type Counts = [u64; 3];
+pub(super) type Counts = [u64; 4];
 
 #[derive(Debug)]
 pub(super) struct Timeline {
@@ -88,7 +88,7 @@ mod tests {
         for seconds in [100, 100, 103] {
             timeline.count(seconds * SECOND, 0);
         }
-        let expected = [(100, [2, 0, 0]), (101, [0; 3]), (102, [0; 3]), (103, [1, 0, 0])];
+        let expected = [(100, [2, 0, 0, 0]), (101, [0; 4]), (102, [0; 4]), (103, [1, 0, 0, 0])];
         assert_eq!(timeline.shown(), (1, expected.to_vec()));
         assert_eq!(Timeline::default().shown().1, []);
     }
@@ -98,7 +98,7 @@ mod tests {
         for spread in [1, 60, 86_400, 17_000_000] {
             let mut timeline = Timeline::default();
             for number in 0..1000_u64 {
-                timeline.count(number * spread * SECOND, (number % 3) as usize);
+                timeline.count(number * spread * SECOND, (number % 4) as usize);
                 assert!(timeline.steps.len() <= HELD);
             }
             let (_, steps) = timeline.shown();

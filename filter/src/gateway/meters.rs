@@ -122,6 +122,9 @@ impl Gateway {
             let _ = Metric::PolicyLoads.define(host, &[outcome]);
         }
         let Some(policy) = &self.policy else { return };
+        if policy.audit.sinks.otlp.is_some() {
+            let _ = Metric::SinkDrops.define(host, &["otlp"]);
+        }
         for route in policy.routes.iter().take(limits::METRIC_ROUTES) {
             let _ = Metric::Requests.define(host, &[&route.name, "allowed", NONE]);
         }
@@ -147,6 +150,9 @@ impl Gateway {
         self.asker.measure(host);
         if let Some(policy) = &self.policy {
             policy.providers.measure(host, began, now);
+            if let Some(exporter) = &policy.audit.sinks.otlp {
+                exporter.measure(host);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod admit;
 mod answer;
 mod apply;
+mod events;
 mod halt;
 mod leaving;
 mod meters;
@@ -17,6 +18,8 @@ mod tests;
 mod wait;
 
 pub use stream::Stream;
+
+use core::cell::Cell;
 
 use self::meters::Meters;
 use self::wait::Waiting;
@@ -43,6 +46,8 @@ pub struct Gateway {
     ledger: Option<Result<Ledger, HostError>>,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
     memory: Option<Result<Memory, HostError>>,
+    /// Whether the collector has heard of the policy.
+    announced: Cell<bool>,
 }
 
 /// What the host does next with the request.
@@ -64,8 +69,10 @@ impl Gateway {
     pub fn start(document: &[u8], seed: [u8; 16], host: &impl Host) -> Result<Self, Vec<Problem>> {
         let me = seed.first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
         let loaded = Policy::load(document);
-        let (mut policy, warnings) =
-            loaded.inspect_err(|_| Metric::PolicyLoads.add(host, &["refused"], 1))?;
+        let (mut policy, warnings) = loaded.inspect_err(|problems| {
+            Metric::PolicyLoads.add(host, &["refused"], 1);
+            events::announce_refusal(document, problems.len(), host);
+        })?;
         for problem in &warnings {
             host.log(Level::Warn, &format!("portcullis: {problem}"));
         }
@@ -78,6 +85,19 @@ impl Gateway {
         }
         if let Some(why) = policy.providers.without_pepper() {
             host.log(Level::Error, &format!("portcullis: no API key with a keyed hash is taken: {why}"));
+        }
+        policy.audit.resolve(|name| host.env(name));
+        if let Some(variable) = policy.audit.subjects.without_key() {
+            host.log(
+                Level::Error,
+                &format!("portcullis: no audit event names a subject: environment variable `{variable}` is missing or shorter than 32 bytes"),
+            );
+        }
+        if let Some(what) = policy.audit.sinks.otlp.as_ref().and_then(|exporter| exporter.without_header()) {
+            host.log(
+                Level::Error,
+                &format!("portcullis: no audit event reaches the collector: environment variable `{what}` is missing or no header can hold it"),
+            );
         }
         let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
@@ -103,7 +123,8 @@ impl Gateway {
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        let gateway = Self { policy: Some(policy), table, memory, ledger, ..Self::closed() };
+        events::announce(&policy, host);
+        let gateway = Self { policy: Some(policy), memory, ledger, ..Self::new(table) };
         gateway.begin(host, me);
         gateway.announce(host);
         Ok(gateway)
@@ -112,7 +133,20 @@ impl Gateway {
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
         let table = Err(HostError { call: "on_configure", status: 0 });
-        let (waiting, asker, load, meters) = Default::default();
-        Self { policy: None, table, memory: None, waiting, asker, ledger: None, load, meters }
+        Self::new(table)
+    }
+
+    fn new(table: Result<Table, HostError>) -> Self {
+        Self {
+            policy: None,
+            table,
+            memory: None,
+            waiting: Waiting::default(),
+            asker: Asker::default(),
+            ledger: None,
+            load: Load::default(),
+            meters: Meters::default(),
+            announced: Cell::default(),
+        }
     }
 }

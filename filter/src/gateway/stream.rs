@@ -31,7 +31,7 @@ pub struct Stream {
     route: Option<usize>,
     paused: Option<Box<Paused>>,
     body: Option<Box<Body>>,
-    record: Option<Box<Record>>,
+    record: Option<Record>,
     response: Option<Box<Response>>,
     leaving: Option<Box<Leaving>>,
     stay: Stay,
@@ -140,7 +140,7 @@ impl Stream {
             Err(refusal) => {
                 apply::conceal_unread(host);
                 self.leaving = Leaving::unread(policy);
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 return self.answer(host, Some(policy), None, &refusal);
             }
         };
@@ -148,6 +148,7 @@ impl Stream {
         let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
         let verdict = journey.admit(host);
         self.route = journey.route_index();
+        gateway.tell_penalties(journey.penalties(), host, now);
         self.leaving = Leaving::of(policy, &journey);
         let verdict = match verdict {
             Err(Halt::Wait(need)) if arrival.may_wait => {
@@ -332,7 +333,7 @@ impl Stream {
             Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
             Err(refusal) => {
                 let now = host.now().unwrap_or(Timestamp::from_nanos(0));
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 self.answer(host, Some(policy), None, &refusal)
             }
         }
@@ -381,7 +382,7 @@ impl Stream {
     pub fn on_log(&mut self, host: &impl Host) {
         self.leave(host);
         if let Some(record) = self.record.take() {
-            record.write(host);
+            record.write(&self.gateway, host);
         }
     }
 }

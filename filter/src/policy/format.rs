@@ -134,5 +134,7 @@ pub(super) static ROUTE: Shape = Shape {
         CORS_KEY,
         RATE_LIMIT_KEY,
         RESPONSE_KEY,
+        Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
+            .nested(&audit::ROUTE_AUDIT),
     ],
 };

@@ -29,6 +29,7 @@ fn policy(server: &KeyServer) -> Value {
     json!({
         "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "counted",
         "stateBytes": "64Ki",
+        "audit": {"sinks": {"otlp": {"uri": "http://collector/v1/logs", "cluster": "nobody", "maxBatch": 1, "maxBuffered": 1}}},
         "jwt": {"providers": [
             {
                 "name": "corp", "issuer": "https://id.example.com", "audiences": ["orders-api"], "maxLifetime": "1d",

@@ -23,7 +23,6 @@ pub mod rules;
 pub mod spent;
 pub mod step_up;
 mod stop;
-pub mod target;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +46,7 @@ use self::rules::{CredentialRule, Provider, ProviderId};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
 use crate::http::Head;
+pub use crate::http::target;
 use crate::json::Json;
 use crate::time::Timestamp;
 

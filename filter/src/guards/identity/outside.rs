@@ -6,6 +6,7 @@ use super::introspection::Introspection;
 use super::jwt::remote::Remote;
 use super::rules::Providers;
 use super::stop::What;
+use crate::audit::Rotation;
 use crate::host::{Answer, CallId, Host};
 use crate::time::Timestamp;
 
@@ -37,6 +38,11 @@ impl Providers {
             || self
                 .introspections()
                 .any(|introspection| introspection.answered(host, call, &mut answer, now));
+    }
+
+    /// Which keys came and went since this was last asked.
+    pub fn rotations(&self) -> impl Iterator<Item = Rotation> {
+        self.remotes().filter_map(Remote::rotation)
     }
 
     /// Whether something is under way.

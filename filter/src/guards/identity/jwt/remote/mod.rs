@@ -21,6 +21,7 @@ use std::rc::Rc;
 use self::fetch::Fault;
 use self::record::{Record, Shelf};
 use super::KeySet;
+use crate::audit::Rotation;
 use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::guards::identity::target::Target;
 use crate::host::{CallId, Host, Level, Metrics};
@@ -74,6 +75,8 @@ struct State {
     absent: VecDeque<(Box<str>, u64)>,
     /// Calls to the host that failed, which count as outcomes: whoever waits must hear of them.
     broken: u64,
+    /// What our last fetch has changed, until it is told.
+    rotation: Option<Rotation>,
 }
 
 /// What a call asks for.
@@ -180,6 +183,11 @@ impl Remote {
         let since = |then: u64| now.nanos().saturating_sub(then) / SECOND;
         Metric::KeysAge.set(host, &[provider], since(fetched));
         Metric::KeysOverdue.set(host, &[provider], since(fresh));
+    }
+
+    /// What our last fetch has changed, if that was not asked before.
+    pub fn rotation(&self) -> Option<Rotation> {
+        self.state.borrow_mut().rotation.take()
     }
 
     /// How many fetches have ended.
