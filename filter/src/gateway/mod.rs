@@ -70,6 +70,15 @@ impl Gateway {
         if let Some(why) = policy.providers.without_pepper() {
             host.log(Level::Error, &format!("portcullis: no API key with a keyed hash is taken: {why}"));
         }
+        if let Some(signing) = &mut policy.signing {
+            signing.resolve(|name| host.env(name), seed);
+            for (key, why) in signing.without_key() {
+                host.log(
+                    Level::Error,
+                    &format!("portcullis: the key `{key}` of `signing` does not sign: {why}"),
+                );
+            }
+        }
         let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
             host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));

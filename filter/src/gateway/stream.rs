@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::admit::{Admission, Journey, Passed};
 use super::record::{self, Record};
-use super::response::Response;
+use super::response::{self, Response};
 use super::stay::Stay;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
@@ -245,7 +245,7 @@ impl Stream {
     ) -> (Flow, Option<(body::Meter, Caller)>) {
         let verdict = verdict.and_then(|mut admission| {
             admission.meter.take(arrival.body)?;
-            apply::admit(host, policy, journey.route(), journey.head(), &admission)?;
+            apply::admit(host, policy, journey.route(), journey.head(), &admission, journey.now())?;
             Ok(admission)
         });
         match verdict {
@@ -374,6 +374,7 @@ impl Stream {
         if let Some(response) = self.response.take() {
             response.on_headers(host, &self.gateway);
         }
+        response::keep_back(host, self.gateway.policy.as_ref(), self.route);
     }
 
     /// What the request occupied is free again. Called when it is over, and again when the host forgets it.

@@ -18,3 +18,5 @@ pub mod access;
 pub mod rate_limit;
 
 pub mod body;
+
+pub mod assertion;

@@ -9,6 +9,7 @@ use super::{Policy, Route};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
+use crate::guards::assertion::{self, Assertion, Signer, Signing};
 use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
@@ -31,7 +32,16 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     if let Some(field) = section.get("apiKeyAuth") {
         identity::config::read_api_key_auth(&field, &mut providers);
     }
-    let surroundings = Surroundings { policy: name.unwrap_or_default(), providers: &providers };
+    let signing = section.get("signing").map(|field| assertion::read_signing(&field));
+    let surroundings = Surroundings {
+        policy: name.unwrap_or_default(),
+        providers: &providers,
+        signing: match &signing {
+            None => Signer::Missing,
+            Some(None) => Signer::Unread,
+            Some(Some(signing)) => Signer::Keys(signing),
+        },
+    };
     let defaults = match section.get("defaults") {
         Some(field) => Defaults::read(&field, surroundings),
         None => Some(Defaults::default()),
@@ -59,11 +69,14 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
     let compiled = routes.compiled?;
+    let signing = signing.map_or(Some(None), |signing| signing.map(Some))?;
+    let signing = ring(&section, signing, &compiled, &mut providers);
     Some(Policy {
         name: name?.into(),
         digest: digest(document),
         mode: mode?,
         providers,
+        signing,
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
         routes: compiled,
         table: routes.table,
@@ -72,6 +85,22 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         audit: audit?,
         redaction: redaction?,
     })
+}
+
+/// The keys, for as long as what they sign for these routes serves. Nobody but the gateway may set the headers that it stands in.
+fn ring(
+    section: &Section<'_>,
+    signing: Option<Signing>,
+    routes: &[Route],
+    providers: &mut identity::Providers,
+) -> Option<assertion::Ring> {
+    let assertions = || routes.iter().filter_map(|route| route.assertion.as_ref());
+    assertions().for_each(|assertion| providers.add_identity_header(&assertion.header));
+    let longest = assertions().map(|assertion| assertion.ttl()).max();
+    if let Some(field) = section.get("signing").filter(|_| longest.is_none()) {
+        field.warn("no route has an `upstream.assertion`, so nothing is signed", "");
+    }
+    signing.map(|signing| assertion::Ring::new(signing, longest.unwrap_or(0)))
 }
 
 /// Wherever the policy takes a credential, none is written down.
@@ -114,6 +143,7 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
 struct Surroundings<'p> {
     policy: &'p str,
     providers: &'p identity::Providers,
+    signing: Signer<'p>,
 }
 
 /// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
@@ -124,6 +154,7 @@ struct Defaults {
     authorization: Rc<Authorization>,
     rate_limit: Rc<rate_limit::Rules>,
     priority: overload::Priority,
+    assertion: Option<Rc<Assertion>>,
 }
 
 impl Defaults {
@@ -153,9 +184,18 @@ impl Defaults {
             Some(field) => overload::Priority::read(&field),
             None => Some(self.priority),
         };
+        let assertion = match section.get("upstream") {
+            Some(field) => {
+                let Surroundings { providers, signing, .. } = around;
+                let upstream = assertion::read_upstream(&field, assertion::Around { providers, signing });
+                upstream.map(|upstream| upstream.assertion)
+            }
+            None => Some(self.assertion.clone()),
+        };
         let (request, body) = request?;
         let (authorization, rate_limit) = (authorization?, rate_limit?);
-        Some(Self { request, body, authorization, rate_limit, priority: priority? })
+        let (priority, assertion) = (priority?, assertion?);
+        Some(Self { request, body, authorization, rate_limit, priority, assertion })
     }
 }
 
@@ -261,6 +301,7 @@ impl<'d> Draft<'d> {
                 authorization: rules.authorization,
                 rate_limit: rules.rate_limit,
                 priority: rules.priority,
+                assertion: rules.assertion,
             })
         })();
         draft

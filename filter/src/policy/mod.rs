@@ -16,7 +16,7 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, identity, overload, rate_limit, route, shape};
+use crate::guards::{assertion, body, identity, overload, rate_limit, route, shape};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -33,6 +33,8 @@ pub struct Policy {
     pub mode: Mode,
     /// `jwt.providers`
     pub providers: identity::Providers,
+    /// `signing`: what assertions are signed with.
+    pub signing: Option<assertion::Ring>,
     /// In the order of the document.
     pub routes: Vec<Route>,
     /// Chooses among them, by index.
@@ -69,6 +71,8 @@ pub struct Route {
     pub priority: overload::Priority,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
+    /// What the upstream is told, and proof of it.
+    pub assertion: Option<Rc<assertion::Assertion>>,
     /// Whether a rule asks for the client's address.
     pub needs_address: bool,
 }
