@@ -86,7 +86,7 @@ impl Rules {
         match (self.log, decision) {
             (Log::Off, _) => false,
             (Log::All, _) | (Log::Denied, Decision::Refused | Decision::Shadow) => true,
-            (Log::Denied, Decision::Allowed) => {
+            (Log::Denied, Decision::Allowed | Decision::Answered) => {
                 self.sample_allowed > 0.0 && spread(now) < self.sample_allowed
             }
         }
@@ -110,6 +110,8 @@ pub enum Decision {
     Allowed,
     /// It did not.
     Refused,
+    /// It did not need to: the gateway answered it itself.
+    Answered,
     /// It would not have, but for `mode: Shadow`.
     Shadow,
 }
@@ -324,16 +326,19 @@ mod tests {
 
     #[test]
     fn who_leaves_an_event() {
-        use Decision::{Allowed, Refused, Shadow};
+        use Decision::{Allowed, Answered, Refused, Shadow};
         let now = Timestamp::from_nanos(1_795_489_800_250_000_001);
         for (log, share, wanted) in [
-            (Log::All, 0.0, [true, true, true]),
-            (Log::Denied, 0.0, [false, true, true]),
-            (Log::Denied, 1.0, [true, true, true]),
-            (Log::Off, 0.0, [false, false, false]),
+            (Log::All, 0.0, [true, true, true, true]),
+            (Log::Denied, 0.0, [false, false, true, true]),
+            (Log::Denied, 1.0, [true, true, true, true]),
+            (Log::Off, 0.0, [false, false, false, false]),
         ] {
             let rules = Rules { log, sample_allowed: share };
-            assert_eq!([Allowed, Refused, Shadow].map(|decision| rules.wants(decision, now)), wanted);
+            assert_eq!(
+                [Allowed, Answered, Refused, Shadow].map(|decision| rules.wants(decision, now)),
+                wanted
+            );
         }
         let sampled = Rules { log: Log::Denied, sample_allowed: 0.1 };
         let hits =

@@ -67,6 +67,8 @@ reasons! {
     NoRoute = "no_route", 404, "There is nothing here.", "no route of the policy matches host, path, method and headers";
     // overload
     Overloaded = "overloaded", 503, "The service has too much to do at the moment.", "a worker has more requests under way, or upstreams take longer, than `overload` allows for the route's `priority`";
+    // cors
+    CorsDenied = "cors_denied", 403, "A page of this origin may not do this here.", "a preflight asks for an origin, a method or a header that the route's `cors` does not allow, for a private network, or names more than one origin";
     // identity
     CredentialMissing = "credential_missing", 401, "Authentication is required.", "the route needs a credential and none was found where it looks";
     CredentialConflict = "credential_conflict", 400, "The request carries more than one credential.", "a credential is doubled, or stands in two places";
@@ -265,6 +267,43 @@ impl Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self::new(reason)
+    }
+}
+
+/// An answer that the gateway gives itself to a request that it neither admits nor refuses: it is the gateway's own to answer. Nothing of such a
+/// request goes to an upstream, and it carries no mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// What was asked for, in a word: the audit event's `detail`, and `%RESPONSE_CODE_DETAILS%` in Envoy's access log.
+    pub what: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields. Whoever makes them answers for what is in them: nobody checks it later.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Rc<str>,
+    /// Whether it is given in Shadow too, since it decides on nothing (a publication). Else the upstream answers there, as it did before.
+    pub in_shadow: bool,
+}
+
+/// How a request ends that goes to no upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It may not.
+    Refused(Refusal),
+    /// It need not.
+    Answered(Box<Answered>),
+}
+
+impl<R: Into<Refusal>> From<R> for Ending {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<Answered> for Ending {
+    fn from(answered: Answered) -> Self {
+        Self::Answered(Box::new(answered))
     }
 }
 

@@ -52,6 +52,13 @@ pub const CLAIM_HEADER_BYTES: usize = 4 << 10;
 /// Seconds of clock skew that a policy may allow (style: RFC 7519 §4.1.4 speaks of "a few minutes"; we allow one).
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
 
+/// Bytes of an `origin` that is looked at: a scheme, a name of 253 characters, a port.
+pub const ORIGIN_BYTES: usize = 300;
+/// Bytes of the method that a preflight asks for; the longest that is registered has 16.
+pub const CORS_METHOD_BYTES: usize = 32;
+/// Bytes of the header names that a preflight asks for; each is compared with the list.
+pub const CORS_HEADERS_BYTES: usize = 4 << 10;
+
 /// Characters of the name of a policy, a route or a rule: it stands in every audit event and metric.
 pub const NAME_CHARS: usize = 64;
 /// Segments of a path in a route's `match`. Choosing a route goes down one call a segment, and calls cost stack.

@@ -148,16 +148,34 @@ pub fn properties(request: &Request) -> BTreeMap<String, Vec<u8>> {
 /// What of a request's fields a test's upstream sends back as its own: those that begin so, without it.
 pub const RESPOND: &str = "respond-";
 
-/// The head with which the upstream answers a request of these fields.
+/// The head with which the upstream answers a request of these fields: `respond-status` is the status, 200 otherwise.
 pub fn upstream_head(fields: &Fields) -> HeaderMap {
-    let mut head = HeaderMap::default();
-    head.add(":status", b"200");
+    let mut own: Fields = Vec::new();
+    let mut status = b"200".to_vec();
     for (name, value) in fields {
-        if let Some(own) = name.strip_prefix(RESPOND) {
-            head.add(own, value);
+        match name.strip_prefix(RESPOND) {
+            Some("status") => status.clone_from(value),
+            Some(name) => own.push((name.to_owned(), value.clone())),
+            None => {}
         }
     }
+    let mut head = HeaderMap::default();
+    head.add(":status", &status);
+    own.iter().for_each(|(name, value)| head.add(name, value));
     head
+}
+
+/// The head of an answer that the filter gives, as its own response callback finds it.
+pub fn answer_head(status: u16, fields: &Fields) -> HeaderMap {
+    let mut head = HeaderMap::default();
+    head.add(":status", status.to_string().as_bytes());
+    fields.iter().for_each(|(name, value)| head.add(name, value));
+    head
+}
+
+/// The status of a response.
+pub fn status_of(head: &HeaderMap) -> Option<u16> {
+    std::str::from_utf8(head.first(":status")?).ok()?.parse().ok()
 }
 
 /// A local response as a client reads it: to a gRPC request it is a 200 whose `grpc-status` tells.

@@ -68,10 +68,12 @@ impl Runner for Native {
                 }
             }
         }
-        if !host.has_answered() {
+        if host.has_answered() {
+            host.filter_answers();
+        } else {
             host.upstream_answers();
-            stream.borrow_mut().on_response_headers(&host);
         }
+        stream.borrow_mut().on_response_headers(&host);
         host.finish();
         stream.borrow_mut().on_log(&host);
         Ok(host.observe(logged))

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Gateway;
+use super::halt::Halt;
 use super::response::Response;
-use crate::decision::{Detail, Mode, Reason, Refusal};
+use crate::decision::{Detail, Ending, Mode, Reason, Refusal};
 use crate::guards::identity::attempt::{Attempt, Open};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
 use crate::guards::rate_limit::concurrency::{self, Seats};
@@ -13,7 +14,8 @@ use crate::guards::rate_limit::failures::Watch;
 use crate::guards::rate_limit::global::message::Response as Said;
 use crate::guards::rate_limit::global::{Asked, Fault, Global, Question};
 use crate::guards::rate_limit::{self, Facts, Permit, Table};
-use crate::guards::{access, body, shape};
+use crate::guards::shape::Wellformed;
+use crate::guards::{access, body, cors, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
@@ -29,6 +31,8 @@ pub(super) struct Journey<'p> {
     began: Timestamp,
     has_body: bool,
     route: Option<usize>,
+    /// Whether it is a preflight for its route.
+    preflight: bool,
     address: Option<IpAddr>,
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
@@ -74,6 +78,7 @@ impl<'p> Journey<'p> {
             began: now,
             has_body,
             route,
+            preflight: false,
             address,
             caller,
             rule,
@@ -105,14 +110,15 @@ impl<'p> Journey<'p> {
     }
 
     /// Walks down the guards, but for the last question.
-    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Stop> {
+    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Halt> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
         shape::within_path(&request, policy.longest_path)?;
-        self.route =
-            policy.table.choose(request.host(), request.path().as_str(), request.method(), self.head);
+        self.answer_for_keys(&request)?;
+        self.choose(&request);
         let route = self.route().ok_or(Reason::NoRoute)?;
         policy.overload.check(route.priority, &self.gateway.load, self.now)?;
+        self.answer_preflight(route, &request)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
         self.address = if route.needs_address { client_address(host)? } else { None };
@@ -137,6 +143,41 @@ impl<'p> Journey<'p> {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Does it ask for the public keys of the gateway? They are no route's, and there is nothing secret in them.
+    fn answer_for_keys(&self, request: &Wellformed<'_>) -> Result<(), Ending> {
+        let ring = self.policy.signing.as_ref();
+        match ring.and_then(|ring| ring.answer(request.path().as_str(), request.method(), self.now)) {
+            None => Ok(()),
+            Some(answer) => Err(answer?.into()),
+        }
+    }
+
+    /// Which route? A preflight is for the route of the request that it asks for; where that has no `cors`, it is a request like any other.
+    fn choose(&mut self, request: &Wellformed<'_>) {
+        let policy = self.policy;
+        let by = |method| policy.table.choose(request.host(), request.path().as_str(), method, self.head);
+        if policy.takes_preflights
+            && let Some(preflight) = cors::preflight(self.head)
+        {
+            self.route = by(preflight.method());
+            if self.route().is_some_and(|route| route.cors.is_some()) {
+                self.preflight = true;
+                return;
+            }
+        }
+        self.route = by(request.method());
+    }
+
+    /// May the page do it? It is asked before anybody is asked who they are, since a preflight carries no credential.
+    fn answer_preflight(&self, route: &Route, request: &Wellformed<'_>) -> Result<(), Ending> {
+        let (true, Some(rules), Some(asked)) = (self.preflight, &route.cors, cors::preflight(self.head))
+        else {
+            return Ok(());
+        };
+        route.request.tolerates(self.head, request)?;
+        Err(rules.answer(&asked, |method| route.request.takes(method))?.into())
     }
 
     /// Is there room for one more?
@@ -258,6 +299,10 @@ impl<'p> Journey<'p> {
 
     pub(super) fn route(&self) -> Option<&'p Route> {
         self.policy.routes.get(self.route?)
+    }
+
+    pub(super) fn is_preflight(&self) -> bool {
+        self.preflight
     }
 
     pub(super) fn caller(&self) -> Option<&Caller> {

@@ -3,6 +3,9 @@
 mod admit;
 mod answer;
 mod apply;
+mod halt;
+mod leaving;
+mod paused;
 mod record;
 mod response;
 mod stay;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::admit::{Journey, client_address};
 use crate::audit::{self, Decision, Event};
-use crate::decision::{Detail, Refusal};
+use crate::decision::{Answered, Detail, Refusal};
 use crate::guards::identity::{Caller, Token};
 use crate::host::{Host, Level};
 use crate::json::Json;
@@ -41,6 +41,19 @@ pub(super) fn of(
         ..blank(policy, decision, refusal, journey.began())
     };
     Some(Box::new(Record { event }))
+}
+
+/// The record of a request that the gateway answered itself.
+pub(super) fn answered(
+    policy: &Policy,
+    journey: &Journey<'_>,
+    decision: Decision,
+    answered: &Answered,
+    host: &impl Host,
+) -> Option<Box<Record>> {
+    let mut record = of(policy, journey, decision, None, host)?;
+    record.event.detail = Detail::Fact(answered.what);
+    Some(record)
 }
 
 /// The record of a head that could not be read.
@@ -115,7 +128,10 @@ impl Record {
         #[expect(clippy::cast_precision_loss, reason = "a duration of milliseconds with three digits")]
         let millis = (nanos / 1000) as f64 / 1000.0;
         self.event.duration_ms = millis;
-        let level = if self.event.decision == Decision::Allowed { Level::Info } else { Level::Warn };
+        let level = match self.event.decision {
+            Decision::Allowed | Decision::Answered => Level::Info,
+            Decision::Refused | Decision::Shadow => Level::Warn,
+        };
         host.log(level, &self.event.line());
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::stream::Standing;
+use super::paused::Standing;
 use super::{Flow, Gateway, Stream};
 use crate::host::{Answer, CallId, Host, HostError, Level, StreamId};
 use crate::limits;

@@ -11,6 +11,8 @@ pub mod route;
 
 pub mod overload;
 
+pub mod cors;
+
 pub mod identity;
 
 pub mod access;
@@ -20,3 +22,5 @@ pub mod rate_limit;
 pub mod body;
 
 pub mod assertion;
+
+pub mod response;

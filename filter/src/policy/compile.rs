@@ -14,7 +14,7 @@ use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
 use crate::guards::route::{self, Clash};
-use crate::guards::{body, identity, overload, shape};
+use crate::guards::{body, cors, identity, overload, response, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -77,6 +77,8 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         mode: mode?,
         providers,
         signing,
+        takes_preflights: compiled.iter().any(|route| route.cors.is_some()),
+        response: defaults.map(|defaults| defaults.response).unwrap_or_default(),
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
         routes: compiled,
         table: routes.table,
@@ -155,6 +157,8 @@ struct Defaults {
     rate_limit: Rc<rate_limit::Rules>,
     priority: overload::Priority,
     assertion: Option<Rc<Assertion>>,
+    cors: Option<Rc<cors::Rules>>,
+    response: Rc<response::Rules>,
 }
 
 impl Defaults {
@@ -192,10 +196,19 @@ impl Defaults {
             }
             None => Some(self.assertion.clone()),
         };
+        let cors = match section.get("cors") {
+            Some(field) => cors::read(&field).map(|rules| rules.map(Rc::new)),
+            None => Some(self.cors.clone()),
+        };
+        let response = match section.get("response") {
+            Some(field) => response::read(&field).map(Rc::new),
+            None => Some(Rc::clone(&self.response)),
+        };
         let (request, body) = request?;
         let (authorization, rate_limit) = (authorization?, rate_limit?);
         let (priority, assertion) = (priority?, assertion?);
-        Some(Self { request, body, authorization, rate_limit, priority, assertion })
+        let (cors, response) = (cors?, response?);
+        Some(Self { request, body, authorization, rate_limit, priority, assertion, cors, response })
     }
 }
 
@@ -287,6 +300,7 @@ impl<'d> Draft<'d> {
             refuse_unreachable(&section, faults);
         }
         if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {
+            warn_of_unseen(&section, rules, matched);
             refuse_methods(&section, &rules.request, matched);
         }
         draft.route = (|| {
@@ -302,6 +316,8 @@ impl<'d> Draft<'d> {
                 rate_limit: rules.rate_limit,
                 priority: rules.priority,
                 assertion: rules.assertion,
+                cors: rules.cors,
+                response: rules.response,
             })
         })();
         draft
@@ -333,6 +349,18 @@ fn refuse_unreachable(section: &Section<'_>, faults: Vec<access::config::Unreach
                 "write an `authorization` for this route, such as `{defaultAction: Allow}`",
             ),
         }
+    }
+}
+
+/// A preflight carries none of the headers that the request will have.
+fn warn_of_unseen(section: &Section<'_>, rules: &Defaults, matched: &Match) {
+    if let (Some(field), true, false) =
+        (section.get("cors"), rules.cors.is_some(), matched.headers.is_empty())
+    {
+        field.warn(
+            "the route is chosen by `match.headers`, which no preflight carries",
+            "write `cors` on the route that takes the same path without them, too: that one answers preflights",
+        );
     }
 }
 

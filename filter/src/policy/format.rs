@@ -3,10 +3,12 @@
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
 use crate::guards::assertion::{SIGNING, UPSTREAM};
+use crate::guards::cors::CORS;
 use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
 use crate::guards::overload::{OVERLOAD, PRIORITY};
 use crate::guards::rate_limit::RATE_LIMIT;
+use crate::guards::response::RESPONSE;
 use crate::guards::route::MATCH;
 use crate::guards::shape::REQUEST;
 use crate::{audit, redaction};
@@ -38,6 +40,21 @@ const UPSTREAM_KEY: Key = Key::new(
     "What the upstream is told.",
 )
 .nested(&UPSTREAM);
+const CORS_KEY: Key = Key::new(
+    "cors",
+    "map, or `Off`",
+    Default::Is("that of `defaults`, or else what upstreams say themselves"),
+    "Which pages of other origins may use it from a browser.",
+)
+.nested(&CORS);
+
+const RESPONSE_KEY: Key = Key::new(
+    "response",
+    "map",
+    Default::Is("that of `defaults`, or else responses stay as they are"),
+    "What may leave. That of `defaults` holds for requests without a route, too.",
+)
+.nested(&RESPONSE);
 
 const MODE_KEY: Key = Key::new(
     "mode",
@@ -102,7 +119,7 @@ pub(super) static DEFAULTS: Shape = Shape {
     name: "defaults",
     about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
             merged. `authentication` has no default: every route names its own.",
-    keys: &[PRIORITY, REQUEST_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, UPSTREAM_KEY],
+    keys: &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, UPSTREAM_KEY, RESPONSE_KEY],
 };
 
 /// `routes[]`
@@ -124,7 +141,9 @@ pub(super) static ROUTE: Shape = Shape {
         REQUEST_KEY,
         AUTHORIZATION_KEY,
         PRIORITY,
+        CORS_KEY,
         RATE_LIMIT_KEY,
         UPSTREAM_KEY,
+        RESPONSE_KEY,
     ],
 };

@@ -16,7 +16,7 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{assertion, body, identity, overload, rate_limit, route, shape};
+use crate::guards::{assertion, body, cors, identity, overload, rate_limit, response, route, shape};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -42,6 +42,10 @@ pub struct Policy {
     /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
     /// time for each byte.
     pub longest_path: u64,
+    /// Whether some route has a `cors`: else nobody looks for preflights.
+    pub takes_preflights: bool,
+    /// What holds for responses to requests without a route.
+    pub response: Rc<response::Rules>,
     /// When a worker has too much to do.
     pub overload: overload::Rules,
     /// Memory for the buckets of all limits.
@@ -69,10 +73,14 @@ pub struct Route {
     pub authorization: Rc<Authorization>,
     /// How much it matters.
     pub priority: overload::Priority,
+    /// Which pages of other origins may use it.
+    pub cors: Option<Rc<cors::Rules>>,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
     /// What the upstream is told, and proof of it.
     pub assertion: Option<Rc<assertion::Assertion>>,
+    /// What may leave.
+    pub response: Rc<response::Rules>,
     /// Whether a rule asks for the client's address.
     pub needs_address: bool,
 }

@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::claims::{Identity, Target, push_about, push_base64, push_rest};
 use super::key::SigningKey;
 use super::{Algorithm, Assertion, Reuse, unavailable};
-use crate::decision::{Detail, Reason, Refusal};
+use crate::decision::{Advice, Answered, Detail, Reason, Refusal};
 use crate::guards::identity::Caller;
 use crate::host::Verifier;
 use crate::http::Head;
@@ -166,9 +166,27 @@ impl Ring {
         best.ok_or_else(|| unavailable(why))
     }
 
-    /// Whether that is where the public keys are shown.
-    pub fn is_published_at(&self, path: &str) -> bool {
-        self.signing.published.as_ref().is_some_and(|(published, _)| **published == *path)
+    /// The answer to whoever asks for the public keys; `None` if that is not asked for. Errors: `MethodNotAllowed`.
+    pub fn answer(&self, path: &str, method: &[u8], now: Timestamp) -> Option<Result<Answered, Refusal>> {
+        let (published, _) = self.signing.published.as_ref()?;
+        if **published != *path {
+            return None;
+        }
+        if !matches!(method, b"GET" | b"HEAD") {
+            let refusal = Refusal::new(Reason::MethodNotAllowed).advise(Advice::Allow("GET, HEAD".into()));
+            return Some(Err(refusal));
+        }
+        let (set, age) = self.published(now);
+        Some(Ok(Answered {
+            what: "public keys",
+            status: 200,
+            headers: vec![
+                ("content-type", "application/jwk-set+json".to_owned()),
+                ("cache-control", format!("public, max-age={age}")),
+            ],
+            body: set.into(),
+            in_shadow: true,
+        }))
     }
 
     /// The public keys as a JWK set (RFC 7517 §5), and for how many seconds they may be kept: not beyond the time at which the next of them goes.

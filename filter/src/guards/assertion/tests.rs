@@ -335,6 +335,23 @@ fn the_clock_says_which_key_signs_and_all_know_it_before() {
     assert_eq!([NOW - 1000, NOW + 159, NOW + 160, NOW + 3689].map(age), [300, 1, 300, 1]);
 }
 
+#[test]
+fn whoever_asks_for_the_keys() {
+    let (ring, _) = ring(TURNS, ORDERS);
+    let answer = |path, method: &str| ring.answer(path, method.as_bytes(), at(NOW));
+    assert!(answer("/keys/", "GET").is_none() && answer("/", "GET").is_none());
+    let answered = answer("/keys", "GET").unwrap().unwrap();
+    assert_eq!((answered.status, &*answered.body), (200, &*ring.published(at(NOW)).0));
+    assert_eq!(answered.headers[1], ("cache-control", "public, max-age=160".to_owned()));
+    assert_eq!(answer("/keys", "HEAD").unwrap().unwrap(), answered);
+    for method in ["POST", "OPTIONS", "get"] {
+        assert_eq!(answer("/keys", method).unwrap().unwrap_err().reason, Reason::MethodNotAllowed);
+    }
+    let secrets = [ED25519[1], P256[2], SECRET, "TM0Imyj"];
+    assert!(secrets.iter().all(|secret| !answered.body.contains(secret)), "{}", answered.body);
+    assert!(secrets.iter().all(|secret| !format!("{ring:?}").contains(secret)));
+}
+
 /// A key that is missing does not sign; one that may sign does in its place, and if there is none, the refusal says why.
 #[test]
 fn keys_that_are_missing() {

@@ -135,6 +135,11 @@ impl Caller {
         }
     }
 
+    /// Whether nobody was identified.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Caller::Anonymous)
+    }
+
     /// The API key behind it, if there is one.
     pub fn api_key(&self) -> Option<&ApiKey> {
         match self {

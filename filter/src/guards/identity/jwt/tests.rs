@@ -10,7 +10,7 @@ use crate::guards::identity::caller::Token;
 use crate::guards::identity::confirmation::Confirmation;
 use crate::guards::identity::jwt::KeySet;
 use crate::guards::identity::revoked::Revoked;
-use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, TokenTypes};
+use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, Providers, TokenTypes};
 use crate::json::Json;
 use crate::limits;
 use crate::testing::test;
