@@ -233,6 +233,8 @@ pub const ASSERTION_TTL_MIN: u64 = 1_000_000_000;
 pub const ASSERTION_TTL_MAX: u64 = 5 * 60 * 1_000_000_000;
 /// Bytes of an assertion, which goes upstream as a header: servers of the field take 8 KiB of headers and more, all together.
 pub const ASSERTION_BYTES: usize = 6 << 10;
+/// Bytes of a query that an assertion tells as it is; of a longer one it has the hash.
+pub const ASSERTION_QUERY_BYTES: usize = 512;
 /// Claims of one `include`. Each is looked for in the caller's token, for each request.
 pub const ASSERTION_CLAIMS: usize = 32;
 /// Sets of assertions that are kept to be used again, of four each: as many as callers are remembered.

@@ -53,6 +53,11 @@ pub fn provider() -> Result<PathBuf, String> {
     Ok(folder.join("server.mjs"))
 }
 
+/// A Python that has what `verifiers/python` needs.
+pub fn python() -> Result<PathBuf, String> {
+    existing(repository().join(".venv/bin/python"), "Python's environment", "run `make setup`")
+}
+
 fn named(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty())?;
     Some(PathBuf::from(value))

@@ -1,13 +1,15 @@
 //! What does an assertion say?
 //!
 //! The bytes that are bound are those of the request as the upstream gets it from the gateway: the method; the authority in lower case; the
-//! path as it stands, up to the first `?`; and the SHA-256 of the query, which is what stands behind that `?`, or nothing.
+//! path as it stands, up to the first `?`; and the query, which is what stands behind that `?`, or nothing. A short query is told as it is, since
+//! some who check can compare and not hash (Envoy's own filters); of a long one, or one that is no text, its SHA-256.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Assertion;
 use crate::guards::identity::Caller;
+use crate::limits;
 use crate::redaction::Redacted;
 
 /// The request that an assertion is about, as the upstream will see it.
@@ -64,10 +66,18 @@ pub(super) fn push_about(assertion: &Assertion, caller: &Caller, target: &Target
 
 /// Writes the rest: which query, which assertion, and for how long.
 pub(super) fn push_rest(query: &[u8], id: &Identity<'_>, out: &mut Vec<u8>) {
-    push_name("query_hash", out);
-    out.push(b'"');
-    push_base64(&hmac_sha256::Hash::hash(query), out);
-    out.push(b'"');
+    match core::str::from_utf8(query).ok().filter(|query| query.len() <= limits::ASSERTION_QUERY_BYTES) {
+        Some(query) => {
+            push_name("query", out);
+            push_text(query, out);
+        }
+        None => {
+            push_name("query_hash", out);
+            out.push(b'"');
+            push_base64(&hmac_sha256::Hash::hash(query), out);
+            out.push(b'"');
+        }
+    }
     push_name("jti", out);
     out.push(b'"');
     push_base64(id.jti, out);
@@ -76,7 +86,8 @@ pub(super) fn push_rest(query: &[u8], id: &Identity<'_>, out: &mut Vec<u8>) {
         push_name("request_id", out);
         push_text(request.as_str(), out);
     }
-    for (name, seconds) in [("iat", id.iat), ("exp", id.exp)] {
+    // `nbf` for those who do not look at `iat`: a clock that is ahead must not make it serve for longer.
+    for (name, seconds) in [("iat", id.iat), ("nbf", id.iat), ("exp", id.exp)] {
         push_name(name, out);
         out.extend_from_slice(seconds.to_string().as_bytes());
     }

@@ -160,8 +160,6 @@ fn what_it_says_byte_by_byte() {
     );
     let claims = part(&assertion, 1);
     let text = |name| claims.get(name).and_then(Json::as_text).map(str::to_owned);
-    // printf 'a=1&b=%%22' | openssl dgst -sha256 -binary | basenc --base64url
-    let query = "uPn2aQroBBcNj1YJMSwWNVB-wsHxTD5VMwxg38BysVw";
     for (name, value) in [
         ("iss", "https://gw.example"),
         ("aud", "orders"),
@@ -172,7 +170,7 @@ fn what_it_says_byte_by_byte() {
         ("htm", "GET"),
         ("authority", "api.example.com:8443"),
         ("path", "/orders/7"),
-        ("query_hash", query),
+        ("query", "a=1&b=%22"),
     ] {
         assert_eq!(text(name).as_deref(), Some(value), "{name}");
     }
@@ -182,7 +180,7 @@ fn what_it_says_byte_by_byte() {
     assert_eq!(text("jti").unwrap().len(), 22);
     assert_eq!(claims.get("request_id"), None);
     let Json::Map(members) = claims else { panic!() };
-    assert_eq!(members.len(), 14);
+    assert_eq!(members.len(), 15);
 }
 
 /// No caller, no claims of one; a key's client is its own subject; and no query is the empty one.
@@ -195,18 +193,24 @@ fn who_it_speaks_of() {
         };
         members.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
     };
-    let always = "htm authority path query_hash jti iat exp";
+    let always = "htm authority path query jti iat nbf exp";
     assert_eq!(names(&Caller::Anonymous), format!("iss aud {always}"));
     let key = Caller::ApiKey(ApiKey::of("partner", &["read"]));
     assert_eq!(names(&key), format!("iss aud sub client_id scope {always}"));
     assert_eq!(names(&alice("")), format!("iss aud sub client_id provider scope claims {always}"));
-    let hash = |target| {
-        let target = Target { target, ..TARGET };
-        part(&made(&ring, &rules, &key, &target, NOW).unwrap(), 1).get("query_hash").cloned()
+    let query = |target: &[u8]| {
+        let claims = part(&made(&ring, &rules, &key, &Target { target, ..TARGET }, NOW).unwrap(), 1);
+        let member = |name| claims.get(name).and_then(Json::as_text).map(str::to_owned);
+        (member("query"), member("query_hash"))
     };
-    let empty = Json::Text("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".to_owned());
-    assert_eq!((hash(b"/a"), hash(b"/a?")), (Some(empty.clone()), Some(empty)));
-    assert_ne!(hash(b"/a?b"), hash(b"/a?b?"));
+    let told = |text: &str| (Some(text.to_owned()), None);
+    assert_eq!([&b"/a"[..], b"/a?", b"/a?b?"].map(query), ["", "", "b?"].map(told));
+    let long = |count| [b"/a?", "q".repeat(count).as_bytes()].concat();
+    assert_eq!(query(&long(512)), told(&"q".repeat(512)));
+    // printf 'q%.0s' $(seq 513) | openssl dgst -sha256 -binary | basenc --base64url
+    let hash = "VaxYvTFcO5QYCi1wRPjxlpku2EokfNUMCzyeWIemU9I";
+    assert_eq!(query(&long(513)), (None, Some(hash.to_owned())));
+    assert_eq!(query(b"/a?\xff"), (None, Some("qBAK5qoZQNC2Y7sxzUZhQuu9vVGHExuS2TgYmHgy64k".to_owned())));
 }
 
 #[test]
