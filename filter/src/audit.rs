@@ -159,6 +159,9 @@ pub struct Event {
     /// The route, if one matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<Rc<str>>,
+    /// For whom the route is, if the policy says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<&'static str>,
     /// How it ended.
     pub decision: Decision,
     /// Why it was refused, or would have been.
@@ -258,6 +261,7 @@ mod tests {
             digest: "0123456789ab".into(),
             request_id: None,
             route: Some("orders".into()),
+            exposure: None,
             decision: Decision::Refused,
             reason: Some(Reason::TokenExpired),
             detail: Detail::Named("provider", "corp".into()),

@@ -31,6 +31,7 @@ pub(super) fn of(
     let event = Event {
         request_id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
         route: journey.route().map(|route| route.name.clone()),
+        exposure: journey.route().and_then(|route| route.exposure.level()),
         rule: journey.rule().cloned(),
         shadow_rules: journey.shadow_rules().to_vec(),
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
@@ -70,6 +71,7 @@ fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>, time: T
         digest: policy.digest.get(..12).unwrap_or_default().into(),
         request_id: None,
         route: None,
+        exposure: None,
         decision,
         reason: refusal.map(|refusal| refusal.reason),
         detail: refusal.map_or(Detail::None, |refusal| refusal.detail.clone()),
@@ -93,6 +95,10 @@ fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
         Caller::ApiKey(key) => Some(audit::Caller {
             client: Some(policy.redaction.word(key.client().as_bytes())),
             api_key: Some(Rc::clone(key.fingerprint())),
+            ..audit::Caller::default()
+        }),
+        Caller::Certificate(certificate) => Some(audit::Caller {
+            subject: Some(policy.redaction.word(certificate.name().as_bytes())),
             ..audit::Caller::default()
         }),
     }
