@@ -53,7 +53,7 @@ pub struct Tls {
     pub client: ClientCertificate,
 }
 
-/// What a listener asks of clients. A certificate that the authority did not issue ends the connection in both cases.
+/// What a listener asks of clients. A certificate that the authority did not issue ends the connection, but for the last.
 #[derive(Clone, Debug)]
 pub enum ClientCertificate {
     /// Nothing: what a client has, it does not show.
@@ -62,6 +62,10 @@ pub enum ClientCertificate {
     Optional(Authority),
     /// A certificate of this authority.
     Required(Authority),
+    /// One must be there, and no authority is named: Envoy then asks for none.
+    RequiredOfNobody,
+    /// A certificate of whomever, though an authority is named: `ACCEPT_UNTRUSTED`.
+    Untrusted(Authority),
 }
 
 impl Tls {
@@ -76,12 +80,19 @@ impl Tls {
         });
         let (authority, required) = match &self.client {
             ClientCertificate::NotAsked => (None, false),
+            ClientCertificate::RequiredOfNobody => (None, true),
             ClientCertificate::Optional(authority) => (Some(authority), false),
-            ClientCertificate::Required(authority) => (Some(authority), true),
+            ClientCertificate::Required(authority) | ClientCertificate::Untrusted(authority) => {
+                (Some(authority), true)
+            }
         };
         if let Some(authority) = authority {
             context["common_tls_context"]["validation_context"] =
                 json!({"trusted_ca": {"inline_string": authority.to_pem()}});
+        }
+        if matches!(self.client, ClientCertificate::Untrusted(_)) {
+            context["common_tls_context"]["validation_context"]["trust_chain_verification"] =
+                json!("ACCEPT_UNTRUSTED");
         }
         context["require_client_certificate"] = json!(required);
         json!({"name": "envoy.transport_sockets.tls", "typed_config": context})

@@ -30,6 +30,7 @@ pub mod key_server;
 pub mod native;
 pub mod observed;
 pub mod oidc;
+pub mod probe;
 pub mod prometheus;
 pub mod scenario;
 pub mod tls;

@@ -108,10 +108,13 @@ fn of_the_proxy(name: &str) -> bool {
 }
 
 impl Observed {
-    /// `admitted`, or the `code` of the problem document; a refusal without one is `-` (the proxy's own, or a fault).
+    /// `admitted`, `answered`, or the `code` of the problem document; a refusal without one is `-` (the proxy's own, or a fault).
     pub fn code(&self) -> String {
         if self.upstream.is_some() {
             return "admitted".to_owned();
+        }
+        if self.audit.as_ref().is_some_and(|event| event["decision"] == "answered") {
+            return "answered".to_owned();
         }
         let problem: Option<Value> = serde_json::from_slice(&self.response.body).ok();
         let code = problem.as_ref().and_then(|problem| problem.get("code")?.as_str());

@@ -84,12 +84,13 @@ pub(super) fn pass(
     host.set_property(MARK, b"1")
 }
 
-/// Takes off what only the gateway may say, on every route, and what the route strips, in every spelling that a reader could
+/// Takes off what only the gateway or a proxy may say, on every route, and what the route strips, in every spelling that a reader could
 /// take for it.
 fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) -> Result<(), HostError> {
     let stripped = route.map_or(&[][..], |route| route.request.stripped.as_slice());
     let ours = || policy.providers.identity_headers().iter().chain(stripped);
-    for (sent, _) in head.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+    let goes = |sent: &[u8]| policy.forwarded.strips(sent) || ours().any(|name| passes_for(sent, name));
+    for (sent, _) in head.fields().filter(|(sent, _)| goes(sent)) {
         // A header name that is not ASCII cannot be ours; Envoy lets none in.
         host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
     }
@@ -106,11 +107,9 @@ pub(super) fn clear_trailers(
     let unwanted =
         || request.into_iter().flat_map(|request| request.stripped.iter().chain(&request.forbidden));
     let ours = || policy.providers.identity_headers().iter().chain(unwanted());
-    if ours().next().is_none() {
-        return Ok(());
-    }
+    let goes = |sent: &[u8]| policy.forwarded.strips(sent) || ours().any(|name| passes_for(sent, name));
     let trailers = Head::parse_trailers(host.request_trailers()?).map_err(unreadable)?;
-    for (sent, _) in trailers.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+    for (sent, _) in trailers.fields().filter(|(sent, _)| goes(sent)) {
         host.remove_request_trailer(core::str::from_utf8(sent).unwrap_or_default())?;
     }
     Ok(())

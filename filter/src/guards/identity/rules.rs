@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::api_key::ApiKeys;
+use super::certificate::{Accepted, Certificates};
 use super::confirmation::Confirmation;
 use super::introspection::Introspection;
 use super::jwt::remote::{Found, Newer, Remote, Wait};
@@ -35,6 +36,8 @@ pub struct CredentialRule {
     pub(super) places: Vec<Place>,
     /// Whether it takes API keys.
     pub(super) api_keys: bool,
+    /// Whose certificates it takes, if any.
+    pub(super) certificates: Option<Accepted>,
     /// Whether a request without a credential passes as anonymous (`anyOf` with `open`). A bad credential never does.
     pub(super) optional: bool,
     /// What is asked of the authentication behind tokens of a provider; each at most once.
@@ -47,12 +50,14 @@ pub struct CredentialRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderId(pub(super) usize);
 
-/// Who vouches for callers: `jwt.providers`, and `apiKeyAuth`.
+/// Who vouches for callers: `jwt.providers`, `apiKeyAuth` and `clientCertificates`.
 #[derive(Debug, Default)]
 pub struct Providers {
     pub(super) list: Vec<Provider>,
     /// The API keys, if the document has the section; with problems too.
     pub(super) api_keys: Option<ApiKeys>,
+    /// Who vouches for client certificates, if the document has the section; with problems too.
+    pub(super) certificates: Option<Certificates>,
     /// Every name the document gave to a provider, those with problems too, so that one mistake is reported once.
     pub(super) names: Vec<Rc<str>>,
     /// See [`Providers::identity_headers`].
@@ -271,6 +276,25 @@ impl Authentication {
     /// Whether it takes API keys.
     pub fn takes_api_keys(&self) -> bool {
         matches!(self, Self::Credential(rule) if rule.api_keys)
+    }
+
+    /// Whether it takes client certificates.
+    pub fn takes_certificates(&self) -> bool {
+        matches!(self, Self::Credential(rule) if rule.certificates.is_some())
+    }
+
+    /// Whether whoever passes has shown a certificate.
+    pub fn takes_certificates_alone(&self) -> bool {
+        let Self::Credential(rule) = self else { return false };
+        rule.certificates.is_some() && rule.providers.is_empty() && !rule.api_keys && !rule.optional
+    }
+
+    /// Whether somebody passes whom nobody knows.
+    pub fn takes_anybody(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Credential(rule) => rule.optional,
+        }
     }
 }
 
