@@ -4,6 +4,7 @@
 //! [`Section::open`], and asks for its keys. Opening reports unknown and doubled keys at once.
 
 mod networks;
+pub mod outside;
 mod section;
 mod words;
 

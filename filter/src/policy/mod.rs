@@ -7,6 +7,7 @@
 pub mod carrier;
 mod compile;
 mod format;
+pub mod former;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,9 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, cors, exposure, identity, overload, rate_limit, response, route, shape};
+use crate::guards::{
+    assertion, body, cors, exposure, identity, overload, rate_limit, response, route, shape,
+};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -30,10 +33,14 @@ pub struct Policy {
     pub name: Rc<str>,
     /// SHA-256 of the document's canonical text, in lower-case hex: the same for JSON, YAML and `Struct`.
     pub digest: Rc<str>,
+    /// Its sections and routes, to tell what the next policy changes.
+    pub parts: Vec<former::Part>,
     /// `Shadow`: nothing is enforced.
     pub mode: Mode,
     /// `jwt.providers`
     pub providers: identity::Providers,
+    /// `signing`: what assertions are signed with.
+    pub signing: Option<assertion::Ring>,
     /// In the order of the document.
     pub routes: Vec<Route>,
     /// Chooses among them, by index.
@@ -80,6 +87,10 @@ pub struct Route {
     pub cors: Option<Rc<cors::Rules>>,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
+    /// Which of them are written down.
+    pub audit: audit::Level,
+    /// What the upstream is told, and proof of it.
+    pub assertion: Option<Rc<assertion::Assertion>>,
     /// What may leave.
     pub response: Rc<response::Rules>,
     /// Whether a rule asks for the client's address.

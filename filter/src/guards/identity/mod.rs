@@ -7,6 +7,7 @@
 //! credential in the wrong hands (a token that is bound to its sender, [`confirmation`], is of no use there).
 
 pub mod api_key;
+mod asked;
 pub mod attempt;
 pub mod caller;
 pub mod certificate;
@@ -24,7 +25,6 @@ pub mod rules;
 pub mod spent;
 pub mod step_up;
 mod stop;
-pub mod target;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +48,7 @@ use self::rules::{CredentialRule, Provider, ProviderId};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
 use crate::http::Head;
+pub use crate::http::target;
 use crate::json::Json;
 use crate::time::Timestamp;
 
@@ -133,8 +134,12 @@ fn by_token(
 ) -> Result<Identified, Stop> {
     let (provider, token, headers) = match providers.verified.find(rule, providers, found, now) {
         // Whoever has a token that holds guesses nothing.
-        Some((provider, Known::Held(token, headers))) => (provider, token, Ok(headers)),
+        Some((provider, Known::Held(token, headers))) => {
+            provider.tallies.known.count();
+            (provider, token, Ok(headers))
+        }
         Some((provider, Known::Forged)) => {
+            provider.tallies.known_forged.count();
             if witness.gate.watches() {
                 witness.gate.open(Attempt::by_token(&Compact::parse(found.value)?))?;
             }
@@ -168,6 +173,7 @@ fn first_seen<'p>(
             witness.gate.open(Attempt::by_token(&token))?;
             match jwt::check(*token, provider, now, verifier) {
                 Ok((token, grounds)) => {
+                    provider.tallies.checked.count();
                     let headers = claim_headers::of(&token, provider);
                     let token = Rc::new(token);
                     if let Ok(headers) = &headers {
@@ -176,6 +182,7 @@ fn first_seen<'p>(
                     Ok((provider, token, headers))
                 }
                 Err(jwt::Fault::Forged(grounds)) => {
+                    provider.tallies.forged.count();
                     keep(id, *grounds, Known::Forged);
                     Err(jwt::forged(provider).into())
                 }

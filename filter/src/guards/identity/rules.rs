@@ -3,46 +3,20 @@
 use std::rc::Rc;
 
 use super::api_key::ApiKeys;
-use super::certificate::{Accepted, Certificates};
+pub use super::asked::{Authentication, CredentialRule};
+use super::certificate::Certificates;
 use super::confirmation::Confirmation;
 use super::introspection::Introspection;
 use super::jwt::remote::{Found, Newer, Remote, Wait};
 use super::jwt::{Algorithm, KeySet, Verified};
 use super::revoked::Revoked;
-use super::step_up::StepUp;
 use super::stop::{Need, Stop, What};
 use crate::decision::{Advice, Detail, Reason, Refusal};
+use crate::host::Metrics;
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::secret::Secret;
 use crate::time::Timestamp;
-
-/// What a route asks of its callers.
-#[derive(Debug)]
-pub enum Authentication {
-    /// Nothing; nobody is identified, and no credential is looked for.
-    Open,
-    /// A token or an API key.
-    Credential(CredentialRule),
-}
-
-/// Which credentials a route takes.
-#[derive(Debug)]
-pub struct CredentialRule {
-    /// Whose tokens; no two of one issuer, none if it takes no tokens.
-    pub(super) providers: Vec<ProviderId>,
-    /// Where tokens may stand: all places of those providers, each once.
-    pub(super) places: Vec<Place>,
-    /// Whether it takes API keys.
-    pub(super) api_keys: bool,
-    /// Whose certificates it takes, if any.
-    pub(super) certificates: Option<Accepted>,
-    /// Whether a request without a credential passes as anonymous (`anyOf` with `open`). A bad credential never does.
-    pub(super) optional: bool,
-    /// What is asked of the authentication behind tokens of a provider; each at most once.
-    pub(super) step_ups: Vec<(ProviderId, StepUp)>,
-    /// Whose tokens are asked about: at most one, since an opaque token names nobody.
-    pub(super) asks: Option<ProviderId>,
-}
 
 /// A provider of [`Providers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +67,16 @@ pub struct Provider {
     pub(super) revoked: Revoked,
     /// Asked about tokens that are not signed.
     pub(super) introspection: Option<Box<Introspection>>,
+    pub(super) tallies: Tallies,
+}
+
+/// What was found of a provider's signed tokens.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    pub(super) known: Tally,
+    pub(super) known_forged: Tally,
+    pub(super) checked: Tally,
+    pub(super) forged: Tally,
 }
 
 /// For whom a token must be.
@@ -127,8 +111,13 @@ pub enum KeySource {
     Inline,
     /// A JWK set in a variable of the plugin's environment.
     Environment(Rc<str>),
-    /// A shared secret in a variable of the plugin's environment.
-    Secret(Rc<str>),
+    /// A shared secret in a variable of the plugin's environment, and the one that comes after it.
+    Secret {
+        /// The variable.
+        name: Rc<str>,
+        /// That of the next one.
+        next: Option<Rc<str>>,
+    },
     /// The issuer publishes them.
     Remote(Box<Remote>),
     /// There are none: the issuer is asked about each token.
@@ -198,6 +187,22 @@ impl Provider {
         }
     }
 
+    /// Tells the host what was found of tokens and keys.
+    pub(super) fn measure(&self, host: &impl Metrics, began: Timestamp, now: Timestamp) {
+        let Tallies { known, known_forged, checked, forged } = &self.tallies;
+        for (outcome, tally) in
+            [("known", known), ("known_forged", known_forged), ("checked", checked), ("forged", forged)]
+        {
+            Metric::Tokens.add(host, &[&self.name, outcome], tally.take());
+        }
+        if let Some(remote) = self.remote() {
+            remote.measure(host, began, now);
+        }
+        if let Some(introspection) = &self.introspection {
+            introspection.measure(host);
+        }
+    }
+
     fn wait(&self, wait: Wait, otherwise: Refusal) -> Stop {
         let what = What::Keys { provider: Rc::clone(&self.name), outcomes: wait.outcomes };
         Stop::Wait(Box::new(Need { what, patience: wait.patience, otherwise }))
@@ -213,54 +218,6 @@ impl Provider {
         match &self.source {
             KeySource::Remote(remote) => Some(remote),
             _ => None,
-        }
-    }
-}
-
-impl Authentication {
-    /// The providers whose tokens it takes; none if it is open.
-    pub fn providers(&self) -> &[ProviderId] {
-        match self {
-            Self::Open => &[],
-            Self::Credential(rule) => &rule.providers,
-        }
-    }
-
-    /// The names of the providers whose tokens it takes; none if it takes no tokens.
-    pub fn accepted(&self, providers: &Providers) -> Vec<Rc<str>> {
-        let Self::Credential(rule) = self else {
-            return Vec::new();
-        };
-        let known = rule.providers.iter().filter_map(|id| providers.provider(*id));
-        known.map(|provider| Rc::clone(&provider.name)).collect()
-    }
-
-    /// Whether it takes tokens.
-    pub fn takes_tokens(&self) -> bool {
-        matches!(self, Self::Credential(rule) if !rule.providers.is_empty())
-    }
-
-    /// Whether it takes API keys.
-    pub fn takes_api_keys(&self) -> bool {
-        matches!(self, Self::Credential(rule) if rule.api_keys)
-    }
-
-    /// Whether it takes client certificates.
-    pub fn takes_certificates(&self) -> bool {
-        matches!(self, Self::Credential(rule) if rule.certificates.is_some())
-    }
-
-    /// Whether whoever passes has shown a certificate.
-    pub fn takes_certificates_alone(&self) -> bool {
-        let Self::Credential(rule) = self else { return false };
-        rule.certificates.is_some() && rule.providers.is_empty() && !rule.api_keys && !rule.optional
-    }
-
-    /// Whether somebody passes whom nobody knows.
-    pub fn takes_anybody(&self) -> bool {
-        match self {
-            Self::Open => true,
-            Self::Credential(rule) => rule.optional,
         }
     }
 }
@@ -293,6 +250,13 @@ impl Providers {
         &self.identity_headers
     }
 
+    /// Adds a header that the gateway alone may set, in lower case.
+    pub fn add_identity_header(&mut self, name: &Rc<str>) {
+        if let Err(place) = self.identity_headers.binary_search(name) {
+            self.identity_headers.insert(place, Rc::clone(name));
+        }
+    }
+
     /// Reads what the policy refers to from the environment. Loading a policy does not look there: the main thread and
     /// the workers must come to the same answer (host-facts §0.1). A variable that is missing or cannot be used is no
     /// fault of the document; it becomes a state in which this provider's tokens are refused with `KeysUnavailable`.
@@ -304,7 +268,9 @@ impl Providers {
             let keys = match &provider.source {
                 KeySource::Inline | KeySource::Remote(_) | KeySource::None => continue,
                 KeySource::Environment(name) => key_set(name, &env),
-                KeySource::Secret(name) => shared_secret(name, &provider.algorithms, &env),
+                KeySource::Secret { name, next } => {
+                    shared_secrets(name, next.as_ref(), &provider.algorithms, &env)
+                }
             };
             provider.keys = keys.map(Rc::new);
         }
@@ -338,12 +304,28 @@ fn key_set(name: &Rc<str>, env: impl Fn(&str) -> Option<Vec<u8>>) -> Result<KeyS
     }
 }
 
+/// Those of the two that can be used; the first one's fault if none can.
+fn shared_secrets(
+    name: &Rc<str>,
+    next: Option<&Rc<str>>,
+    algorithms: &[Algorithm],
+    env: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<KeySet, Detail> {
+    let first = shared_secret(name, algorithms, &env);
+    let next = next.and_then(|next| shared_secret(next, algorithms, &env).ok());
+    match (first, next) {
+        (Ok(first), next) => Ok(KeySet::secret(core::iter::once(first).chain(next).collect())),
+        (Err(_), Some(next)) => Ok(KeySet::secret(vec![next])),
+        (Err(why), None) => Err(why),
+    }
+}
+
 /// RFC 7518 §3.2: "A key of the same size as the hash output … or larger MUST be used".
 fn shared_secret(
     name: &Rc<str>,
     algorithms: &[Algorithm],
     env: impl Fn(&str) -> Option<Vec<u8>>,
-) -> Result<KeySet, Detail> {
+) -> Result<Secret<Vec<u8>>, Detail> {
     let bytes = env(name).ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)))?;
     let secret = Secret::new(bytes);
     let shortest = algorithms.iter().map(|algorithm| algorithm.hash().size()).max().unwrap_or(0);
@@ -353,5 +335,5 @@ fn shared_secret(
             Rc::clone(name),
         ));
     }
-    Ok(KeySet::secret(secret))
+    Ok(secret)
 }
