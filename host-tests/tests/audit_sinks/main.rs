@@ -23,6 +23,9 @@ use host_tests::tokens::Keys;
 use host_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
+/// How ids of requests end. They are UUIDs, by which Envoy decides whether to trace one, and notes in another digit that it does.
+const ALLOWED: &str = "-a000-00000000a11e";
+const REFUSED: &str = "-a000-0000000def5e";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SOON: Duration = Duration::from_secs(15);
 
@@ -83,11 +86,11 @@ fn every_sink_of_the_page_gets_the_decision() {
     let get = |id: &str| {
         let traced = format!("00-{TRACE}-00f067aa0ba902b7-01");
         Request::get("api.example.com", "/orders/7?token=abc")
-            .with("x-request-id", id)
+            .with("x-request-id", format!("018f2f6c-7b1e-4c3a{id}"))
             .with("traceparent", traced)
     };
-    let good = get("r-allowed").with("authorization", token(Signature::Good));
-    let bad = get("r-refused").with("authorization", token(Signature::Tampered));
+    let good = get(ALLOWED).with("authorization", token(Signature::Good));
+    let bad = get(REFUSED).with("authorization", token(Signature::Tampered));
     assert_eq!(client::send(address, &good).unwrap().status, 200);
     assert_eq!(client::send(address, &bad).unwrap().status, 401);
 
@@ -97,23 +100,26 @@ fn every_sink_of_the_page_gets_the_decision() {
         let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         (lines.len() == 2).then_some(lines)
     });
-    let of = |id: &str| lines.iter().find(|line| line["request_id"] == id).unwrap();
-    assert_eq!(of("r-allowed")["decision"], "allowed");
-    assert_eq!(of("r-allowed")["subject"], "alice");
-    assert_eq!(of("r-allowed")["route"], "all");
+    let of = |id: &str| lines.iter().find(|line| line["request_id"].as_str().unwrap().ends_with(id)).unwrap();
+    assert_eq!(of(ALLOWED)["decision"], "allowed");
+    assert_eq!(of(ALLOWED)["subject"], "alice");
+    assert_eq!(of(ALLOWED)["route"], "all");
     assert_eq!(
-        (&of("r-refused")["decision"], &of("r-refused")["reason"]),
+        (&of(REFUSED)["decision"], &of(REFUSED)["reason"]),
         (&json!("refused"), &json!("signature_invalid"))
     );
-    assert!(of("r-refused")["policy"].as_str().unwrap().starts_with("sinks@"));
+    assert!(of(REFUSED)["policy"].as_str().unwrap().starts_with("sinks@"));
 
     // The service that takes it by gRPC.
     let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
-    let refused = entries.iter().find(|tags| tags["request_id"] == "r-refused").unwrap();
+    let refused = entries.iter().find(|tags| tags["request_id"].ends_with(REFUSED)).unwrap();
     assert_eq!((refused["decision"].as_str(), refused["reason"].as_str()), ("refused", "signature_invalid"));
-    let allowed = entries.iter().find(|tags| tags["request_id"] == "r-allowed").unwrap();
+    let allowed = entries.iter().find(|tags| tags["request_id"].ends_with(ALLOWED)).unwrap();
     assert_eq!((allowed["decision"].as_str(), allowed["subject"].as_str()), ("allowed", "alice"));
 
+    let is_of = |text: &str, id: &str| {
+        text.lines().any(|line| line.contains("-> http.request.id: Str(") && line.contains(&format!("{id})")))
+    };
     // A real collector: our own events by OTLP over HTTP, Envoy's log and its spans by gRPC.
     let said = collector.wait("records and spans", |said| {
         [
@@ -124,14 +130,11 @@ fn every_sink_of_the_page_gets_the_decision() {
         ]
         .iter()
         .all(|part| said.contains(part))
-            && said.matches("-> http.request.id: Str(r-").count() >= 2
+            && [ALLOWED, REFUSED].iter().all(|id| is_of(said, id))
             && said.contains("Span #")
     });
     let records = Collector::records(&said);
-    let ours = |id: &str| {
-        let id = format!("-> http.request.id: Str({id})");
-        records.iter().find(|record| record.contains(&id)).unwrap_or_else(|| panic!("{said}"))
-    };
+    let ours = |id: &str| records.iter().find(|record| is_of(record, id)).unwrap_or_else(|| panic!("{said}"));
     for part in [
         "SeverityText: WARN",
         "Body: Str(request refused signature_invalid GET /orders/7)",
@@ -142,7 +145,7 @@ fn every_sink_of_the_page_gets_the_decision() {
         &format!("Trace ID       : {TRACE}"),
         "Span ID        : 00f067aa0ba902b7",
     ] {
-        assert!(ours("r-refused").contains(part), "{part}: {}", ours("r-refused"));
+        assert!(ours(REFUSED).contains(part), "{part}: {}", ours(REFUSED));
     }
     for part in [
         "SeverityText: INFO",
@@ -150,7 +153,7 @@ fn every_sink_of_the_page_gets_the_decision() {
         "-> portcullis.decision: Str(allowed)",
         "-> portcullis.provider: Str(corp)",
     ] {
-        assert!(ours("r-allowed").contains(part), "{part}: {}", ours("r-allowed"));
+        assert!(ours(ALLOWED).contains(part), "{part}: {}", ours(ALLOWED));
     }
     let envoys = records.iter().filter(|record| record.contains("-> log: Str(envoy)"));
     assert!(envoys.clone().any(|record| record.contains("-> reason: Str(signature_invalid)")), "{said}");
