@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::{Event, otlp};
-use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::host::{Answer, Call, CallId, Host, Level, Metrics};
 use crate::http::{Head, Target, is_field_value};
 use crate::limits;
+use crate::metrics::Metric;
 use crate::protobuf::{Fields, Value};
 use crate::secret::Secret;
 use crate::time::{SECOND, Timestamp};
@@ -71,6 +72,8 @@ struct State {
     not_before: u64,
     /// Events that never got there.
     dropped: u64,
+    /// Those of them that the host has been told of.
+    told: u64,
     /// Those of the present spell of them.
     spell: u64,
 }
@@ -112,9 +115,17 @@ impl Exporter {
         self.fields.as_ref().err()
     }
 
-    /// How many events never got there. For a metric.
+    /// How many events never got there.
     pub fn dropped(&self) -> u64 {
         self.state.borrow().dropped
+    }
+
+    /// Tells the host how many more of them there are than at the last time.
+    pub fn measure(&self, host: &impl Metrics) {
+        let mut state = self.state.borrow_mut();
+        let more = state.dropped.saturating_sub(state.told);
+        state.told = state.dropped;
+        Metric::SinkDrops.add(host, &["otlp"], more);
     }
 
     /// How often [`Exporter::tick`] must be called, in milliseconds.

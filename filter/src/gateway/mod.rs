@@ -6,6 +6,7 @@ mod apply;
 mod events;
 mod halt;
 mod leaving;
+mod meters;
 mod paused;
 mod record;
 mod response;
@@ -20,6 +21,7 @@ pub use stream::Stream;
 
 use core::cell::Cell;
 
+use self::meters::Meters;
 use self::wait::Waiting;
 use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::overload::Load;
@@ -27,6 +29,7 @@ use crate::guards::rate_limit::Table;
 use crate::guards::rate_limit::concurrency::Ledger;
 use crate::guards::rate_limit::global::Asker;
 use crate::host::{Host, HostError, Level};
+use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::problem::Problem;
 
@@ -38,6 +41,7 @@ pub struct Gateway {
     waiting: Waiting,
     asker: Asker,
     load: Load,
+    meters: Meters,
     /// `None` if no route limits how many requests are under way.
     ledger: Option<Result<Ledger, HostError>>,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
@@ -65,8 +69,10 @@ impl Gateway {
     pub fn start(document: &[u8], seed: [u8; 16], host: &impl Host) -> Result<Self, Vec<Problem>> {
         let me = seed.first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
         let loaded = Policy::load(document);
-        let (mut policy, warnings) =
-            loaded.inspect_err(|problems| events::announce_refusal(document, problems.len(), host))?;
+        let (mut policy, warnings) = loaded.inspect_err(|problems| {
+            Metric::PolicyLoads.add(host, &["refused"], 1);
+            events::announce_refusal(document, problems.len(), host);
+        })?;
         for problem in &warnings {
             host.log(Level::Warn, &format!("portcullis: {problem}"));
         }
@@ -92,6 +98,15 @@ impl Gateway {
                 Level::Error,
                 &format!("portcullis: no audit event reaches the collector: environment variable `{what}` is missing or no header can hold it"),
             );
+        }
+        if let Some(signing) = &mut policy.signing {
+            signing.resolve(|name| host.env(name), seed);
+            for (key, why) in signing.without_key() {
+                host.log(
+                    Level::Error,
+                    &format!("portcullis: the key `{key}` of `signing` does not sign: {why}"),
+                );
+            }
         }
         let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
@@ -120,6 +135,7 @@ impl Gateway {
         events::announce(&policy, host);
         let gateway = Self { policy: Some(policy), memory, ledger, ..Self::new(table) };
         gateway.begin(host, me);
+        gateway.announce(host);
         Ok(gateway)
     }
 
@@ -138,6 +154,7 @@ impl Gateway {
             asker: Asker::default(),
             ledger: None,
             load: Load::default(),
+            meters: Meters::default(),
             announced: Cell::default(),
         }
     }

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::admit::{Admission, Journey};
 use super::halt::Halt;
 use super::leaving::Leaving;
+use super::meters::Outcome;
 use super::paused::{Held, Paused, Standing, Wait};
 use super::record::{self, Record};
-use super::response::Response;
+use super::response::{self, Response};
 use super::stay::Stay;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
@@ -34,6 +35,8 @@ pub struct Stream {
     response: Option<Box<Response>>,
     leaving: Option<Box<Leaving>>,
     stay: Stay,
+    /// What became of it so far; counted when it is over.
+    outcome: Option<Outcome>,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -68,6 +71,7 @@ impl Stream {
             response: None,
             leaving: None,
             stay: Stay::default(),
+            outcome: None,
         }
     }
 
@@ -166,6 +170,7 @@ impl Stream {
         };
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
         self.count(counted, head, now);
+        gateway.meters.decided(host, now);
         flow
     }
 
@@ -200,7 +205,7 @@ impl Stream {
     ) -> (Flow, Option<(body::Meter, Caller)>) {
         let verdict = verdict.and_then(|mut admission| {
             admission.meter.take(arrival.body)?;
-            apply::admit(host, policy, journey.route(), journey.head(), &admission)?;
+            apply::admit(host, policy, journey.route(), journey.head(), &admission, journey.now())?;
             Ok(admission)
         });
         match verdict {
@@ -211,6 +216,7 @@ impl Stream {
                 }
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
+                self.outcome = Some(Outcome { decision, reason: None });
                 self.record = record::of(policy, journey, decision, None, host);
                 (Flow::Continue, (!arrival.end_of_stream).then_some((meter, identified.caller)))
             }
@@ -242,6 +248,7 @@ impl Stream {
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             return match apply::pass(host, policy, journey.route(), journey.head()) {
                 Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
                     self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
                     Flow::Continue
                 }
@@ -262,12 +269,14 @@ impl Stream {
         if journey.mode() == Mode::Shadow && !answered.in_shadow {
             return match apply::pass(host, policy, journey.route(), journey.head()) {
                 Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: None });
                     self.record = record::answered(policy, journey, Decision::Shadow, answered, host);
                     Flow::Continue
                 }
                 Err(error) => self.stop(host, policy, journey, &error.into()),
             };
         }
+        self.outcome = Some(Outcome { decision: Decision::Answered, reason: None });
         self.record = record::answered(policy, journey, Decision::Answered, answered, host);
         apply::conceal(host, policy, journey.head());
         self.ended = true;
@@ -289,6 +298,7 @@ impl Stream {
     ) -> Flow {
         self.ended = true;
         self.paused = None;
+        self.outcome = Some(Outcome { decision: Decision::Refused, reason: Some(refusal.reason) });
         answer::refuse(host, policy, journey, refusal)
     }
 
@@ -338,6 +348,7 @@ impl Stream {
         let journey =
             Journey::new(policy, &gateway, &body.head, body.now, true).resume(self.route, body.caller);
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
+            self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;
         }
@@ -353,15 +364,19 @@ impl Stream {
         if let Some(response) = self.response.take() {
             response.on_headers(host, &self.gateway);
         }
+        response::keep_back(host, self.gateway.policy.as_ref(), self.route);
         match (self.leaving.take(), &self.gateway.policy) {
             (Some(leaving), Some(policy)) if leaving.on_headers(host, policy, self.ended) => Flow::Stop,
             _ => Flow::Continue,
         }
     }
 
-    /// What the request occupied is free again. Called when it is over, and again when the host forgets it.
+    /// What the request occupied is free again, and it is counted. Called when it is over, and again when the host forgets it.
     pub fn leave(&mut self, host: &impl Host) {
         self.stay.end(host, &self.gateway);
+        if let Some(outcome) = self.outcome.take() {
+            self.gateway.count(host, self.route, outcome);
+        }
     }
 
     /// The stream is over: the event, if there is one, is written.

@@ -41,6 +41,10 @@ impl Gateway {
             self.set_pace(host, 1);
         } else if self.ledger.is_some() || policy.audit.sinks.otlp.is_some() {
             self.set_pace(host, self.idle());
+        } else {
+            // Only for what was counted, which nobody is refused for the want of.
+            self.waiting.pace.set(limits::TICK_IDLE_MS);
+            let _ = host.set_tick(limits::TICK_IDLE_MS);
         }
     }
 
@@ -85,6 +89,7 @@ impl Gateway {
             }
             self.tell_rotations(host, now);
             self.export(host, now);
+            self.measure(host, now);
         }
         self.wake(host, now);
     }

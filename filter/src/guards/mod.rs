@@ -9,6 +9,8 @@ pub mod shape;
 
 pub mod route;
 
+pub mod exposure;
+
 pub mod overload;
 
 pub mod cors;
@@ -20,5 +22,7 @@ pub mod access;
 pub mod rate_limit;
 
 pub mod body;
+
+pub mod assertion;
 
 pub mod response;

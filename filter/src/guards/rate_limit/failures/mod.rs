@@ -145,6 +145,9 @@ impl Tried<'_> {
         // If this fails, the rate alone holds.
         let owed = self.rule.penalty > 0
             && table.owe(data, &Charge { cost: self.rule.penalty, ..self.charge }).is_ok();
+        if owed {
+            table.count_penalty();
+        }
         owed && self.rule.mode == Mode::Enforce
     }
 }

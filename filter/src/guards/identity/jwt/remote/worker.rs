@@ -127,6 +127,7 @@ impl Remote {
                 Err(fault) => self.failure(record, *fault, now),
             };
             if self.shelf.write(host, &next, cas)? == Swap::Done {
+                if outcome.is_ok() { &self.fetched } else { &self.failed }.count();
                 self.tell(host, &record, &next, outcome);
                 return self.learn(host, next);
             }
