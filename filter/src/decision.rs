@@ -59,7 +59,7 @@ reasons! {
     HeaderForbidden = "header_forbidden", 400, "The request carries a header that is not accepted.", "a header of the route's `forbiddenHeaders` is there";
     HeaderMissing = "header_missing", 400, "The request lacks a header it needs.", "a header of the route's `requiredHeaders` is missing, doubled, or does not match its pattern";
     UriTooLong = "uri_too_long", 414, "The URI is too long.", "the path or the query is longer than `maxPathBytes` or `maxQueryBytes`";
-    HeadersTooLarge = "headers_too_large", 431, "The request header fields are too large.", "more headers than `maxHeaders`, or more bytes in them than `maxHeaderBytes`";
+    HeadersTooLarge = "headers_too_large", 431, "The request header fields are too large.", "more headers than `maxHeaders`, or more bytes in them than `maxHeaderBytes`; or the assertion for the upstream would be longer than 6 KiB";
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here.", "the method is not in the route's `request.methods`";
     BodyTooLarge = "body_too_large", 413, "The request body is too large.", "the body is longer than `body.maxBytes`, by its `content-length` or by count";
     MediaTypeUnsupported = "media_type_unsupported", 415, "The media type of the request body is not accepted.", "a body came with no `content-type`, or with one that is not in `body.contentTypes`";
@@ -113,6 +113,7 @@ reasons! {
     IntrospectionUnavailable = "introspection_unavailable", 503, "The service cannot decide on this request at the moment.", "the issuer could not be asked about the token, or its answer could not be read";
     LimiterBusy = "limiter_busy", 503, "The service cannot decide on this request at the moment.", "a bucket was contended beyond the number of tries";
     LimiterUnavailable = "limiter_unavailable", 503, "The service cannot decide on this request at the moment.", "the rate limit service could not be asked, or its answer could not be read, and `failureMode` is `Deny`";
+    AssertionUnavailable = "assertion_unavailable", 503, "The service cannot decide on this request at the moment.", "no key of `signing` can sign the assertion for the upstream now: none is valid at this time, or an environment variable is missing or cannot be used";
     HostFailed = "host_failed", 503, "The service cannot decide on this request at the moment.", "a call to the proxy failed, so a check could not be made";
 }
 

@@ -81,11 +81,16 @@ pub trait SharedData {
     fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError>;
 }
 
-/// The host's native signature check.
+/// The host's native signatures.
 pub trait Verifier {
     /// Checks an RSASSA-PKCS1-v1_5 or ECDSA (DER-encoded) `signature` of `text` under the `SubjectPublicKeyInfo` `spki`.
     /// The host takes the key type from the key and the hash from the caller, so the caller binds the two.
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict;
+    /// Signs `text` with ECDSA by a private key in PKCS#8 (DER): a signature in DER. `None` if this host has no such function (Envoy before
+    /// 1.37), or did not sign: use the path in wasm.
+    fn sign(&self, _hash: &'static str, _key: &[u8], _text: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// An HTTP request of our own, to a cluster that the proxy knows. All parts of it come from the policy or are checked where they are

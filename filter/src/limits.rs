@@ -254,3 +254,27 @@ pub const ACCESS_LOG_BYTES: usize = 256;
 pub const PARTS_REMEMBERED: usize = 2048;
 /// Names of sections, routes or keys that one event tells of each kind: an incident has a few, and a line of a log has bounds.
 pub const CHANGES_TOLD: usize = 32;
+/// Signing keys of a policy: one that signs, one that is next, one that has signed, for each of three algorithms.
+pub const SIGNING_KEYS: usize = 16;
+/// Shortest and longest time for which an assertion serves, in nanoseconds. It is made for one request; a backend that takes it minutes later
+/// has waited longer than the client did.
+pub const ASSERTION_TTL_MIN: u64 = 1_000_000_000;
+/// See [`ASSERTION_TTL_MIN`].
+pub const ASSERTION_TTL_MAX: u64 = 5 * 60 * 1_000_000_000;
+/// Bytes of an assertion, which goes upstream as a header: servers of the field take 8 KiB of headers and more, all together.
+pub const ASSERTION_BYTES: usize = 6 << 10;
+/// Bytes of a query that an assertion tells as it is; of a longer one it has the hash.
+pub const ASSERTION_QUERY_BYTES: usize = 512;
+/// Claims of one `include`. Each is looked for in the caller's token, for each request.
+pub const ASSERTION_CLAIMS: usize = 32;
+/// Sets of assertions that are kept to be used again, of four each: as many as callers are remembered.
+pub const ASSERTION_SETS: usize = 1024;
+/// Bytes of one that is kept, with what it is about. 4096 of the usual ones (1 KiB) take 4 MB, and the worst 16 MB.
+pub const ASSERTION_KEPT_BYTES: usize = 4 << 10;
+/// Nanoseconds for which a key is published after it has ceased to sign, beside the time for which what it signed serves: the skew of clocks that
+/// backends allow.
+pub const SIGNING_SKEW: u64 = 60 * 1_000_000_000;
+/// How long a published key set may be kept, in nanoseconds, at least: backends that ask more often learn nothing new.
+pub const PUBLISHED_AGE_MIN: u64 = 1_000_000_000;
+/// See [`PUBLISHED_AGE_MIN`]: a key that is withdrawn is believed for so long.
+pub const PUBLISHED_AGE_MAX: u64 = 86_400 * 1_000_000_000;

@@ -63,6 +63,11 @@ pub fn prometheus() -> Result<PathBuf, String> {
     Ok(PathBuf::from(String::from_utf8_lossy(&found.stdout).trim()))
 }
 
+/// A Python that has what `verifiers/python` needs.
+pub fn python() -> Result<PathBuf, String> {
+    existing(repository().join(".venv/bin/python"), "Python's environment", "run `make setup`")
+}
+
 fn named(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty())?;
     Some(PathBuf::from(value))

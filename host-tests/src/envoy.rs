@@ -85,7 +85,11 @@ impl Envoy {
         if let Some(level) = &launch.component_log_level {
             arguments.extend(["--component-log-level".to_owned(), level.clone()]);
         }
-        let mut envoy = Self::start_with(&config, directory, &arguments, &[], artifacts::repository())?;
+        let variables = launch.listeners.iter().flat_map(|listener| &listener.host_env);
+        let environment: Vec<(&str, &str)> =
+            variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut envoy =
+            Self::start_with(&config, directory, &arguments, &environment, artifacts::repository())?;
         for listener in &launch.listeners {
             let name = &listener.name;
             envoy.wait(READY, &format!("listener `{name}`"), |envoy| envoy.listener(name).is_some())?;

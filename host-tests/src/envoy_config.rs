@@ -25,6 +25,8 @@ pub struct Listener {
     pub vm_id: String,
     /// The plugin's environment.
     pub env: BTreeMap<String, String>,
+    /// Variables that the plugin takes over from the proxy's own environment, so that no configuration holds their values.
+    pub host_env: BTreeMap<String, String>,
     /// The compiled plugin.
     pub plugin: PathBuf,
     /// The upstream's port on the loopback interface.
@@ -95,6 +97,7 @@ impl Listener {
             carrier: Carrier::String,
             vm_id: "portcullis-test".to_owned(),
             env: BTreeMap::new(),
+            host_env: BTreeMap::new(),
             plugin,
             upstream,
             normalize: false,
@@ -181,7 +184,10 @@ impl Listener {
                         "vm_id": self.vm_id,
                         "runtime": "envoy.wasm.runtime.v8",
                         "code": {"local": {"filename": self.plugin}},
-                        "environment_variables": {"key_values": self.env},
+                        "environment_variables": {
+                            "key_values": self.env,
+                            "host_env_keys": self.host_env.keys().collect::<Vec<_>>(),
+                        },
                     },
                 },
             },

@@ -1,5 +1,7 @@
 //! What did a runner see of one request, and do two runners say the same?
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::exchange::{Fields, Response, latin1};
@@ -44,6 +46,8 @@ const WORDS_OF_THE_CALLER: [(&str, &str); 7] = [
     ("kid", "portcullis.kid"),
     ("apiKey", "portcullis.api_key"),
 ];
+/// Claims of an assertion that differ from one to the next.
+const OF_A_MOMENT: [&str; 4] = ["iat", "nbf", "exp", "jti"];
 
 /// One request, seen from all sides.
 #[derive(Clone, Debug)]
@@ -73,9 +77,30 @@ impl Upstream {
     /// Takes away what is the proxy's.
     pub fn new(method: &str, target: &str, fields: &Fields, body: usize) -> Self {
         let mut fields: Fields = fields.iter().filter(|(name, _)| !of_the_proxy(name)).cloned().collect();
+        for (_, value) in &mut fields {
+            if let Some(told) = assertion(value) {
+                *value = told.into_bytes();
+            }
+        }
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         Self { method: method.to_owned(), target: target.to_owned(), fields, body }
     }
+}
+
+/// What an assertion says, but for its signature and for what is of its moment alone; `None` if it is none.
+fn assertion(value: &[u8]) -> Option<String> {
+    let mut parts = value.split(|&b| b == b'.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let mut part = || -> Option<Value> { serde_json::from_slice(&parts.next()??).ok() };
+    let (header, mut claims) = (part()?, part()?);
+    (header["typ"] == "portcullis-assertion+jwt").then_some(())?;
+    let members = claims.as_object_mut()?;
+    let whole = OF_A_MOMENT.iter().all(|name| members.remove(*name).is_some());
+    Some(format!(
+        "{} {} {claims}{}",
+        header["alg"].as_str()?,
+        header["kid"].as_str()?,
+        if whole { "" } else { " (no times)" }
+    ))
 }
 
 fn of_the_proxy(name: &str) -> bool {

@@ -118,6 +118,7 @@ impl<'p> Journey<'p> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
         shape::within_path(&request, policy.longest_path)?;
+        self.answer_for_keys(&request)?;
         self.choose(&request);
         let route = self.route().ok_or(Reason::NoRoute)?;
         policy.overload.check(route.priority, &self.gateway.load, self.now)?;
@@ -145,6 +146,15 @@ impl<'p> Journey<'p> {
                 self.leave(host, seats);
                 Err(refusal.into())
             }
+        }
+    }
+
+    /// Does it ask for the public keys of the gateway? They are no route's, and there is nothing secret in them.
+    fn answer_for_keys(&self, request: &Wellformed<'_>) -> Result<(), Ending> {
+        let ring = self.policy.signing.as_ref();
+        match ring.and_then(|ring| ring.answer(request.path().as_str(), request.method(), self.now)) {
+            None => Ok(()),
+            Some(answer) => Err(answer?.into()),
         }
     }
 

@@ -99,6 +99,15 @@ impl Gateway {
                 &format!("portcullis: no audit event reaches the collector: environment variable `{what}` is missing or no header can hold it"),
             );
         }
+        if let Some(signing) = &mut policy.signing {
+            signing.resolve(|name| host.env(name), seed);
+            for (key, why) in signing.without_key() {
+                host.log(
+                    Level::Error,
+                    &format!("portcullis: the key `{key}` of `signing` does not sign: {why}"),
+                );
+            }
+        }
         let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
             host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));

@@ -8,7 +8,7 @@ use super::leaving::Leaving;
 use super::meters::Outcome;
 use super::paused::{Held, Paused, Standing, Wait};
 use super::record::{self, Record};
-use super::response::Response;
+use super::response::{self, Response};
 use super::stay::Stay;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
@@ -205,7 +205,7 @@ impl Stream {
     ) -> (Flow, Option<(body::Meter, Caller)>) {
         let verdict = verdict.and_then(|mut admission| {
             admission.meter.take(arrival.body)?;
-            apply::admit(host, policy, journey.route(), journey.head(), &admission)?;
+            apply::admit(host, policy, journey.route(), journey.head(), &admission, journey.now())?;
             Ok(admission)
         });
         match verdict {
@@ -364,6 +364,7 @@ impl Stream {
         if let Some(response) = self.response.take() {
             response.on_headers(host, &self.gateway);
         }
+        response::keep_back(host, self.gateway.policy.as_ref(), self.route);
         match (self.leaving.take(), &self.gateway.policy) {
             (Some(leaving), Some(policy)) if leaving.on_headers(host, policy, self.ended) => Flow::Stop,
             _ => Flow::Continue,

@@ -21,4 +21,6 @@ pub mod rate_limit;
 
 pub mod body;
 
+pub mod assertion;
+
 pub mod response;

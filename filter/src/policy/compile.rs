@@ -9,6 +9,7 @@ use super::{Policy, Route, former};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
+use crate::guards::assertion::{self, Assertion, Signer, Signing};
 use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
 use crate::guards::route::config::Match;
@@ -35,10 +36,16 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         Some(field) => audit::Rules::read(&field),
         None => Some(audit::Rules::default()),
     };
+    let signing = section.get("signing").map(|field| assertion::read_signing(&field));
     let surroundings = Surroundings {
         policy: name.unwrap_or_default(),
         providers: &providers,
         audit: audit.as_ref().map(|audit| audit.requests).unwrap_or_default(),
+        signing: match &signing {
+            None => Signer::Missing,
+            Some(None) => Signer::Unread,
+            Some(Some(signing)) => Signer::Keys(signing),
+        },
     };
     let defaults = match section.get("defaults") {
         Some(field) => Defaults::read(&field, surroundings),
@@ -63,12 +70,15 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
     let compiled = routes.compiled?;
+    let signing = signing.map_or(Some(None), |signing| signing.map(Some))?;
+    let signing = ring(&section, signing, &compiled, &mut providers);
     Some(Policy {
         name: name?.into(),
         digest: digest(document.to_string().as_bytes()),
         parts: former::parts(document),
         mode: mode?,
         providers,
+        signing,
         takes_preflights: compiled.iter().any(|route| route.cors.is_some()),
         response: defaults.map(|defaults| defaults.response).unwrap_or_default(),
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
@@ -79,6 +89,22 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         audit: audit?,
         redaction: redaction?,
     })
+}
+
+/// The keys, for as long as what they sign for these routes serves. Nobody but the gateway may set the headers that it stands in.
+fn ring(
+    section: &Section<'_>,
+    signing: Option<Signing>,
+    routes: &[Route],
+    providers: &mut identity::Providers,
+) -> Option<assertion::Ring> {
+    let assertions = || routes.iter().filter_map(|route| route.assertion.as_ref());
+    assertions().for_each(|assertion| providers.add_identity_header(&assertion.header));
+    let longest = assertions().map(|assertion| assertion.ttl()).max();
+    if let Some(field) = section.get("signing").filter(|_| longest.is_none()) {
+        field.warn("no route has an `upstream.assertion`, so nothing is signed", "");
+    }
+    signing.map(|signing| assertion::Ring::new(signing, longest.unwrap_or(0)))
 }
 
 /// Wherever the policy takes a credential, none is written down.
@@ -122,6 +148,7 @@ struct Surroundings<'p> {
     policy: &'p str,
     providers: &'p identity::Providers,
     audit: audit::Level,
+    signing: Signer<'p>,
 }
 
 /// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
@@ -132,6 +159,7 @@ struct Defaults {
     authorization: Rc<Authorization>,
     rate_limit: Rc<rate_limit::Rules>,
     priority: overload::Priority,
+    assertion: Option<Rc<Assertion>>,
     cors: Option<Rc<cors::Rules>>,
     response: Rc<response::Rules>,
 }
@@ -163,6 +191,14 @@ impl Defaults {
             Some(field) => overload::Priority::read(&field),
             None => Some(self.priority),
         };
+        let assertion = match section.get("upstream") {
+            Some(field) => {
+                let Surroundings { providers, signing, .. } = around;
+                let upstream = assertion::read_upstream(&field, assertion::Around { providers, signing });
+                upstream.map(|upstream| upstream.assertion)
+            }
+            None => Some(self.assertion.clone()),
+        };
         let cors = match section.get("cors") {
             Some(field) => cors::read(&field).map(|rules| rules.map(Rc::new)),
             None => Some(self.cors.clone()),
@@ -173,8 +209,9 @@ impl Defaults {
         };
         let (request, body) = request?;
         let (authorization, rate_limit) = (authorization?, rate_limit?);
+        let (priority, assertion) = (priority?, assertion?);
         let (cors, response) = (cors?, response?);
-        Some(Self { request, body, authorization, rate_limit, priority: priority?, cors, response })
+        Some(Self { request, body, authorization, rate_limit, priority, assertion, cors, response })
     }
 }
 
@@ -286,6 +323,7 @@ impl<'d> Draft<'d> {
                 rate_limit: rules.rate_limit,
                 priority: rules.priority,
                 audit: audit?,
+                assertion: rules.assertion,
                 cors: rules.cors,
                 response: rules.response,
             })

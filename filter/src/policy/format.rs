@@ -2,6 +2,7 @@
 
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
+use crate::guards::assertion::{SIGNING, UPSTREAM};
 use crate::guards::cors::CORS;
 use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
@@ -32,6 +33,13 @@ const RATE_LIMIT_KEY: Key =
     Key::new("rateLimit", "map", Default::Is("that of `defaults`, or else no limit"), "How often.")
         .nested(&RATE_LIMIT);
 
+const UPSTREAM_KEY: Key = Key::new(
+    "upstream",
+    "map",
+    Default::Is("that of `defaults`, or else nothing beside the headers of claims"),
+    "What the upstream is told.",
+)
+.nested(&UPSTREAM);
 const CORS_KEY: Key = Key::new(
     "cors",
     "map, or `Off`",
@@ -76,6 +84,8 @@ pub static POLICY: Shape = Shape {
             .nested(&JWT),
         Key::new("apiKeyAuth", "map", Default::Is("none"), "The API keys of clients, as hashes.")
             .nested(&API_KEY_AUTH),
+        Key::new("signing", "map", Default::Is("none"), "The keys with which the gateway signs.")
+            .nested(&SIGNING),
         Key::new(
             "stateBytes",
             "size",
@@ -109,7 +119,7 @@ pub(super) static DEFAULTS: Shape = Shape {
     name: "defaults",
     about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
             merged. `authentication` has no default: every route names its own.",
-    keys: &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, RESPONSE_KEY],
+    keys: &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, UPSTREAM_KEY, RESPONSE_KEY],
 };
 
 /// `routes[]`
@@ -133,6 +143,7 @@ pub(super) static ROUTE: Shape = Shape {
         PRIORITY,
         CORS_KEY,
         RATE_LIMIT_KEY,
+        UPSTREAM_KEY,
         RESPONSE_KEY,
         Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
             .nested(&audit::ROUTE_AUDIT),

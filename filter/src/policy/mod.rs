@@ -17,7 +17,7 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, cors, identity, overload, rate_limit, response, route, shape};
+use crate::guards::{assertion, body, cors, identity, overload, rate_limit, response, route, shape};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -36,6 +36,8 @@ pub struct Policy {
     pub mode: Mode,
     /// `jwt.providers`
     pub providers: identity::Providers,
+    /// `signing`: what assertions are signed with.
+    pub signing: Option<assertion::Ring>,
     /// In the order of the document.
     pub routes: Vec<Route>,
     /// Chooses among them, by index.
@@ -80,6 +82,8 @@ pub struct Route {
     pub rate_limit: Rc<rate_limit::Rules>,
     /// Which of them are written down.
     pub audit: audit::Level,
+    /// What the upstream is told, and proof of it.
+    pub assertion: Option<Rc<assertion::Assertion>>,
     /// What may leave.
     pub response: Rc<response::Rules>,
     /// Whether a rule asks for the client's address.

@@ -134,8 +134,13 @@ pub enum KeySource {
     Inline,
     /// A JWK set in a variable of the plugin's environment.
     Environment(Rc<str>),
-    /// A shared secret in a variable of the plugin's environment.
-    Secret(Rc<str>),
+    /// A shared secret in a variable of the plugin's environment, and the one that comes after it.
+    Secret {
+        /// The variable.
+        name: Rc<str>,
+        /// That of the next one.
+        next: Option<Rc<str>>,
+    },
     /// The issuer publishes them.
     Remote(Box<Remote>),
     /// There are none: the issuer is asked about each token.
@@ -297,6 +302,13 @@ impl Providers {
         &self.identity_headers
     }
 
+    /// Adds a header that the gateway alone may set, in lower case.
+    pub fn add_identity_header(&mut self, name: &Rc<str>) {
+        if let Err(place) = self.identity_headers.binary_search(name) {
+            self.identity_headers.insert(place, Rc::clone(name));
+        }
+    }
+
     /// Reads what the policy refers to from the environment. Loading a policy does not look there: the main thread and
     /// the workers must come to the same answer (host-facts §0.1). A variable that is missing or cannot be used is no
     /// fault of the document; it becomes a state in which this provider's tokens are refused with `KeysUnavailable`.
@@ -308,7 +320,9 @@ impl Providers {
             let keys = match &provider.source {
                 KeySource::Inline | KeySource::Remote(_) | KeySource::None => continue,
                 KeySource::Environment(name) => key_set(name, &env),
-                KeySource::Secret(name) => shared_secret(name, &provider.algorithms, &env),
+                KeySource::Secret { name, next } => {
+                    shared_secrets(name, next.as_ref(), &provider.algorithms, &env)
+                }
             };
             provider.keys = keys.map(Rc::new);
         }
@@ -342,12 +356,28 @@ fn key_set(name: &Rc<str>, env: impl Fn(&str) -> Option<Vec<u8>>) -> Result<KeyS
     }
 }
 
+/// Those of the two that can be used; the first one's fault if none can.
+fn shared_secrets(
+    name: &Rc<str>,
+    next: Option<&Rc<str>>,
+    algorithms: &[Algorithm],
+    env: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<KeySet, Detail> {
+    let first = shared_secret(name, algorithms, &env);
+    let next = next.and_then(|next| shared_secret(next, algorithms, &env).ok());
+    match (first, next) {
+        (Ok(first), next) => Ok(KeySet::secret(core::iter::once(first).chain(next).collect())),
+        (Err(_), Some(next)) => Ok(KeySet::secret(vec![next])),
+        (Err(why), None) => Err(why),
+    }
+}
+
 /// RFC 7518 §3.2: "A key of the same size as the hash output … or larger MUST be used".
 fn shared_secret(
     name: &Rc<str>,
     algorithms: &[Algorithm],
     env: impl Fn(&str) -> Option<Vec<u8>>,
-) -> Result<KeySet, Detail> {
+) -> Result<Secret<Vec<u8>>, Detail> {
     let bytes = env(name).ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)))?;
     let secret = Secret::new(bytes);
     let shortest = algorithms.iter().map(|algorithm| algorithm.hash().size()).max().unwrap_or(0);
@@ -357,5 +387,5 @@ fn shared_secret(
             Rc::clone(name),
         ));
     }
-    Ok(KeySet::secret(secret))
+    Ok(secret)
 }

@@ -19,7 +19,8 @@ use std::rc::Rc;
 pub use super::api_key::config::read as read_api_key_auth;
 pub use authentication::read_authentication;
 pub(super) use places::{cookie_names, param_names};
-pub(super) use provider::{identity_header_name, is_reserved};
+pub(in crate::guards) use provider::identity_header_name;
+pub(super) use provider::is_reserved;
 
 pub(super) use crate::document::outside::variable;
 
@@ -87,6 +88,18 @@ fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
             field.error(message, "choose another header for the claim");
         }
     }
+}
+
+/// The variable that a secret is in: `{env: NAME}`.
+pub(in crate::guards) fn secret(field: &Field<'_>) -> Option<Rc<str>> {
+    if field.value.get("file").is_some() {
+        // The proxy's sandbox has no files. Left as an unknown key, it would look like a mistake in spelling.
+        let help = "write `{env: NAME}`, and start the proxy with the file's content in that variable: `NAME=\"$(cat FILE)\"`, and NAME in \
+                    `host_env_keys`";
+        field.error("a secret in a file is out of the filter's reach", help);
+        return None;
+    }
+    variable(&field.section(&shapes::ENV)?.get("env")?)
 }
 
 /// A header name, in lower case whatever the document has.

@@ -154,7 +154,7 @@ fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
 }
 
 /// A header that tells the upstream of the caller.
-pub(in crate::guards::identity) fn identity_header_name(field: &Field<'_>) -> Option<Rc<str>> {
+pub(in crate::guards) fn identity_header_name(field: &Field<'_>) -> Option<Rc<str>> {
     let name = header_name(field)?;
     if !is_reserved(&name) {
         return Some(name);

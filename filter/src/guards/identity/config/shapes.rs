@@ -43,6 +43,9 @@ pub static PROVIDER: Shape = Shape {
         Key::new("secret", "map", Default::Is("none"),
             "The shared secret for HS256, HS384, HS512: the variable's bytes as they are. It must be as long as the hash \
              (32, 48, 64 bytes); a shorter or missing one refuses this provider's tokens with 503.").nested(&ENV),
+        Key::new("nextSecret", "map", Default::Is("none"),
+            "A second secret, for the time of a change: tokens by either are taken. Put the new one here, let the issuer change, then let it be \
+             `secret`. If only one of the two is there, it serves.").nested(&ENV),
         Key::new("extractFrom", "map", Default::Is("the `authorization` header behind `Bearer `"),
             "Where the token stands. A request with more than one credential is refused.").nested(&EXTRACT_FROM),
         Key::new("forward", "boolean", Default::Is("false"),
@@ -186,6 +189,13 @@ pub static INTROSPECTION: Shape = Shape {
             "map",
             Default::Required,
             "The secret, in a variable of the plugin's environment. Missing, it refuses this provider's opaque tokens with 503.",
+        )
+        .nested(&ENV),
+        Key::new(
+            "nextClientSecret",
+            "map",
+            Default::Is("none"),
+            "A second secret, for the time of a change: whichever of the two the issuer takes is used, and when it is refused (401), the other.",
         )
         .nested(&ENV),
         Key::new("timeout", "duration", Default::Is("1s"), "For one question, `10ms` to `30s`."),

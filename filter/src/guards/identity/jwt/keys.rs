@@ -40,11 +40,22 @@ pub struct Key {
 /// The key itself, ready for both ways of checking.
 #[derive(Debug)]
 pub(super) enum Material {
-    Rsa { spki: Vec<u8>, key: Box<PKey<Public>>, bytes: usize },
-    P256 { spki: Vec<u8>, key: ES256PublicKey },
-    P384 { spki: Vec<u8>, key: ES384PublicKey },
+    Rsa {
+        spki: Vec<u8>,
+        key: Box<PKey<Public>>,
+        bytes: usize,
+    },
+    P256 {
+        spki: Vec<u8>,
+        key: ES256PublicKey,
+    },
+    P384 {
+        spki: Vec<u8>,
+        key: ES384PublicKey,
+    },
     Ed25519(Ed25519PublicKey),
-    Hmac(Secret<Vec<u8>>),
+    /// Any of these: the next one is taken before it signs.
+    Hmac(Vec<Secret<Vec<u8>>>),
 }
 
 /// What was found in a key set: which key, counted from 0 (`None` for the set as a whole), what of it, what to do.
@@ -108,9 +119,10 @@ impl Material {
 }
 
 impl KeySet {
-    /// The set of one shared secret.
-    pub fn secret(secret: Secret<Vec<u8>>) -> Self {
-        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret), mark: Mark::default() };
+    /// The set of one shared secret, or of several of which each is as good.
+    pub fn secret(secrets: Vec<Secret<Vec<u8>>>) -> Self {
+        let material = Material::Hmac(secrets);
+        let key = Key { kid: None, algorithm: None, material, mark: Mark::default() };
         Self { keys: vec![key] }
     }
 
