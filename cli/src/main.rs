@@ -3,6 +3,7 @@
 mod apikey;
 mod check;
 mod document;
+mod keys;
 mod places;
 mod reference;
 mod token;
@@ -31,6 +32,9 @@ enum Command {
     /// Make API keys for clients.
     #[command(subcommand, name = "apikey")]
     ApiKey(apikey::ApiKey),
+    /// Make the gateway's signing keys, and show their public parts.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Make keys and tokens for development.
     #[command(subcommand)]
     Token(token::Token),
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::ApiKey(key) => key.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Token(token) => token.run(),
     }
 }

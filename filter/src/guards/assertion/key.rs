@@ -132,6 +132,25 @@ impl SigningKey {
     }
 }
 
+/// The public part of a private key, as a JWK set; for the command line. The error says what is wrong with the key, and nothing of it.
+pub fn public_jwks(algorithm: Algorithm, kid: &str, private: Vec<u8>) -> Result<String, String> {
+    let mut key = SigningKey {
+        kid: kid.into(),
+        algorithm,
+        variable: "the key".into(),
+        not_before: None,
+        not_after: None,
+        material: Err(Detail::None),
+    };
+    key.resolve(|_| Some(private.clone()));
+    if let Err(why) = &key.material {
+        return Err(why.to_string());
+    }
+    key.jwk()
+        .map(|jwk| format!("{{\"keys\":[{jwk}]}}"))
+        .ok_or_else(|| "a shared secret has no public part".to_owned())
+}
+
 /// `typ` of an assertion.
 pub const TYPE: &str = "portcullis-assertion+jwt";
 
