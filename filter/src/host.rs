@@ -168,8 +168,42 @@ pub trait Calls {
 /// The ABI's word for a call that a host does not have.
 const UNIMPLEMENTED: u32 = 12;
 
+/// How the values of a metric add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It is what it was last set to.
+    Gauge,
+    /// How its values are spread.
+    Histogram,
+}
+
+/// A metric, by the host's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricId(pub u32);
+
+/// Counters that the host shows to whoever watches it. Some proxies lack all of it (host-facts §12), which is what holds unless a host says
+/// otherwise; nothing that is decided hangs on it.
+pub trait Metrics {
+    /// Makes a metric of this name. The same name has the same number, however often it is asked for.
+    fn define(&self, _: Kind, _: &str) -> Result<MetricId, HostError> {
+        Err(HostError { call: "define_metric", status: UNIMPLEMENTED })
+    }
+
+    /// Counts so many more.
+    fn increment(&self, _: MetricId, _: u64) -> Result<(), HostError> {
+        Err(HostError { call: "increment_metric", status: UNIMPLEMENTED })
+    }
+
+    /// Sets a gauge, or adds a value to a histogram.
+    fn record(&self, _: MetricId, _: u64) -> Result<(), HostError> {
+        Err(HostError { call: "record_metric", status: UNIMPLEMENTED })
+    }
+}
+
 /// A proxy, as one request sees it.
-pub trait Host: SharedData + Verifier + Calls {
+pub trait Host: SharedData + Verifier + Calls + Metrics {
     /// The real time.
     fn now(&self) -> Result<Timestamp, HostError>;
     /// The request's header map in the ABI's own form: one copy, no parsing. See [`crate::http::Head::parse`].

@@ -61,6 +61,16 @@ pub const CORS_HEADERS_BYTES: usize = 4 << 10;
 
 /// Characters of the name of a policy, a route or a rule: it stands in every audit event and metric.
 pub const NAME_CHARS: usize = 64;
+/// Routes whose requests are counted apart; those behind them in the policy are counted together. Forty reasons that clients can bring about make
+/// ten thousand series of them, which take 2 MB in Envoy and half a megabyte to read out.
+pub const METRIC_ROUTES: usize = 250;
+/// Metrics that one VM defines, over all policies that it ever serves: those of one policy, whatever its clients do, and some hundred
+/// changes of routes' names after it. What comes later is not counted.
+pub const METRICS: usize = 32_768;
+/// Nanoseconds between two times that a worker tells the host what it has counted by itself.
+pub const METRICS_PACE: u64 = 1_000_000_000;
+/// Every so many decisions one is timed. A clock and a histogram cost 0.25 µs, which is then not felt.
+pub const METRICS_TIMED: u32 = 8;
 /// Segments of a path in a route's `match`. Choosing a route goes down one call a segment, and calls cost stack.
 pub const ROUTE_SEGMENTS: usize = 64;
 /// Bytes of a route's regular expression.
@@ -224,6 +234,26 @@ pub const LIMITER_LEASE_SPAN: u64 = 1_000_000_000;
 pub const LIMITER_LEASE: u64 = 1000;
 /// Keys whose leases one worker keeps, of some hundred bytes each; others ask each time.
 pub const LIMITER_LEASES: usize = 4096;
+/// Events that one request to a collector holds, at most: at some 700 bytes each, what collectors take at once (4 MiB) is far away.
+pub const EXPORT_BATCH: usize = 2048;
+/// Bytes of events after which a batch is full, whatever it may hold.
+pub const EXPORT_BATCH_BYTES: usize = 1 << 20;
+/// Events that a worker may hold for a collector.
+pub const EXPORT_BUFFERED: usize = 65_536;
+/// Bytes of them, whatever the policy says: six thousand of the usual ones.
+pub const EXPORT_BYTES: usize = 4 << 20;
+/// How often a batch is sent before it is dropped: over half a minute.
+pub const EXPORT_ATTEMPTS: u32 = 5;
+/// Longest pause between two attempts, in nanoseconds, whatever the collector asks for.
+pub const EXPORT_REST_MAX: u64 = 30 * 1_000_000_000;
+/// Fields that a collector may ask for.
+pub const EXPORT_HEADERS: usize = 16;
+/// Bytes of one value for the proxy's access log: a name, a subject.
+pub const ACCESS_LOG_BYTES: usize = 256;
+/// Sections and routes whose digests are remembered, to tell what the next policy changes: some 40 bytes each.
+pub const PARTS_REMEMBERED: usize = 2048;
+/// Names of sections, routes or keys that one event tells of each kind: an incident has a few, and a line of a log has bounds.
+pub const CHANGES_TOLD: usize = 32;
 /// Signing keys of a policy: one that signs, one that is next, one that has signed, for each of three algorithms.
 pub const SIGNING_KEYS: usize = 16;
 /// Shortest and longest time for which an assertion serves, in nanoseconds. It is made for one request; a backend that takes it minutes later

@@ -32,6 +32,8 @@ pub struct Launch {
     pub fixed: bool,
     /// `--component-log-level`, for instance `wasm:trace`.
     pub component_log_level: Option<String>,
+    /// As `envoy.config.metrics.v3.StatsConfig`; `null`: Envoy's defaults.
+    pub stats_config: Value,
 }
 
 /// A running Envoy, with two workers unless it was told otherwise. It is killed when this is dropped.
@@ -168,6 +170,11 @@ impl Envoy {
         Some(SocketAddr::new(address["address"].as_str()?.parse().ok()?, port))
     }
 
+    /// Where the admin interface is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// What the admin interface says.
     pub fn admin_text(&self, target: &str) -> io::Result<String> {
         client::get_text(self.admin, target)
@@ -273,6 +280,9 @@ fn bootstrap(directory: &Path, launch: &Launch) -> Value {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {"clusters": clusters},
     });
+    if !launch.stats_config.is_null() {
+        bootstrap["stats_config"] = launch.stats_config.clone();
+    }
     if launch.fixed {
         let listeners = launch.listeners.iter().map(|listener| {
             let mut listener = listener.to_json();

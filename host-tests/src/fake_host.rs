@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_filter::host::{
-    Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, StreamId, Swap, Verdict,
-    Verifier,
+    Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, StreamId, Swap,
+    Verdict, Verifier,
 };
 use portcullis_filter::time::Timestamp;
 
@@ -242,6 +242,8 @@ impl Verifier for FakeHost {
         if self.world.verifies { verify::verify(hash, spki, signature, text) } else { Verdict::Unavailable }
     }
 }
+
+impl Metrics for FakeHost {}
 
 impl Host for FakeHost {
     fn now(&self) -> Result<Timestamp, HostError> {

@@ -21,6 +21,13 @@ pub struct Native {
     begun: Option<Begun>,
 }
 
+impl Native {
+    /// Everything logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.begun.as_ref().map(|begun| begun.world.log().clone()).unwrap_or_default()
+    }
+}
+
 struct Begun {
     world: Rc<World>,
     workers: Vec<Rc<Gateway>>,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use portcullis_filter::host::{
-    Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier,
+    Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap, Verdict, Verifier,
 };
 use portcullis_filter::http::head::serialize;
 use portcullis_filter::time::Timestamp;
@@ -55,6 +55,8 @@ impl Verifier for Proxy {
         Verdict::Unavailable
     }
 }
+
+impl Metrics for Proxy {}
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {

@@ -106,7 +106,7 @@ impl Calls for Proxy {
     }
 }
 
-fn failed(call: &'static str) -> impl Fn(u32) -> HostError {
+pub(super) fn failed(call: &'static str) -> impl Fn(u32) -> HostError {
     move |status| HostError { call, status }
 }
 

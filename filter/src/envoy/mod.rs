@@ -4,6 +4,7 @@
 //! takes the VM of a worker with it. So the calls are our own, in [`raw`], and return what they are answered.
 
 mod host;
+mod metrics;
 mod raw;
 mod root;
 mod stream;

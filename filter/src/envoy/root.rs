@@ -7,8 +7,8 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use super::host::Proxy;
-use super::raw;
 use super::stream::HttpStream;
+use super::{metrics, raw};
 use crate::gateway::Gateway;
 use crate::host::{CallId, Host, Level, StreamId};
 
@@ -37,6 +37,7 @@ impl RootContext for Root {
     /// refuses out of the path, in silence (host-facts §0.1). What can differ between threads is inside [`Gateway::start`] and refuses
     /// requests.
     fn on_configure(&mut self, _size: usize) -> bool {
+        metrics::count_start(&self.proxy);
         let document = match raw::buffer(raw::PLUGIN_CONFIGURATION, usize::MAX) {
             Ok(document) => document,
             // There is no configuration, which is a document of no bytes, and refused as such.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Gateway;
 use super::halt::Halt;
 use super::response::Response;
+use crate::audit::Penalty;
 use crate::decision::{Detail, Ending, Mode, Reason, Refusal};
 use crate::guards::identity::attempt::{Attempt, Open};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
@@ -19,6 +20,7 @@ use crate::guards::{access, body, cors, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
+use crate::redaction;
 use crate::time::Timestamp;
 
 /// A request on its way, and what has been found out about it so far: an audit event of a refusal tells as much as was known.
@@ -37,6 +39,7 @@ pub(super) struct Journey<'p> {
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
+    penalties: Vec<Penalty>,
 }
 
 /// What a journey has found out, kept while the request waits for its last answer.
@@ -83,6 +86,7 @@ impl<'p> Journey<'p> {
             caller,
             rule,
             shadow_rules: Vec::new(),
+            penalties: Vec::new(),
         }
     }
 
@@ -228,10 +232,20 @@ impl<'p> Journey<'p> {
         let watch = Watch::new(&route.rate_limit, facts, self.now, host, self.table()?);
         let identified =
             identity::identify(asked, providers, self.head, query, self.now, host, &witness(&watch));
+        let mut penalties = Vec::new();
         if let Err(Stop::Refused(refusal)) = &identified {
-            watch.failed(refusal.reason);
+            let id = || self.head.only("x-request-id").ok().flatten().and_then(redaction::request_id);
+            let penalty = |(rule, duration)| Penalty {
+                rule,
+                route: Some(Rc::clone(&route.name)),
+                client_address: address,
+                id: id(),
+                duration,
+            };
+            penalties = watch.failed(refusal.reason).into_iter().map(penalty).collect();
         }
         self.shadow_rules.extend(watch.shadowed());
+        self.penalties = penalties;
         identified
     }
 
@@ -315,6 +329,11 @@ impl<'p> Journey<'p> {
 
     pub(super) fn shadow_rules(&self) -> &[Rc<str>] {
         &self.shadow_rules
+    }
+
+    /// What the request has brought upon its client; told once.
+    pub(super) fn penalties(&mut self) -> Vec<Penalty> {
+        core::mem::take(&mut self.penalties)
     }
 
     /// The outermost Shadow wins.

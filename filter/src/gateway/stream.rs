@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::admit::{Admission, Journey};
 use super::halt::Halt;
 use super::leaving::Leaving;
+use super::meters::Outcome;
 use super::paused::{Held, Paused, Standing, Wait};
 use super::record::{self, Record};
 use super::response::{self, Response};
@@ -30,10 +31,12 @@ pub struct Stream {
     route: Option<usize>,
     paused: Option<Box<Paused>>,
     body: Option<Box<Body>>,
-    record: Option<Box<Record>>,
+    record: Option<Record>,
     response: Option<Box<Response>>,
     leaving: Option<Box<Leaving>>,
     stay: Stay,
+    /// What became of it so far; counted when it is over.
+    outcome: Option<Outcome>,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -68,6 +71,7 @@ impl Stream {
             response: None,
             leaving: None,
             stay: Stay::default(),
+            outcome: None,
         }
     }
 
@@ -136,7 +140,7 @@ impl Stream {
             Err(refusal) => {
                 apply::conceal_unread(host);
                 self.leaving = Leaving::unread(policy);
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 return self.answer(host, Some(policy), None, &refusal);
             }
         };
@@ -144,6 +148,7 @@ impl Stream {
         let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
         let verdict = journey.admit(host);
         self.route = journey.route_index();
+        gateway.tell_penalties(journey.penalties(), host, now);
         self.leaving = Leaving::of(policy, &journey);
         let verdict = match verdict {
             Err(Halt::Wait(need)) if arrival.may_wait => {
@@ -165,6 +170,7 @@ impl Stream {
         };
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
         self.count(counted, head, now);
+        gateway.meters.decided(host, now);
         flow
     }
 
@@ -210,6 +216,7 @@ impl Stream {
                 }
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
+                self.outcome = Some(Outcome { decision, reason: None });
                 self.record = record::of(policy, journey, decision, None, host);
                 (Flow::Continue, (!arrival.end_of_stream).then_some((meter, identified.caller)))
             }
@@ -241,6 +248,7 @@ impl Stream {
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             return match apply::pass(host, policy, journey.route(), journey.head()) {
                 Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
                     self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
                     Flow::Continue
                 }
@@ -261,12 +269,14 @@ impl Stream {
         if journey.mode() == Mode::Shadow && !answered.in_shadow {
             return match apply::pass(host, policy, journey.route(), journey.head()) {
                 Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: None });
                     self.record = record::answered(policy, journey, Decision::Shadow, answered, host);
                     Flow::Continue
                 }
                 Err(error) => self.stop(host, policy, journey, &error.into()),
             };
         }
+        self.outcome = Some(Outcome { decision: Decision::Answered, reason: None });
         self.record = record::answered(policy, journey, Decision::Answered, answered, host);
         apply::conceal(host, policy, journey.head());
         self.ended = true;
@@ -288,6 +298,7 @@ impl Stream {
     ) -> Flow {
         self.ended = true;
         self.paused = None;
+        self.outcome = Some(Outcome { decision: Decision::Refused, reason: Some(refusal.reason) });
         answer::refuse(host, policy, journey, refusal)
     }
 
@@ -322,7 +333,7 @@ impl Stream {
             Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
             Err(refusal) => {
                 let now = host.now().unwrap_or(Timestamp::from_nanos(0));
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 self.answer(host, Some(policy), None, &refusal)
             }
         }
@@ -337,6 +348,7 @@ impl Stream {
         let journey =
             Journey::new(policy, &gateway, &body.head, body.now, true).resume(self.route, body.caller);
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
+            self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;
         }
@@ -359,16 +371,19 @@ impl Stream {
         }
     }
 
-    /// What the request occupied is free again. Called when it is over, and again when the host forgets it.
+    /// What the request occupied is free again, and it is counted. Called when it is over, and again when the host forgets it.
     pub fn leave(&mut self, host: &impl Host) {
         self.stay.end(host, &self.gateway);
+        if let Some(outcome) = self.outcome.take() {
+            self.gateway.count(host, self.route, outcome);
+        }
     }
 
     /// The stream is over: the event, if there is one, is written.
     pub fn on_log(&mut self, host: &impl Host) {
         self.leave(host);
         if let Some(record) = self.record.take() {
-            record.write(host);
+            record.write(&self.gateway, host);
         }
     }
 }

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{Flow, Gateway, Stream};
-use crate::host::{Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
+use crate::host::{
+    Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap, Verdict, Verifier,
+};
 use crate::http::head::serialize;
 use crate::testing::test;
 use crate::time::Timestamp;
@@ -49,6 +51,8 @@ impl Verifier for Shaky {
         Verdict::Unavailable
     }
 }
+
+impl Metrics for Shaky {}
 
 impl Host for Shaky {
     fn now(&self) -> Result<Timestamp, HostError> {

@@ -3,10 +3,14 @@
 pub mod authority;
 pub mod head;
 pub mod path;
+pub mod target;
+pub mod trace;
 
 pub use authority::Authority;
 pub use head::Head;
 pub use path::Path;
+pub use target::Target;
+pub use trace::TraceParent;
 
 /// Whether `value` may stand in a header field: RFC 9110 §5.5, visible ASCII, blank, tab, and bytes from 0x80 on. CR, LF and
 /// NUL never: Envoy writes them to the wire as they are (host-facts §0.7).

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::format::{DEFAULTS, POLICY, ROUTE};
-use super::{Policy, Route};
+use super::{Policy, Route, former};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
@@ -32,10 +32,15 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     if let Some(field) = section.get("apiKeyAuth") {
         identity::config::read_api_key_auth(&field, &mut providers);
     }
+    let audit = match section.get("audit") {
+        Some(field) => audit::Rules::read(&field),
+        None => Some(audit::Rules::default()),
+    };
     let signing = section.get("signing").map(|field| assertion::read_signing(&field));
     let surroundings = Surroundings {
         policy: name.unwrap_or_default(),
         providers: &providers,
+        audit: audit.as_ref().map(|audit| audit.requests).unwrap_or_default(),
         signing: match &signing {
             None => Signer::Missing,
             Some(None) => Signer::Unread,
@@ -53,10 +58,6 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         None => Some(redaction::Rules::default()),
     };
     let redaction = redaction.map(|rules| hiding_credentials(rules, &providers));
-    let audit = match section.get("audit") {
-        Some(field) => audit::Rules::read(&field),
-        None => Some(audit::Rules::default()),
-    };
     let state_bytes = match section.get("stateBytes") {
         Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
         None => Some(limits::STATE_BYTES),
@@ -73,7 +74,8 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     let signing = ring(&section, signing, &compiled, &mut providers);
     Some(Policy {
         name: name?.into(),
-        digest: digest(document),
+        digest: digest(document.to_string().as_bytes()),
+        parts: former::parts(document),
         mode: mode?,
         providers,
         signing,
@@ -118,9 +120,9 @@ fn hiding_credentials(mut rules: redaction::Rules, providers: &identity::Provide
     rules
 }
 
-fn digest(document: &Json) -> Rc<str> {
+pub(super) fn digest(document: &[u8]) -> Rc<str> {
     let mut hex = String::with_capacity(64);
-    for byte in hmac_sha256::Hash::hash(document.to_string().as_bytes()) {
+    for byte in hmac_sha256::Hash::hash(document) {
         let _ = write!(hex, "{byte:02x}");
     }
     hex.into()
@@ -145,6 +147,7 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
 struct Surroundings<'p> {
     policy: &'p str,
     providers: &'p identity::Providers,
+    audit: audit::Level,
     signing: Signer<'p>,
 }
 
@@ -291,6 +294,10 @@ impl<'d> Draft<'d> {
             around,
             Some(draft.name.unwrap_or_default()),
         );
+        let audit = match section.get("audit") {
+            Some(field) => audit::Level::read(&field),
+            None => Some(around.audit),
+        };
         if let Some(authentication) = &authentication {
             draft.accepted = authentication.accepted(around.providers);
             draft.takes_api_keys = authentication.takes_api_keys();
@@ -315,6 +322,7 @@ impl<'d> Draft<'d> {
                 authorization: rules.authorization,
                 rate_limit: rules.rate_limit,
                 priority: rules.priority,
+                audit: audit?,
                 assertion: rules.assertion,
                 cors: rules.cors,
                 response: rules.response,

@@ -145,5 +145,7 @@ pub(super) static ROUTE: Shape = Shape {
         RATE_LIMIT_KEY,
         UPSTREAM_KEY,
         RESPONSE_KEY,
+        Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
+            .nested(&audit::ROUTE_AUDIT),
     ],
 };

@@ -7,6 +7,7 @@
 pub mod carrier;
 mod compile;
 mod format;
+pub mod former;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,8 @@ pub struct Policy {
     pub name: Rc<str>,
     /// SHA-256 of the document's canonical text, in lower-case hex: the same for JSON, YAML and `Struct`.
     pub digest: Rc<str>,
+    /// Its sections and routes, to tell what the next policy changes.
+    pub parts: Vec<former::Part>,
     /// `Shadow`: nothing is enforced.
     pub mode: Mode,
     /// `jwt.providers`
@@ -77,6 +80,8 @@ pub struct Route {
     pub cors: Option<Rc<cors::Rules>>,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
+    /// Which of them are written down.
+    pub audit: audit::Level,
     /// What the upstream is told, and proof of it.
     pub assertion: Option<Rc<assertion::Assertion>>,
     /// What may leave.

@@ -23,7 +23,6 @@ pub mod rules;
 pub mod spent;
 pub mod step_up;
 mod stop;
-pub mod target;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +46,7 @@ use self::rules::{CredentialRule, Provider, ProviderId};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
 use crate::http::Head;
+pub use crate::http::target;
 use crate::json::Json;
 use crate::time::Timestamp;
 
@@ -110,8 +110,12 @@ fn by_token(
 ) -> Result<Identified, Stop> {
     let (provider, token, headers) = match providers.verified.find(rule, providers, found, now) {
         // Whoever has a token that holds guesses nothing.
-        Some((provider, Known::Held(token, headers))) => (provider, token, Ok(headers)),
+        Some((provider, Known::Held(token, headers))) => {
+            provider.tallies.known.count();
+            (provider, token, Ok(headers))
+        }
         Some((provider, Known::Forged)) => {
+            provider.tallies.known_forged.count();
             if witness.gate.watches() {
                 witness.gate.open(Attempt::by_token(&Compact::parse(found.value)?))?;
             }
@@ -145,6 +149,7 @@ fn first_seen<'p>(
             witness.gate.open(Attempt::by_token(&token))?;
             match jwt::check(*token, provider, now, verifier) {
                 Ok((token, grounds)) => {
+                    provider.tallies.checked.count();
                     let headers = claim_headers::of(&token, provider);
                     let token = Rc::new(token);
                     if let Ok(headers) = &headers {
@@ -153,6 +158,7 @@ fn first_seen<'p>(
                     Ok((provider, token, headers))
                 }
                 Err(jwt::Fault::Forged(grounds)) => {
+                    provider.tallies.forged.count();
                     keep(id, *grounds, Known::Forged);
                     Err(jwt::forged(provider).into())
                 }

@@ -11,7 +11,9 @@ use super::revoked::Revoked;
 use super::step_up::StepUp;
 use super::stop::{Need, Stop, What};
 use crate::decision::{Advice, Detail, Reason, Refusal};
+use crate::host::Metrics;
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -88,6 +90,16 @@ pub struct Provider {
     pub(super) revoked: Revoked,
     /// Asked about tokens that are not signed.
     pub(super) introspection: Option<Box<Introspection>>,
+    pub(super) tallies: Tallies,
+}
+
+/// What was found of a provider's signed tokens.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    pub(super) known: Tally,
+    pub(super) known_forged: Tally,
+    pub(super) checked: Tally,
+    pub(super) forged: Tally,
 }
 
 /// For whom a token must be.
@@ -195,6 +207,22 @@ impl Provider {
             Newer::No => refusal.into(),
             Newer::Nothing(refusal) => refusal.into(),
             Newer::Wait(wait) => self.wait(wait, remote.refusal()),
+        }
+    }
+
+    /// Tells the host what was found of tokens and keys.
+    pub(super) fn measure(&self, host: &impl Metrics, began: Timestamp, now: Timestamp) {
+        let Tallies { known, known_forged, checked, forged } = &self.tallies;
+        for (outcome, tally) in
+            [("known", known), ("known_forged", known_forged), ("checked", checked), ("forged", forged)]
+        {
+            Metric::Tokens.add(host, &[&self.name, outcome], tally.take());
+        }
+        if let Some(remote) = self.remote() {
+            remote.measure(host, began, now);
+        }
+        if let Some(introspection) = &self.introspection {
+            introspection.measure(host);
         }
     }
 

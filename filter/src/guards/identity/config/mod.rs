@@ -22,11 +22,12 @@ pub(super) use places::{cookie_names, param_names};
 pub(in crate::guards) use provider::identity_header_name;
 pub(super) use provider::is_reserved;
 
+pub(super) use crate::document::outside::variable;
+
 use super::rules::{Place, Provider, Providers};
 use crate::document::{Field, Section, quoted};
 use crate::http::is_field_name;
 use crate::limits;
-use crate::redaction::is_secret_shaped;
 
 /// Reads the section `jwt`. Every problem is noted; a provider with an error is left out, and its name kept.
 pub fn read_jwt(field: &Field<'_>) -> Providers {
@@ -87,19 +88,6 @@ fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
             field.error(message, "choose another header for the claim");
         }
     }
-}
-
-/// A variable of the environment, by a name that every host can pass.
-pub(super) fn variable(field: &Field<'_>) -> Option<Rc<str>> {
-    let name = field.text()?;
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) || is_secret_shaped(name) {
-        // Not repeated: somebody may have put the secret itself here.
-        let help = "letters, digits and `_`, no digit in front, and not the secret itself";
-        field.error("not the name of a variable", help);
-        return None;
-    }
-    Some(name.into())
 }
 
 /// The variable that a secret is in: `{env: NAME}`.

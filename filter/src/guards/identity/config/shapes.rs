@@ -1,5 +1,6 @@
 //! How is authentication written in a policy? These are the pages of the reference.
 
+pub use crate::document::outside::ENV;
 use crate::document::{Default, Key, Shape};
 use crate::guards::identity::confirmation::config::CONFIRMATION;
 
@@ -107,14 +108,6 @@ pub static BECAUSE: Shape = Shape {
     name: "{because}",
     about: "What weakens a check is written down with its reason.",
     keys: &[Key::new("because", "string", Default::Required, "Why, for whoever reviews the policy.")],
-};
-
-/// `{env: NAME}`
-pub static ENV: Shape = Shape {
-    name: "{env}",
-    about: "A variable of the plugin's environment (`vm_config.environment_variables` in Envoy), so that no secret stands in \
-            the policy.",
-    keys: &[Key::new("env", "name of a variable", Default::Required, "Letters, digits and `_`.")],
 };
 
 /// `jwt.providers[].localJWKS`

@@ -24,9 +24,10 @@ use self::cache::{Cache, Key, Known};
 use super::stop::{Need, Stop, What};
 use super::target::Target;
 use crate::decision::{Advice, Detail, Reason, Refusal};
-use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::host::{Answer, Call, CallId, Host, Level, Metrics};
 use crate::json::Json;
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::secret::Secret;
 use crate::time::{SECOND, Timestamp};
 
@@ -60,6 +61,16 @@ pub struct Introspection {
     /// Another one, which may be the right one: the secret is being changed.
     other: Option<Secret<String>>,
     state: RefCell<State>,
+    tallies: Tallies,
+}
+
+/// What was found of tokens.
+#[derive(Debug, Default)]
+struct Tallies {
+    cached: Tally,
+    active: Tally,
+    inactive: Tally,
+    failed: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +105,8 @@ impl Introspection {
     /// An endpoint that nobody has asked yet, and whose secret is not read.
     pub fn new(source: Source) -> Self {
         let unread = Detail::Named("not read yet: environment variable", Rc::clone(&source.secret));
-        Self { source, authorization: Err(unread), other: None, state: RefCell::default() }
+        let (state, tallies) = (RefCell::default(), Tallies::default());
+        Self { source, authorization: Err(unread), other: None, state, tallies }
     }
 
     /// Reads the secret. Loading a policy does not look there (host-facts §0.1).
@@ -124,7 +136,11 @@ impl Introspection {
     pub fn claims(&self, token: &[u8], now: Timestamp) -> Result<Rc<Json>, Stop> {
         let key = hmac_sha256::Hash::hash(token);
         let mut state = self.state.borrow_mut();
-        match state.cache.get(&key, now) {
+        let known = state.cache.get(&key, now);
+        if known.is_some() {
+            self.tallies.cached.count();
+        }
+        match known {
             Some(Known::Active(claims)) => return Ok(claims),
             Some(Known::Inactive) => return Err(Reason::TokenInactive.into()),
             None => {}
@@ -246,12 +262,14 @@ impl Introspection {
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
         match answer::read(answer) {
             Ok(Said::Active(claims)) => {
+                self.tallies.active.count();
                 let until = now.nanos().saturating_add(self.source.cache).min(expiry(&claims));
                 // Without a cache it answers for those who wait for it now, who ask again at once.
                 let until = until.max(now.nanos().saturating_add(limits::INTROSPECTED_MIN));
                 state.cache.put(key, Known::Active(Rc::new(claims)), bytes.saturating_mul(4), until);
             }
             Ok(Said::Inactive) => {
+                self.tallies.inactive.count();
                 let kept = limits::INACTIVE_KEPT.min(self.source.cache).max(limits::INTROSPECTED_MIN);
                 state.cache.put(key, Known::Inactive, 0, now.nanos().saturating_add(kept));
             }
@@ -261,6 +279,16 @@ impl Introspection {
             }
         }
         true
+    }
+
+    /// Tells the host what was found of tokens.
+    pub fn measure(&self, host: &impl Metrics) {
+        let Tallies { cached, active, inactive, failed } = &self.tallies;
+        for (outcome, tally) in
+            [("cached", cached), ("active", active), ("inactive", inactive), ("failed", failed)]
+        {
+            Metric::Introspections.add(host, &[&self.source.provider, outcome], tally.take());
+        }
     }
 
     /// Asks with that secret, for the last time; whether it was asked.
@@ -279,6 +307,7 @@ impl Introspection {
     }
 
     fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {
+        self.tallies.failed.count();
         let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
         self.state.borrow_mut().rest = Some((until, fault));
         host.log(Level::Warn, &format!("portcullis: {} `{}`", fault.words(), self.source.provider));

@@ -8,8 +8,8 @@ use crate::decision::Reason;
 use crate::guards::identity::stop::{Stop, What};
 use crate::guards::identity::target::Target;
 use crate::host::{
-    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict,
-    Verifier,
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
+    Verdict, Verifier,
 };
 use crate::limits::{INTROSPECTIONS, WAITERS};
 use crate::testing::test;
@@ -52,6 +52,8 @@ impl Calls for Proxy {
         Ok(CallId(u32::try_from(self.calls.borrow().len()).unwrap()))
     }
 }
+
+impl Metrics for Proxy {}
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {

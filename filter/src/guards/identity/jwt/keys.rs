@@ -16,6 +16,7 @@ use super::compact::base64url;
 use crate::decision::{Detail, Reason, Refusal};
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
+use crate::redaction::{self, Redacted};
 use crate::secret::Secret;
 
 /// The keys that vouch for one issuer. Never empty.
@@ -190,6 +191,13 @@ impl KeySet {
                 key.mark = same.mark();
             }
         }
+    }
+
+    /// The `kid`s of keys that `other` does not have, to be written down.
+    pub fn names_beyond(&self, other: Option<&Self>) -> Vec<Redacted> {
+        let known = |key: &Key| other.is_some_and(|other| other.keys.iter().any(|same| same.is_same(key)));
+        let names = self.keys.iter().filter(|key| !known(key)).map(|key| key.kid().unwrap_or("-"));
+        names.take(limits::CHANGES_TOLD).map(redaction::name).collect()
     }
 
     /// How many keys there are.

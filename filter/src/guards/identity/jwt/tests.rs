@@ -10,7 +10,7 @@ use crate::guards::identity::caller::Token;
 use crate::guards::identity::confirmation::Confirmation;
 use crate::guards::identity::jwt::KeySet;
 use crate::guards::identity::revoked::Revoked;
-use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, Providers, TokenTypes};
+use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, Providers, Tallies, TokenTypes};
 use crate::json::Json;
 use crate::limits;
 use crate::testing::test;
@@ -46,6 +46,7 @@ pub(super) fn provider() -> Provider {
         confirmation: Confirmation::default(),
         revoked: Revoked::default(),
         introspection: None,
+        tallies: Tallies::default(),
     }
 }
 
