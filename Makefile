@@ -55,7 +55,9 @@ setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) ## Get the toolchain, Envo
 	@scripts/redis-path --get > /dev/null || echo "setup: one test will not run"
 	@scripts/collector-path --get > /dev/null || echo "setup: the tests with a collector will not run"
 	@scripts/prometheus-path --get > /dev/null
-	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, rotel-agent, prometheus; host-tests/oidc: OpenID provider)"
+	@scripts/ip-path --get > /dev/null
+	@command -v openssl > /dev/null || { echo "setup: openssl is missing: install it" >&2; exit 1; }
+	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, rotel-agent, prometheus, iproute2; host-tests/oidc: OpenID provider)"
 
 .PHONY: run
 run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
