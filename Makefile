@@ -53,8 +53,9 @@ help: ## This list
 setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
 	@scripts/envoy-path > /dev/null
 	@scripts/redis-path --get > /dev/null || echo "setup: one test will not run"
+	@scripts/collector-path --get > /dev/null || echo "setup: the tests with a collector will not run"
 	@scripts/prometheus-path --get > /dev/null
-	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, prometheus; host-tests/oidc: OpenID provider)"
+	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, rotel-agent, prometheus; host-tests/oidc: OpenID provider)"
 
 .PHONY: run
 run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use jwt_simple::prelude::{ECDSAP256KeyPairLike as _, ES256KeyPair, Ed25519KeyPair, EdDSAKeyPairLike as _};
+use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair};
 use portcullis_filter::guards::assertion::key::{Algorithm as Signing, public_jwks};
 
 use crate::token::write_private;

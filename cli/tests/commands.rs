@@ -89,7 +89,7 @@ fn every_problem_with_its_line() {
 -:2:7: error: kind: unknown value `GatewayPolicie`
     help: did you mean `GatewayPolicy`?
 -:6:3: error: routes[0]: unknown field `colour`
-    help: known here: `name`, `mode`, `match`, `authentication`, `request`, `authorization`, `priority`, `rateLimit`
+    help: known here: `name`, `mode`, `match`, `authentication`, `exposure`, `request`, `authorization`, `priority`, `cors`, `rateLimit`, `upstream`, `response`, `audit`
 -:8:32: error: routes[0].match.path.value: `orders` does not begin with `/`
 -:11:3: error: routes[1]: `authentication` is missing
     help: map: Who is asked for. An open route says so, and why.

@@ -65,6 +65,8 @@ reasons! {
     MediaTypeUnsupported = "media_type_unsupported", 415, "The media type of the request body is not accepted.", "a body came with no `content-type`, or with one that is not in `body.contentTypes`";
     // route
     NoRoute = "no_route", 404, "There is nothing here.", "no route of the policy matches host, path, method and headers";
+    // exposure
+    NotExposed = "not_exposed", 404, "There is nothing here.", "the client's address is in none of the networks of the route's `exposure`; the client is told `no_route`";
     // overload
     Overloaded = "overloaded", 503, "The service has too much to do at the moment.", "a worker has more requests under way, or upstreams take longer, than `overload` allows for the route's `priority`";
     // cors
@@ -88,6 +90,8 @@ reasons! {
     ClaimInvalid = "claim_invalid", 401, "The token is not valid.", "a registered claim has the wrong type, or a claim that goes to a header holds what no header may hold";
     ApiKeyInvalid = "api_key_invalid", 401, "The API key is not valid.", "the API key is none of the policy's, is not valid yet, or cannot be a key (its length, a byte that no key holds)";
     ApiKeyExpired = "api_key_expired", 401, "The API key has expired.", "`expiresAt` of the API key has passed";
+    CertificateInvalid = "certificate_invalid", 401, "The client certificate is not valid.", "the certificate cannot be read, is not between its dates, is not made for clients, or was issued by none of the `authorities`";
+    CertificateUnaccepted = "certificate_unaccepted", 401, "The client certificate is not accepted here.", "none of the certificate's names is in the route's `mtls`, or it has more than one URI";
     TokenRevoked = "token_revoked", 401, "The token is not valid.", "the token, its subject or its client is in the provider's `revoked`";
     AuthenticationInsufficient = "authentication_insufficient", 401, "A stronger or more recent authentication is required.", "`acr` is none of the route's `acrValues`, or `auth_time` is further back than its `maxAge`; also if one of them is missing or of the wrong type";
     // confirmation
@@ -121,6 +125,14 @@ impl Reason {
     /// The stable code, as clients, logs and metrics know it.
     pub const fn code(self) -> &'static str {
         self.row().code
+    }
+
+    /// The reason that a client is told: what must be kept from it is told as another one.
+    pub const fn public(self) -> Self {
+        match self {
+            Self::NotExposed => Self::NoRoute,
+            reason => reason,
+        }
     }
 
     /// The HTTP status.

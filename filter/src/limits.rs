@@ -44,6 +44,19 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 pub const API_KEY_BYTES: usize = 256;
 /// API keys of a policy: what fits into [`POLICY_BYTES`] at 170 bytes a key, and into [`POLICY_VALUES`] at ten values.
 pub const API_KEYS: usize = 50_000;
+/// Bytes of a client certificate as PEM; those of the field have one to four KiB.
+pub const CERTIFICATE_BYTES: usize = 16 << 10;
+/// Names in a certificate. A certificate of many hosts has some dozen, one of a client one or two.
+pub const CERTIFICATE_NAMES: usize = 128;
+/// Bytes of one of them: SPIFFE-ID §2.3 has 2048, which no header of ours should have.
+pub const CERTIFICATE_NAME_BYTES: usize = 1024;
+/// Extensions of a certificate; those of the field have some ten. Each is compared with those before it.
+pub const CERTIFICATE_EXTENSIONS: usize = 32;
+/// Certificates that have been read and held, for each worker: a service mesh of that many peers. When there are more, all are read again.
+pub const CERTIFICATES_KNOWN: usize = 512;
+/// Authorities of a policy; each whose name is the issuer's costs a signature.
+pub const CERTIFICATE_AUTHORITIES: usize = 16;
+
 /// Bytes of a pepper, at least: those of the hash (RFC 2104 §3 "strongly discouraged" shorter ones).
 pub const PEPPER_BYTES_MIN: usize = 32;
 

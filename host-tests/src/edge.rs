@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::exchange::{Fields, Request, Response, field};
+use crate::exchange::{Fields, Request, Response, field, latin1};
 
 /// Fields of which Envoy keeps one entry: a second one is joined to the first by a comma.
 const SINGLE: [&str; 6] = ["authorization", ":authority", "content-type", "user-agent", "referer", "expect"];
@@ -23,7 +23,10 @@ impl HeaderMap {
         map.add(":path", &request.target);
         map.add(":method", request.method.as_bytes());
         map.add(":scheme", b"http");
-        for (name, value) in request.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+        let hops = hops(request);
+        let kept =
+            |name: &str| !name.eq_ignore_ascii_case("host") && !hops.contains(&name.to_ascii_lowercase());
+        for (name, value) in request.fields.iter().filter(|(name, _)| kept(name)) {
             map.add(name, value.trim_ascii());
         }
         match &request.body {
@@ -117,6 +120,16 @@ impl HeaderMap {
         }
         (text(":method"), text(":path"), fields)
     }
+}
+
+/// What Envoy takes off before any filter: `connection`, and every field that it names (RFC 9110 §7.6.1).
+fn hops(request: &Request) -> Vec<String> {
+    let connection = request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let named =
+        connection.flat_map(|(_, value)| value.split(|b| *b == b',').map(|name| latin1(name.trim_ascii())));
+    let mut hops: Vec<String> = named.map(|name| name.to_ascii_lowercase()).collect();
+    hops.push("connection".to_owned());
+    hops
 }
 
 /// Envoy knows `host` and `:authority` as one.

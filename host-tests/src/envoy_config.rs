@@ -38,6 +38,8 @@ pub struct Listener {
     pub plugin_disabled: bool,
     /// Where Envoy writes of each request, as `envoy.config.accesslog.v3.AccessLog`.
     pub access_log: Vec<Value>,
+    /// Where its traces go, as the connection manager's `tracing`.
+    pub tracing: Option<Value>,
     /// Whether clients speak TLS to it.
     pub tls: Option<Tls>,
     /// Fields that the router adds for the upstream: name, and value in Envoy's own format (`%DOWNSTREAM_PEER_FINGERPRINT_256%`).
@@ -53,7 +55,7 @@ pub struct Tls {
     pub client: ClientCertificate,
 }
 
-/// What a listener asks of clients. A certificate that the authority did not issue ends the connection in both cases.
+/// What a listener asks of clients. A certificate that the authority did not issue ends the connection, but for the last.
 #[derive(Clone, Debug)]
 pub enum ClientCertificate {
     /// Nothing: what a client has, it does not show.
@@ -62,6 +64,10 @@ pub enum ClientCertificate {
     Optional(Authority),
     /// A certificate of this authority.
     Required(Authority),
+    /// One must be there, and no authority is named: Envoy then asks for none.
+    RequiredOfNobody,
+    /// A certificate of whomever, though an authority is named: `ACCEPT_UNTRUSTED`.
+    Untrusted(Authority),
 }
 
 impl Tls {
@@ -76,12 +82,19 @@ impl Tls {
         });
         let (authority, required) = match &self.client {
             ClientCertificate::NotAsked => (None, false),
+            ClientCertificate::RequiredOfNobody => (None, true),
             ClientCertificate::Optional(authority) => (Some(authority), false),
-            ClientCertificate::Required(authority) => (Some(authority), true),
+            ClientCertificate::Required(authority) | ClientCertificate::Untrusted(authority) => {
+                (Some(authority), true)
+            }
         };
         if let Some(authority) = authority {
             context["common_tls_context"]["validation_context"] =
                 json!({"trusted_ca": {"inline_string": authority.to_pem()}});
+        }
+        if matches!(self.client, ClientCertificate::Untrusted(_)) {
+            context["common_tls_context"]["validation_context"]["trust_chain_verification"] =
+                json!("ACCEPT_UNTRUSTED");
         }
         context["require_client_certificate"] = json!(required);
         json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
@@ -103,6 +116,7 @@ impl Listener {
             normalize: false,
             plugin_disabled: false,
             access_log: Vec::new(),
+            tracing: None,
             tls: None,
             upstream_fields: Vec::new(),
         }
@@ -143,6 +157,9 @@ impl Listener {
             "request_timeout": "10s",
             "stream_idle_timeout": "10s",
         });
+        if let Some(tracing) = &self.tracing {
+            manager["tracing"] = tracing.clone();
+        }
         if self.normalize {
             manager["normalize_path"] = json!(true);
             manager["merge_slashes"] = json!(true);
@@ -260,6 +277,22 @@ impl Cluster {
             *address = json!({"address": "127.0.0.1", "port_value": port});
         }
         Self { written: Some(cluster), ..Self::new(&name, port) }
+    }
+
+    /// A cluster that speaks HTTP/2, as gRPC needs.
+    pub fn of_grpc(name: &str, port: u16) -> Self {
+        let cluster = json!({
+            "name": name,
+            "connect_timeout": "2s",
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }},
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            }}]}]},
+        });
+        Self::written(cluster, port)
     }
 
     /// With room for `count` requests at once, and as many that wait for them; one more is refused with 503. A worker may always

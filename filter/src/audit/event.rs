@@ -102,6 +102,8 @@ pub struct Request {
     pub trace: Option<TraceParent>,
     /// The route, if one matched.
     pub route: Option<Rc<str>>,
+    /// For whom the route is, if the policy says so.
+    pub exposure: Option<&'static str>,
     /// How it ended.
     pub decision: Decision,
     /// Why it was refused, or would have been.
@@ -257,6 +259,7 @@ impl Request {
         put("url.path", Value::Text(path));
         text("url.query", query, put);
         text("portcullis.route", self.route.as_deref(), put);
+        text("portcullis.exposure", self.exposure, put);
         text("rule.name", self.rule.as_deref(), put);
         names("portcullis.shadow_rules", &self.shadow_rules, put);
         if let Some(caller) = &self.caller {

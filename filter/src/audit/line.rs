@@ -84,6 +84,7 @@ mod tests {
             id: None,
             trace: None,
             route: Some("orders".into()),
+            exposure: None,
             decision: Decision::Refused,
             reason: Some(Reason::TokenExpired),
             detail: Detail::Named("provider", "corp".into()),

@@ -35,6 +35,8 @@ pub(super) struct Journey<'p> {
     route: Option<usize>,
     /// Whether it is a preflight for its route.
     preflight: bool,
+    /// Whether its route must not be known of.
+    hidden: bool,
     address: Option<IpAddr>,
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
@@ -82,6 +84,7 @@ impl<'p> Journey<'p> {
             has_body,
             route,
             preflight: false,
+            hidden: false,
             address,
             caller,
             rule,
@@ -121,6 +124,9 @@ impl<'p> Journey<'p> {
         self.answer_for_keys(&request)?;
         self.choose(&request);
         let route = self.route().ok_or(Reason::NoRoute)?;
+        if route.exposure.needs_address() {
+            route.exposure.check(client_address(host)?).inspect_err(|_| self.hidden = true)?;
+        }
         policy.overload.check(route.priority, &self.gateway.load, self.now)?;
         self.answer_preflight(route, &request)?;
         route.request.check(self.head, &request)?;
@@ -218,10 +224,12 @@ impl<'p> Journey<'p> {
         query: Option<&[u8]>,
     ) -> Result<Identified, Stop> {
         let certificate = || host.property(&["connection", "sha256_peer_certificate_digest"]);
+        let presented = || host.property(&["connection", "peer_certificate"]);
         let (asked, providers) = (&route.authentication, &self.policy.providers);
         let witness = |gate| Witness {
             gate,
             certificate: &certificate,
+            presented: &presented,
             data: host,
             memory: self.gateway.memory.as_ref(),
         };
@@ -313,6 +321,11 @@ impl<'p> Journey<'p> {
 
     pub(super) fn route(&self) -> Option<&'p Route> {
         self.policy.routes.get(self.route?)
+    }
+
+    /// The route, as far as a client may know of it.
+    pub(super) fn shown_route(&self) -> Option<usize> {
+        self.route.filter(|_| !self.hidden)
     }
 
     pub(super) fn is_preflight(&self) -> bool {

@@ -50,7 +50,7 @@ fn send(host: &impl Host, response: &LocalResponse) -> Flow {
 }
 
 fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Refusal) -> LocalResponse {
-    let row = refusal.reason.row();
+    let row = refusal.reason.public().row();
     let head = journey.map(Journey::head);
     let mut headers = Vec::with_capacity(6);
     let asked = policy.zip(journey).and_then(|(policy, journey)| Some((policy, journey, journey.route()?)));
@@ -71,7 +71,7 @@ fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Re
     }
     LocalResponse {
         status: row.status,
-        details: row.code,
+        details: refusal.reason.code(),
         headers,
         body,
         grpc_status: refusal.reason.grpc_status(),
@@ -79,7 +79,7 @@ fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Re
 }
 
 fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
-    let row = refusal.reason.row();
+    let row = refusal.reason.public().row();
     document(row.status, row.sentence, row.code, request_id(head).as_ref())
 }
 

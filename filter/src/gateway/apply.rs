@@ -8,7 +8,7 @@ use crate::guards::shape::unreadable;
 use crate::host::{Host, HostError};
 use crate::http::{Head, passes_for};
 use crate::policy::{Policy, Route};
-use crate::redaction::{CREDENTIAL_HEADERS, REDACTED};
+use crate::redaction::{CREDENTIAL_HEADERS, REDACTED, is_secret_shaped};
 use crate::time::Timestamp;
 
 /// The mark that the guard behind us asks for (`wasm.portcullis_admitted` in Envoy's filter state): a request that did not
@@ -84,12 +84,13 @@ pub(super) fn pass(
     host.set_property(MARK, b"1")
 }
 
-/// Takes off what only the gateway may say, on every route, and what the route strips, in every spelling that a reader could
+/// Takes off what only the gateway or a proxy may say, on every route, and what the route strips, in every spelling that a reader could
 /// take for it.
 fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) -> Result<(), HostError> {
     let stripped = route.map_or(&[][..], |route| route.request.stripped.as_slice());
     let ours = || policy.providers.identity_headers().iter().chain(stripped);
-    for (sent, _) in head.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+    let goes = |sent: &[u8]| policy.forwarded.strips(sent) || ours().any(|name| passes_for(sent, name));
+    for (sent, _) in head.fields().filter(|(sent, _)| goes(sent)) {
         // A header name that is not ASCII cannot be ours; Envoy lets none in.
         host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
     }
@@ -106,11 +107,9 @@ pub(super) fn clear_trailers(
     let unwanted =
         || request.into_iter().flat_map(|request| request.stripped.iter().chain(&request.forbidden));
     let ours = || policy.providers.identity_headers().iter().chain(unwanted());
-    if ours().next().is_none() {
-        return Ok(());
-    }
+    let goes = |sent: &[u8]| policy.forwarded.strips(sent) || ours().any(|name| passes_for(sent, name));
     let trailers = Head::parse_trailers(host.request_trailers()?).map_err(unreadable)?;
-    for (sent, _) in trailers.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+    for (sent, _) in trailers.fields().filter(|(sent, _)| goes(sent)) {
         host.remove_request_trailer(core::str::from_utf8(sent).unwrap_or_default())?;
     }
     Ok(())
@@ -131,6 +130,12 @@ pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
         let ascii: Vec<u8> =
             shown.as_str().bytes().map(|b| if b.is_ascii_graphic() { b } else { b'?' }).collect();
         let _ = host.set_request_header(name, &ascii);
+    }
+    // What else the proxy's usual format shows, where a client has put something into it that is no name of a program and no id.
+    for name in ["user-agent", "x-request-id"] {
+        if head.all(name).any(|sent| is_secret_shaped(&String::from_utf8_lossy(sent))) {
+            let _ = host.set_request_header(name, REDACTED.as_bytes());
+        }
     }
 }
 

@@ -27,14 +27,15 @@ type Fields = Vec<(&'static str, String)>;
 impl Leaving {
     /// For the request of this journey, as far as it has come. In Shadow responses stay as they are.
     pub(super) fn of(policy: &Policy, journey: &Journey<'_>) -> Option<Box<Self>> {
-        let route = journey.route();
+        let index = journey.shown_route();
+        let route = index.and_then(|index| policy.routes.get(index));
         let cors = route.and_then(|route| route.cors.as_deref());
         let rules = route.map_or(&policy.response, |route| &route.response);
         if (cors.is_none() && rules.is_empty()) || journey.mode() == Mode::Shadow {
             return None;
         }
         Some(Box::new(Self {
-            route: journey.route_index(),
+            route: index,
             reader: cors.filter(|_| !journey.is_preflight()).and_then(|cors| cors.reader(journey.head())),
             preflight: journey.is_preflight(),
             authenticated: journey.caller().is_some_and(|caller| !caller.is_anonymous()),

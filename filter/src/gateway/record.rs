@@ -40,6 +40,7 @@ pub(super) fn of(
         id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
         trace: head.only("traceparent").ok().flatten().and_then(TraceParent::parse),
         route: journey.route().map(|route| route.name.clone()),
+        exposure: journey.route().and_then(|route| route.exposure.level()),
         rule: journey.rule().cloned(),
         shadow_rules: journey.shadow_rules().to_vec(),
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
@@ -110,6 +111,7 @@ fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>) -> Requ
         id: None,
         trace: None,
         route: None,
+        exposure: None,
         decision,
         reason: refusal.map(|refusal| refusal.reason),
         detail: refusal.map_or(Detail::None, |refusal| refusal.detail.clone()),
@@ -133,6 +135,14 @@ fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
         Caller::ApiKey(key) => Some(audit::Caller {
             client: Some(policy.redaction.word(key.client().as_bytes())),
             api_key: Some(Rc::clone(key.fingerprint())),
+            ..audit::Caller::default()
+        }),
+        // A name of the certificate, which the policy's lists named or cover.
+        Caller::Certificate(certificate) => Some(audit::Caller {
+            subject: policy
+                .audit
+                .subjects
+                .shown(certificate.name(), || policy.redaction.word(certificate.name().as_bytes())),
             ..audit::Caller::default()
         }),
     }

@@ -9,6 +9,8 @@ pub mod shape;
 
 pub mod route;
 
+pub mod exposure;
+
 pub mod overload;
 
 pub mod cors;

@@ -1,12 +1,14 @@
 //! The parts of an HTTP request, each parsed once and then trusted.
 
 pub mod authority;
+pub mod cidr;
 pub mod head;
 pub mod path;
 pub mod target;
 pub mod trace;
 
 pub use authority::Authority;
+pub use cidr::{Cidr, CidrFault};
 pub use head::Head;
 pub use path::Path;
 pub use target::Target;

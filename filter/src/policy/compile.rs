@@ -1,19 +1,20 @@
 //! How does a document become a policy? Section by section, every problem collected.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::format::{DEFAULTS, POLICY, ROUTE};
+use super::routes::{refuse_doubled_names, refuse_methods, refuse_unreachable, report, warn_of_unseen};
 use super::{Policy, Route, former};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
 use crate::guards::assertion::{self, Assertion, Signer, Signing};
+use crate::guards::exposure::{self, Exposure, Kept};
 use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
+use crate::guards::route;
 use crate::guards::route::config::Match;
-use crate::guards::route::{self, Clash};
 use crate::guards::{body, cors, identity, overload, response, shape};
 use crate::json::Json;
 use crate::limits;
@@ -31,6 +32,9 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         section.get("jwt").map(|field| identity::config::read_jwt(&field)).unwrap_or_default();
     if let Some(field) = section.get("apiKeyAuth") {
         identity::config::read_api_key_auth(&field, &mut providers);
+    }
+    if let Some(field) = section.get("clientCertificates") {
+        identity::config::read_client_certificates(&field, &mut providers);
     }
     let audit = match section.get("audit") {
         Some(field) => audit::Rules::read(&field),
@@ -62,6 +66,10 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
         None => Some(limits::STATE_BYTES),
     };
+    let forwarded = match section.get("forwardedHeaders") {
+        Some(field) => shape::Forwarded::read(&field),
+        None => Some(shape::Forwarded::default()),
+    };
     let overload = match section.get("overload") {
         Some(field) => overload::read(&field),
         None => Some(overload::Rules::default()),
@@ -85,6 +93,7 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         routes: compiled,
         table: routes.table,
         overload: overload?,
+        forwarded: forwarded?,
         state_bytes: state_bytes?,
         audit: audit?,
         redaction: redaction?,
@@ -153,14 +162,14 @@ struct Surroundings<'p> {
 
 /// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
 #[derive(Clone, Default)]
-struct Defaults {
-    request: Rc<shape::Limits>,
+pub(super) struct Defaults {
+    pub(super) request: Rc<shape::Limits>,
     body: Rc<body::Rules>,
     authorization: Rc<Authorization>,
     rate_limit: Rc<rate_limit::Rules>,
     priority: overload::Priority,
     assertion: Option<Rc<Assertion>>,
-    cors: Option<Rc<cors::Rules>>,
+    pub(super) cors: Option<Rc<cors::Rules>>,
     response: Rc<response::Rules>,
 }
 
@@ -224,9 +233,9 @@ struct Routes {
 }
 
 /// One route on its way, and where it stands.
-struct Draft<'d> {
-    place: String,
-    name: Option<&'d str>,
+pub(super) struct Draft<'d> {
+    pub(super) place: String,
+    pub(super) name: Option<&'d str>,
     matched: Option<Match>,
     route: Option<Route>,
     accepted: Vec<Rc<str>>,
@@ -294,6 +303,8 @@ impl<'d> Draft<'d> {
             around,
             Some(draft.name.unwrap_or_default()),
         );
+        let exposure =
+            section.get("exposure").map_or(Some(Exposure::default()), |field| exposure::read(&field));
         let audit = match section.get("audit") {
             Some(field) => audit::Level::read(&field),
             None => Some(around.audit),
@@ -302,9 +313,18 @@ impl<'d> Draft<'d> {
             draft.accepted = authentication.accepted(around.providers);
             draft.takes_api_keys = authentication.takes_api_keys();
         }
-        if let (Some(rules), Some(_)) = (&rules, &authentication) {
-            let faults = rules.authorization.unreachable(&draft.accepted, draft.takes_api_keys);
+        if let (Some(rules), Some(authentication)) = (&rules, &authentication) {
+            let named = draft.takes_api_keys || authentication.takes_certificates();
+            let faults = rules.authorization.unreachable(&draft.accepted, named);
             refuse_unreachable(&section, faults);
+            let kept = Kept {
+                takes_anybody: authentication.takes_anybody(),
+                by_certificate: authentication.takes_certificates_alone(),
+                by_address: rules.authorization.confines(),
+            };
+            if let Some((message, help)) = exposure.as_ref().and_then(|exposure| exposure.fault(kept)) {
+                section.error(message, help);
+            }
         }
         if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {
             warn_of_unseen(&section, rules, matched);
@@ -315,6 +335,7 @@ impl<'d> Draft<'d> {
             Some(Route {
                 name: draft.name?.into(),
                 mode: mode?,
+                exposure: exposure?,
                 needs_address: rules.authorization.needs_address() || rules.rate_limit.needs_address(),
                 request: rules.request,
                 body: rules.body,
@@ -331,102 +352,7 @@ impl<'d> Draft<'d> {
         draft
     }
 
-    fn called(&self) -> String {
+    pub(super) fn called(&self) -> String {
         self.name.map_or_else(|| self.place.clone(), |name| format!("{} ({})", quoted(name), self.place))
-    }
-}
-
-/// A rule that asks for what no caller of the route can have.
-fn refuse_unreachable(section: &Section<'_>, faults: Vec<access::config::Unreachable>) {
-    let own = section.get("authorization");
-    for fault in faults {
-        let rule = quoted(&fault.rule);
-        let message = match fault.provider {
-            Some(provider) => format!(
-                "the rule {rule} asks for a token of {}, which this route does not accept, so it can never match",
-                quoted(&provider)
-            ),
-            None => {
-                format!("the rule {rule} asks for a token and the route takes none, so it can never match")
-            }
-        };
-        match &own {
-            Some(field) => field.error(message, "take the rule out, or change the route's `authentication`"),
-            None => section.error(
-                format!("{message} (it stands in `defaults.authorization`)"),
-                "write an `authorization` for this route, such as `{defaultAction: Allow}`",
-            ),
-        }
-    }
-}
-
-/// A preflight carries none of the headers that the request will have.
-fn warn_of_unseen(section: &Section<'_>, rules: &Defaults, matched: &Match) {
-    if let (Some(field), true, false) =
-        (section.get("cors"), rules.cors.is_some(), matched.headers.is_empty())
-    {
-        field.warn(
-            "the route is chosen by `match.headers`, which no preflight carries",
-            "write `cors` on the route that takes the same path without them, too: that one answers preflights",
-        );
-    }
-}
-
-/// A method that `match` names and `request.methods` refuses.
-fn refuse_methods(section: &Section<'_>, request: &shape::Limits, matched: &Match) {
-    let methods = matched.methods.iter().map(AsRef::as_ref);
-    let refused = |method: &&str| !request.methods.iter().any(|allowed| allowed == method);
-    for method in methods.filter(refused) {
-        section.error(
-            format!("`match.methods` takes {} and `request.methods` refuses it", quoted(method)),
-            "name it in both or in neither",
-        );
-    }
-}
-
-fn refuse_doubled_names(elements: &[Field<'_>], drafts: &[Draft<'_>]) {
-    let mut seen: HashMap<&str, &str> = HashMap::new();
-    for (element, draft) in elements.iter().zip(drafts) {
-        let Some(name) = draft.name else { continue };
-        if let Some(first) = seen.get(name) {
-            element.error(
-                format!("two routes are named {}; the first is {first}", quoted(name)),
-                "give each route a name of its own",
-            );
-        } else {
-            seen.insert(name, &draft.place);
-        }
-    }
-}
-
-fn report(clash: Clash, elements: &[Field<'_>], drafts: &[Draft<'_>]) {
-    let called = |index: usize| drafts.get(index).map(Draft::called).unwrap_or_default();
-    let (at, message, help) = match clash {
-        Clash::Tie(first, second) => (
-            second,
-            format!(
-                "ties with the route {}: one request can match both, and neither is more specific",
-                called(first)
-            ),
-            "make one more specific: by host, path, headers or methods".to_owned(),
-        ),
-        Clash::Covered(route, by) => (
-            route,
-            format!("can never match: the route {} takes every request for it", called(by)),
-            "`PathPrefix: /` takes every path and leaves the more specific routes theirs".to_owned(),
-        ),
-        Clash::Crowded(route) => (
-            route,
-            format!("more than {} routes have this host and path", limits::ROUTE_VARIANTS),
-            "they are tried one after the other; tell them apart by host or path".to_owned(),
-        ),
-        Clash::Expressions(route) => (
-            route,
-            format!("more than {} routes have a regular expression", limits::ROUTE_PATTERNS),
-            "they are tried one after the other; most can be a `Template` or a `PathPrefix`".to_owned(),
-        ),
-    };
-    if let Some(element) = elements.get(at) {
-        element.error(message, help);
     }
 }

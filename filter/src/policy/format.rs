@@ -4,13 +4,15 @@ use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
 use crate::guards::assertion::{SIGNING, UPSTREAM};
 use crate::guards::cors::CORS;
+use crate::guards::exposure::EXPOSURE;
 use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
+use crate::guards::identity::certificate::shapes::CLIENT_CERTIFICATES;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
 use crate::guards::overload::{OVERLOAD, PRIORITY};
 use crate::guards::rate_limit::RATE_LIMIT;
 use crate::guards::response::RESPONSE;
 use crate::guards::route::MATCH;
-use crate::guards::shape::REQUEST;
+use crate::guards::shape::{FORWARDED, REQUEST};
 use crate::{audit, redaction};
 
 const REQUEST_KEY: Key = Key::new(
@@ -87,6 +89,20 @@ pub static POLICY: Shape = Shape {
         Key::new("signing", "map", Default::Is("none"), "The keys with which the gateway signs.")
             .nested(&SIGNING),
         Key::new(
+            "clientCertificates",
+            "map",
+            Default::Is("none"),
+            "Who vouches for the certificates of clients.",
+        )
+        .nested(&CLIENT_CERTIFICATES),
+        Key::new(
+            "forwardedHeaders",
+            "map",
+            Default::Is("none is trusted"),
+            "Which headers of a proxy before this one are believed.",
+        )
+        .nested(&FORWARDED),
+        Key::new(
             "stateBytes",
             "size",
             Default::Is("`8Mi`"),
@@ -138,6 +154,8 @@ pub(super) static ROUTE: Shape = Shape {
             "Who is asked for. An open route says so, and why.",
         )
         .nested(&AUTHENTICATION),
+        Key::new("exposure", "a word, or map", Default::Is("nothing is said"), "For whom the route is.")
+            .nested(&EXPOSURE),
         REQUEST_KEY,
         AUTHORIZATION_KEY,
         PRIORITY,

@@ -8,6 +8,7 @@ pub mod carrier;
 mod compile;
 mod format;
 pub mod former;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,9 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{assertion, body, cors, identity, overload, rate_limit, response, route, shape};
+use crate::guards::{
+    assertion, body, cors, exposure, identity, overload, rate_limit, response, route, shape,
+};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -45,6 +48,8 @@ pub struct Policy {
     /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
     /// time for each byte.
     pub longest_path: u64,
+    /// Which words of a proxy a client may say.
+    pub forwarded: shape::Forwarded,
     /// Whether some route has a `cors`: else nobody looks for preflights.
     pub takes_preflights: bool,
     /// What holds for responses to requests without a route.
@@ -66,6 +71,8 @@ pub struct Route {
     pub name: Rc<str>,
     /// `Shadow`: nothing is enforced here.
     pub mode: Mode,
+    /// For whom it is.
+    pub exposure: exposure::Exposure,
     /// What a request may look like.
     pub request: Rc<shape::Limits>,
     /// What its body may be.

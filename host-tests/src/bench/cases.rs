@@ -68,6 +68,9 @@ pub fn all() -> Result<Vec<Case>, String> {
         let name = if limit == NO_LIMIT { "bench" } else { "bench-limited" };
         chain::gateway(&plugin, chain::policy(name, &jwks, limit), &secret)
     };
+    let audited = |name, how: fn(Value) -> Value| {
+        chain::gateway(&plugin, how(chain::policy(name, &jwks, NO_LIMIT)), &secret)
+    };
     let native = |cache, limit| chain::native(&jwks, cache, limit);
 
     let rs256 = requests("/orders/7", &tokens(&token("rs256"))?);
@@ -98,6 +101,19 @@ pub fn all() -> Result<Vec<Case>, String> {
         case("portcullis: open route", gateway(NO_LIMIT), open, 200),
         case("portcullis: open route, one limit", gateway(NO_LIMIT), limited, 200),
         case("portcullis: RS256, access, limit", gateway(NO_LIMIT), rs256.clone(), 200).beside(CACHED),
+        case("portcullis: RS256, no audit", audited("bench-silent", chain::silent), rs256.clone(), 200),
+        case(
+            "portcullis: RS256, audit of all, log",
+            audited("bench-logged", chain::logged),
+            rs256.clone(),
+            200,
+        ),
+        case(
+            "portcullis: RS256, audit of all, collector",
+            audited("bench-exported", chain::exported),
+            rs256.clone(),
+            200,
+        ),
         // `10s` is reused, as it is by default; with `Off` each request is signed for.
         case("portcullis: the same, assertion reused", asserting("EdDSA", "10s"), rs256.clone(), 200),
         case("portcullis: the same, HS256 assertion each", asserting("HS256", "Off"), rs256.clone(), 200),

@@ -13,6 +13,8 @@ pub const SCOPE: &str = "orders.read";
 pub const NO_LIMIT: u32 = 1_000_000;
 /// The policy's secret for HS256 is in this variable.
 const HMAC_SECRET: &str = "PORTCULLIS_BENCH_SECRET";
+/// The cluster of the collector that audit events go to.
+pub const COLLECTOR: &str = "collector";
 /// The gateway's signing keys are in these.
 pub const SIGNING_KEYS: [&str; 3] =
     ["PORTCULLIS_BENCH_EDDSA", "PORTCULLIS_BENCH_ES256", "PORTCULLIS_BENCH_HS256"];
@@ -169,6 +171,25 @@ pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
             },
         ],
     })
+}
+
+/// The same, with everything told to the proxy's log.
+pub fn logged(mut policy: Value) -> Value {
+    policy["audit"] = json!({"log": "All"});
+    policy
+}
+
+/// The same, with everything told to a collector ([`COLLECTOR`]) and none to the proxy's log.
+pub fn exported(mut policy: Value) -> Value {
+    let otlp = json!({"cluster": COLLECTOR, "uri": "http://collector/v1/logs", "maxBuffered": 65536});
+    policy["audit"] = json!({"log": "All", "sinks": {"log": false, "otlp": otlp}});
+    policy
+}
+
+/// The same, with nothing told to anybody.
+pub fn silent(mut policy: Value) -> Value {
+    policy["audit"] = json!({"log": "Off"});
+    policy
 }
 
 /// Envoy's own filters for the same: `jwt_authn` with claim headers, `rbac` on the scope, `local_ratelimit` with a bucket a subject.

@@ -7,8 +7,10 @@
 //! credential in the wrong hands (a token that is bound to its sender, [`confirmation`], is of no use there).
 
 pub mod api_key;
+mod asked;
 pub mod attempt;
 pub mod caller;
+pub mod certificate;
 pub mod challenge;
 pub mod claim_headers;
 pub mod claim_path;
@@ -29,7 +31,7 @@ mod tests;
 
 use std::rc::Rc;
 
-pub use caller::{ApiKey, Caller, Token};
+pub use caller::{ApiKey, Caller, Certificate, Token};
 pub use challenge::challenge;
 pub use claim_headers::IdentityHeader;
 pub use confirmation::Witness;
@@ -95,9 +97,31 @@ pub fn identify(
             witness.gate.open(Attempt::by_key(found.value))?;
             by_api_key(keys, &found, now).map_err(Stop::from)
         }
-        (None, None) if rule.optional => Ok(Identified::anonymous()),
-        (None, None) => Err(Reason::CredentialMissing.into()),
+        (None, None) => match by_certificate(rule, providers, now, verifier, witness)? {
+            Some(identified) => Ok(identified),
+            None if rule.optional => Ok(Identified::anonymous()),
+            None => Err(Reason::CredentialMissing.into()),
+        },
     }
+}
+
+/// By the certificate of the connection, if the route takes any and one was presented.
+fn by_certificate(
+    rule: &CredentialRule,
+    providers: &Providers,
+    now: Timestamp,
+    verifier: &impl Verifier,
+    witness: &Witness<'_>,
+) -> Result<Option<Identified>, Refusal> {
+    let (Some(accepted), Some(certificates)) = (&rule.certificates, &providers.certificates) else {
+        return Ok(None);
+    };
+    let Some(certificate) = certificates.identify(accepted, witness.presented, now, verifier)? else {
+        return Ok(None);
+    };
+    let header = certificates.header.iter();
+    let headers = header.map(|header| (Rc::clone(header), certificate.name().as_bytes().to_vec())).collect();
+    Ok(Some(Identified { caller: Caller::Certificate(certificate), spent: None, headers }))
 }
 
 fn by_token(

@@ -17,6 +17,7 @@ mod tests;
 use std::rc::Rc;
 
 pub use super::api_key::config::read as read_api_key_auth;
+pub use super::certificate::config::read as read_client_certificates;
 pub use authentication::read_authentication;
 pub(super) use places::{cookie_names, param_names};
 pub(in crate::guards) use provider::identity_header_name;

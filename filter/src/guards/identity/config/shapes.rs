@@ -2,6 +2,7 @@
 
 pub use crate::document::outside::ENV;
 use crate::document::{Default, Key, Shape};
+use crate::guards::identity::certificate::shapes::MTLS;
 use crate::guards::identity::confirmation::config::CONFIRMATION;
 
 /// `jwt`
@@ -267,6 +268,7 @@ pub static AUTHENTICATION: Shape = Shape {
             "One of several. With `open` among them the credential is optional: a request without one passes as anonymous, a bad \
              one is refused all the same; so is a request with a token and an API key.").nested(&ANY_OF),
         Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
+        Key::new("mtls", "map", Default::Is("none"), "Whoever shows a client certificate with one of these names.").nested(&MTLS),
     ],
 };
 
@@ -278,6 +280,13 @@ pub static ANY_OF: Shape = Shape {
         Key::new("jwt", "map", Default::Is("none"), "The bearer of a token.").nested(&ROUTE_JWT),
         Key::new("open", "map", Default::Is("none"), "Anybody who brings no credential.").nested(&BECAUSE),
         Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
+        Key::new(
+            "mtls",
+            "map",
+            Default::Is("none"),
+            "Whoever shows a client certificate with one of these names.",
+        )
+        .nested(&MTLS),
     ],
 };
 
