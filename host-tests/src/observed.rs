@@ -22,7 +22,8 @@ const OF_A_REFUSAL: [&str; 5] =
 /// Members of an audit event that differ from run to run.
 const OF_THE_RUN: [&str; 2] = ["@timestamp", "event.duration"];
 /// By which word a scenario names a field of the event. A field of the caller stands in `caller`; any other field may be named in full.
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 14] = [
+    ("exposure", "portcullis.exposure"),
     ("decision", "portcullis.decision"),
     ("reason", "event.reason"),
     ("detail", "portcullis.detail"),

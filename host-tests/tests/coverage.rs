@@ -85,14 +85,16 @@ fn every_policy_of_the_corpus_loads() {
     }
 }
 
+/// What a client is told, and, of what is kept from it, what the audit event says.
+fn told(expect: &Expect) -> [Option<&str>; 2] {
+    [expect.code.as_deref(), expect.audit.get("reason").and_then(Value::as_str)]
+}
+
 #[test]
 fn every_reason_is_shown_or_has_another_test() {
     let cases = cases();
     let steps = cases.iter().flat_map(|case| &case.scenario.requests);
-    // What a client is told, or, of what is kept from it, what the audit event says.
     let expected = steps.filter_map(|step| step.expect.as_ref());
-    let told =
-        |expect: &'_ Expect| [expect.code.as_deref(), expect.audit.get("reason").and_then(Value::as_str)];
     let shown: BTreeSet<&str> = expected.flat_map(told).flatten().collect();
     for reason in Reason::ALL {
         let beyond = BEYOND_A_CORPUS.iter().find(|(known, ..)| known == reason);
