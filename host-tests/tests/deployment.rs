@@ -209,7 +209,8 @@ fn nothing_reaches_a_service_but_through_the_gateway() {
         // Not from here.
         (Some("partner"), "/orders/admin", 404),
         (Some("partner"), "/nowhere", 404),
-        (Some("partner"), "/orders/%2e%2e/billing", 404),
+        (Some("partner"), "/billing/%2e%2e/orders/admin", 404),
+        (Some("partner"), "/orders/x%2f..%2fadmin", 400),
     ] {
         let outcome = deployment.outside(shown, target, &[]);
         assert_eq!(outcome.status(), status, "{shown:?} {target}: {outcome:?}");

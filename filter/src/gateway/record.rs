@@ -137,6 +137,7 @@ fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
             api_key: Some(Rc::clone(key.fingerprint())),
             ..audit::Caller::default()
         }),
+        // A name of the certificate, which the policy's lists named or cover.
         Caller::Certificate(certificate) => Some(audit::Caller {
             subject: policy
                 .audit

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::algorithms::RS256PublicKey;
+use jwt_simple::algorithms::{ES256KeyPair, Ed25519KeyPair, RS256PublicKey};
 use serde_json::{Value, json};
 
 use super::chain::{self, HMAC_ISSUER, NO_LIMIT, SCOPE};
@@ -92,6 +92,8 @@ pub fn all() -> Result<Vec<Case>, String> {
     let verify =
         format!("verify:{}", hex(&signature_question(&jwks, strangers.first().ok_or("no tokens")?)?));
 
+    let signing = signing_keys()?;
+    let asserting = |algorithm, reuse| chain::asserting(&plugin, &jwks, &signing, algorithm, reuse);
     let case = Case::new;
     Ok(vec![
         case(BARE, vec![], rs256.clone(), 200),
@@ -112,6 +114,11 @@ pub fn all() -> Result<Vec<Case>, String> {
             rs256.clone(),
             200,
         ),
+        // `10s` is reused, as it is by default; with `Off` each request is signed for.
+        case("portcullis: the same, assertion reused", asserting("EdDSA", "10s"), rs256.clone(), 200),
+        case("portcullis: the same, HS256 assertion each", asserting("HS256", "Off"), rs256.clone(), 200),
+        case("portcullis: the same, ES256 assertion each", asserting("ES256", "Off"), rs256.clone(), 200),
+        case("portcullis: the same, EdDSA assertion each", asserting("EdDSA", "Off"), rs256.clone(), 200),
         case("portcullis: ES256, access, limit", gateway(NO_LIMIT), es256, 200),
         case("portcullis: HS256, access, limit", gateway(NO_LIMIT), hs256, 200),
         case("portcullis: new RS256 tokens", gateway(NO_LIMIT), new.clone(), 200).beside(UNCACHED),
@@ -135,6 +142,13 @@ pub fn all() -> Result<Vec<Case>, String> {
             .beside(CACHED),
         case("floor: the host's signature check", chain::floor(&floor, &verify), rs256, 200).beside(UNCACHED),
     ])
+}
+
+/// One for each algorithm, as the gateway's environment has them.
+fn signing_keys() -> Result<[String; 3], String> {
+    let told = |error: jwt_simple::Error| error.to_string();
+    let es256 = ES256KeyPair::generate().to_pem().map_err(told)?;
+    Ok([Ed25519KeyPair::generate().to_pem(), es256, "0123456789abcdef".repeat(4)])
 }
 
 /// The host calls that an admitted request cannot do without, as `filter/examples/floor.rs` names them.

@@ -15,6 +15,9 @@ pub const NO_LIMIT: u32 = 1_000_000;
 const HMAC_SECRET: &str = "PORTCULLIS_BENCH_SECRET";
 /// The cluster of the collector that audit events go to.
 pub const COLLECTOR: &str = "collector";
+/// The gateway's signing keys are in these.
+pub const SIGNING_KEYS: [&str; 3] =
+    ["PORTCULLIS_BENCH_EDDSA", "PORTCULLIS_BENCH_ES256", "PORTCULLIS_BENCH_HS256"];
 /// An API key of the policy, and its hash there.
 pub const API_KEY: &str = "key-of-partner-a-number-1";
 const API_KEY_HASH: &str = "sha256:3335e59e98a21ace0508619b2f73deacf8aaabc27d28ab30e8106b98318ad2e6";
@@ -84,6 +87,22 @@ fn wasm(name: &str, plugin: &Path, configuration: &str) -> Value {
 pub fn gateway(plugin: &Path, policy: Value, secret: &str) -> Vec<Value> {
     let mut listener = Listener::new("portcullis", policy, plugin.to_owned(), 0);
     listener.env.insert(HMAC_SECRET.to_owned(), secret.to_owned());
+    vec![listener.plugin_filter(), guard()]
+}
+
+/// The gateway with its signing keys, and a policy whose upstream wants an assertion signed with this algorithm. `reuse` as the policy has it.
+pub fn asserting(plugin: &Path, jwks: &str, keys: &[String; 3], algorithm: &str, reuse: &str) -> Vec<Value> {
+    let mut policy = policy("bench-assertion", jwks, NO_LIMIT);
+    let key = |kid: &str, algorithm: &str, place: &str, name: &str| json!({"kid": kid, "algorithm": algorithm, place: {"env": name}});
+    let [eddsa, es256, hs256] = SIGNING_KEYS;
+    policy["signing"] = json!({"issuer": "https://gateway.example", "keys": [
+        key("a", "EdDSA", "privateKey", eddsa), key("b", "ES256", "privateKey", es256), key("c", "HS256", "secret", hs256),
+    ]});
+    policy["defaults"] =
+        json!({"upstream": {"assertion": {"audience": "orders", "algorithm": algorithm, "reuse": reuse}}});
+    let mut listener = Listener::new("portcullis", policy, plugin.to_owned(), 0);
+    let variables = SIGNING_KEYS.iter().zip(keys);
+    listener.env.extend(variables.map(|(name, key)| ((*name).to_owned(), key.clone())));
     vec![listener.plugin_filter(), guard()]
 }
 
