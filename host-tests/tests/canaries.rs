@@ -254,3 +254,39 @@ fn ordinary_text_stays_readable() {
     );
     assert!(all * 1000 <= count * MISTAKEN, "seed {seed}: {all} of {count}: {mistaken:?} {example:?}");
 }
+
+/// Whatever a client sends, and however much: one line, of printable ASCII, of bounded length, and the same for every sink.
+#[test]
+fn an_event_is_one_short_line() {
+    let teller = Teller::start("Enforce");
+    let bytes = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+    let raw = |target: &[u8]| Request { target: target.to_vec(), ..get("/") };
+    let long = "\u{1f512}\u{202e}\"".repeat(20_000);
+    let requests = [
+        raw(format!("/{}", "a/".repeat(30_000)).as_bytes()),
+        raw(format!("/?{}", "a=b&".repeat(15_000)).as_bytes()),
+        raw(b"/\xff\xfe\xc3(\x1b[31m\x7f"),
+        raw("/\u{202e}evil\u{2028}".as_bytes()),
+        raw(b"/%0d%0a{%22portcullis.decision%22:%22allowed%22}"),
+        raw(b"/\r\n{\"@timestamp\":\"x\",\"portcullis.decision\":\"allowed\"}"),
+        Request { fields: vec![bytes("host", &[0xff; 5000])], ..get("/") },
+        Request { method: "A".repeat(5000), ..get("/") },
+        get("/").with("x-request-id", "a\r\nb"),
+        with_token(&json!({"sub": "\r\n\u{1b}[2J\u{202e}", "client_id": "a\" b=c\\"})),
+        with_token(&json!({"sub": long.chars().take(1500).collect::<String>()})),
+    ];
+    for request in requests {
+        let told = teller.tell(&request);
+        let target = String::from_utf8_lossy(&request.target[..request.target.len().min(40)]).into_owned();
+        let events: Vec<&str> = told.log.lines().filter(|line| any_event(line).is_some()).collect();
+        assert_eq!(events.len(), 1, "{target}: {}", told.log);
+        assert!(events[0].bytes().all(|b| (0x20..0x7f).contains(&b)), "{target}");
+        // A thousand characters of each of a few texts, each of which may take twelve bytes as an escape.
+        assert!(events[0].len() < 32 << 10, "{target}: {} bytes", events[0].len());
+        assert!(told.exported.len() < 16 << 10, "{target}: {} bytes", told.exported.len());
+        for line in told.access_log.lines().filter(|line| line.starts_with("portcullis_")) {
+            assert!(line.bytes().all(|b| (0x20..0x7f).contains(&b)) && line.len() < 300, "{target}: {line}");
+            assert!(!line.contains(['"', '\\', '\'']), "{target}: {line}");
+        }
+    }
+}

@@ -42,7 +42,11 @@ pub fn run(count: usize, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
         let callers = first..count.min(first + BATCH);
         let forged = callers.clone().filter(|caller| caller % FORGED == 0).count();
         let expected = BTreeMap::from([(200, callers.len() - forged), (401, forged)]);
-        let requests = requests("/orders/7", &tokens(callers)?);
+        // Each to a path of its own, too.
+        let each = |(caller, token): (usize, &String)| {
+            requests(&format!("/orders/{caller}"), core::slice::from_ref(token))
+        };
+        let requests: Vec<_> = callers.clone().zip(&tokens(callers)?).flat_map(each).collect();
         let mut load = Load::connect(address, &requests).map_err(|error| error.to_string())?;
         let statuses = load.run(requests.len()).map_err(|error| error.to_string())?;
         // A round of the connections is whole, so some tokens may have come twice.
