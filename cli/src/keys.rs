@@ -111,13 +111,17 @@ impl Keys {
 
 impl New {
     fn run(&self) -> Result<String, String> {
+        // The library writes the public key behind the private one.
+        const END: &str = "-----END PRIVATE KEY-----";
         let pem = match self.algorithm {
             Algorithm::EdDsa => Ed25519KeyPair::generate().to_pem(),
             Algorithm::Es256 => ES256KeyPair::generate().to_pem().map_err(|error| error.to_string())?,
         };
+        let end = pem.find(END).map_or(pem.len(), |at| at + END.len());
+        let pem = &pem[..end];
         // By the gateway's own reader: what is written here is taken there.
         public_jwks(self.algorithm.signing(), &named(&self.kid)?, pem.as_bytes())?;
-        write_private(&self.out, pem.trim_end())?;
+        write_private(&self.out, pem)?;
         let (kid, name, env) = (&self.kid, self.algorithm.name(), &self.env);
         Ok(format!(
             "- {{\"kid\": \"{kid}\", \"algorithm\": \"{name}\", \"privateKey\": {{\"env\": \"{env}\"}}}}"

@@ -58,8 +58,9 @@ fn of_jwk(text: &str) -> Option<Private> {
 }
 
 fn of_pem(text: &str) -> Option<Private> {
-    let inner =
-        text.strip_prefix("-----BEGIN PRIVATE KEY-----")?.strip_suffix("-----END PRIVATE KEY-----")?;
+    // What stands around the block, such as the public key in one of its own, is for others (RFC 7468 §2).
+    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (inner, _) = rest.split_once("-----END PRIVATE KEY-----")?;
     // Stores have been seen to make blanks of line breaks.
     let digits: Zeroizing<Vec<u8>> =
         Zeroizing::new(inner.bytes().filter(|b| !b.is_ascii_whitespace()).collect());
@@ -162,7 +163,7 @@ mod tests {
         for pem in [
             "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n",
             "-----BEGIN PRIVATE KEY-----\nMHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\noB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB\nZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PRIVATE KEY-----",
-            "-----BEGIN PRIVATE KEY----- MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC -----END PRIVATE KEY-----",
+            "subject: a -----BEGIN PRIVATE KEY----- MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC -----END PRIVATE KEY-----\n-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
         ] {
             let key = Private::read(pem.as_bytes()).unwrap();
             assert_eq!((key.curve, key.secret.as_slice()), (Curve::Ed25519, seed.as_slice()));
