@@ -76,6 +76,9 @@ fn nothing_of_a_client_gets_into_a_name(mut demo: Demo) {
     // The histogram is one series of many samples.
     let counted =
         |samples: &[Sample]| samples.iter().filter(|sample| !sample.name.contains("_microseconds_")).count();
+    until("the first second is over", || {
+        ours(demo.envoy()).iter().any(|sample| sample.name == "portcullis_tokens_total")
+    });
     let before = counted(&ours(demo.envoy()));
     for number in 0..2500 {
         let what = format!("{mark}{number}");
