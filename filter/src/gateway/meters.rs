@@ -113,18 +113,12 @@ impl Gateway {
         }
     }
 
-    /// Makes the series of which the first count matters: an increase is seen only where there was a number before.
+    /// Makes the series of requests that pass, since the first one on a route matters: an increase is seen only where there was a number before.
     pub(super) fn announce(&self, host: &impl Host) {
-        for metric in [Metric::Evictions, Metric::LostRaces, Metric::Penalties] {
-            let _ = metric.define(host, &[]);
-        }
         for outcome in ["loaded", "refused"] {
             let _ = Metric::PolicyLoads.define(host, &[outcome]);
         }
         let Some(policy) = &self.policy else { return };
-        if policy.audit.sinks.otlp.is_some() {
-            let _ = Metric::SinkDrops.define(host, &["otlp"]);
-        }
         for route in policy.routes.iter().take(limits::METRIC_ROUTES) {
             let _ = Metric::Requests.define(host, &[&route.name, "allowed", NONE]);
         }

@@ -134,11 +134,15 @@ fn an_attack_on_a_real_gateway_is_seen_by_a_real_prometheus() {
     dashboard::every_query_runs(&prometheus, demo.envoy());
 }
 
-/// Three thousand tokens that somebody else has signed, each with a subject of its own.
+/// Three thousand tokens that somebody else has signed, each with a subject of its own, over some seconds: more than one look of Prometheus
+/// must see them come.
 fn attack(demo: &Demo) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let mut client = Client::connect(demo.gateway()).unwrap();
     for number in 0..3000 {
+        if number % 300 == 0 {
+            std::thread::sleep(Duration::from_millis(400));
+        }
         let claims = json!({"sub": format!("victim-{number}"), "scope": "orders.read", "exp": "now+3600"});
         let claims = claims.as_object().cloned().unwrap_or_default();
         let spec = TokenSpec { claims, signature: Signature::Tampered, ..TokenSpec::of("es256") };
