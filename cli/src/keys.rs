@@ -116,7 +116,7 @@ impl New {
             Algorithm::Es256 => ES256KeyPair::generate().to_pem().map_err(|error| error.to_string())?,
         };
         // By the gateway's own reader: what is written here is taken there.
-        public_jwks(self.algorithm.signing(), &named(&self.kid)?, pem.as_bytes().to_vec())?;
+        public_jwks(self.algorithm.signing(), &named(&self.kid)?, pem.as_bytes())?;
         write_private(&self.out, pem.trim_end())?;
         let (kid, name, env) = (&self.kid, self.algorithm.name(), &self.env);
         Ok(format!(
@@ -134,7 +134,7 @@ impl Export {
             }
             (None, None) => return Err("neither --file nor --env".to_owned()),
         };
-        public_jwks(self.algorithm.signing(), &named(&self.kid)?, private)
+        public_jwks(self.algorithm.signing(), &named(&self.kid)?, &private)
     }
 }
 

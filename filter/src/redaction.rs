@@ -120,7 +120,9 @@ impl Redacted {
     }
 
     fn cut(text: &str) -> Self {
-        match text.char_indices().nth(MOST) {
+        // So many bytes are no more characters than that, and need not be counted.
+        let end = if text.len() <= MOST { None } else { text.char_indices().nth(MOST) };
+        match end {
             Some((at, _)) => Self(format!("{}…", text.get(..at).unwrap_or_default())),
             None => Self(text.to_owned()),
         }
@@ -176,38 +178,45 @@ impl Rules {
         let text = String::from_utf8_lossy(seen.unwrap_or(target));
         let whole = if seen.is_some() { without_the_last(&text) } else { &text };
         let (path, query) = whole.split_once('?').map_or((whole, None), |(path, query)| (path, Some(query)));
-        let mut out = path.split('/').map(|segment| self.segment(segment)).collect::<Vec<_>>().join("/");
+        let mut out = String::with_capacity(whole.len());
+        for (nth, segment) in path.split('/').enumerate() {
+            if nth > 0 {
+                out.push('/');
+            }
+            self.segment(segment, &mut out);
+        }
         if let Some(query) = query {
             out.push('?');
-            out.push_str(&self.pairs(query));
+            self.pairs(query, &mut out);
         }
-        Redacted::cut(&out)
+        if out.len() <= MOST { Redacted(out) } else { Redacted::cut(&out) }
     }
 
     /// A segment of a path, and its parameters: `;jsessionid=…` is refused, and written down as what was refused.
-    fn segment(&self, segment: &str) -> String {
-        if segment.contains(';') { self.pairs(segment) } else { self.shown(segment).to_owned() }
+    fn segment(&self, segment: &str, out: &mut String) {
+        if segment.contains(';') { self.pairs(segment, out) } else { out.push_str(self.shown(segment)) }
     }
 
     /// Pairs behind `&` or `;`, which some servers part a query by.
-    fn pairs(&self, pairs: &str) -> String {
-        let mut out = String::with_capacity(pairs.len());
+    fn pairs(&self, pairs: &str, out: &mut String) {
         for pair in pairs.split_inclusive(['&', ';']) {
             let bare = pair.trim_end_matches(['&', ';']);
-            out.push_str(&self.pair(bare));
+            self.pair(bare, out);
             out.push_str(pair.get(bare.len()..).unwrap_or_default());
         }
-        out
     }
 
-    fn pair(&self, pair: &str) -> String {
+    fn pair(&self, pair: &str, out: &mut String) {
         let Some((name, value)) = pair.split_once('=') else {
             // `token%3Dabc`: for a reader that decodes first, a pair.
-            return if self.tells(pair) { REDACTED.to_owned() } else { self.shown(pair).to_owned() };
+            out.push_str(if self.tells(pair) { REDACTED } else { self.shown(pair) });
+            return;
         };
         // A URL within a URL, such as where to go after a login, has pairs of its own.
         let secret = !value.is_empty() && (self.is_telling(name) || self.tells(value));
-        format!("{}={}", self.shown(name), if secret { REDACTED } else { self.shown(value) })
+        out.push_str(self.shown(name));
+        out.push('=');
+        out.push_str(if secret { REDACTED } else { self.shown(value) });
     }
 
     /// Whether the text, decoded, has a pair in it whose name is telling.

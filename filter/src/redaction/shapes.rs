@@ -59,8 +59,8 @@ pub fn is_secret_shaped(text: &str) -> bool {
         return false;
     }
     let text = decoded(text);
-    // A search for a text costs more than one for a byte, and few texts have the byte.
-    if (text.contains('-') && text.contains("-----BEGIN")) || is_card(&text) || is_account(&text) {
+    let is_armoured = around(&text, "-----", "BEGIN").next().is_some();
+    if is_armoured || is_card(&text) || is_account(&text) {
         return true;
     }
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=' | '~')))
@@ -74,10 +74,21 @@ fn is_secret_word(word: &str) -> bool {
 /// `eyJ` is `{"` in base64url; two of them with dots are a JWS even if something stands before it.
 fn is_jwt(word: &str) -> bool {
     word.len() >= 20
-        && word.match_indices("eyJ").any(|(at, _)| {
-            let rest = word.get(at..).unwrap_or_default();
-            rest.len() >= 20 && (rest.contains('.') || rest.len() >= RANDOM)
+        && around(word, "ey", "J").any(|rest| {
+            let length = rest.len().saturating_add(2);
+            length >= 20 && (rest.contains(&b'.') || length >= RANDOM)
         })
+}
+
+/// What follows each `before` that has `after` behind it, from `after` on. It looks for one byte, the first of `after`, which few texts
+/// have: a search for a text takes longer to prepare than most texts take to walk over.
+fn around<'t>(text: &'t str, before: &str, after: &str) -> impl Iterator<Item = &'t [u8]> {
+    let (bytes, first) = (text.as_bytes(), after.as_bytes().first());
+    let places = bytes.iter().enumerate().filter(move |(_, byte)| Some(*byte) == first);
+    places.filter_map(move |(at, _)| {
+        let (left, right) = bytes.split_at_checked(at)?;
+        (left.ends_with(before.as_bytes()) && right.starts_with(after.as_bytes())).then_some(right)
+    })
 }
 
 /// One walk over the word.
@@ -186,41 +197,40 @@ fn is_card(text: &str) -> bool {
     let enough = text.bytes().filter(u8::is_ascii_digit).nth(12).is_some();
     enough
         && text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+')).any(|run| {
-            let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).take(20).collect();
-            let issued = match digits.as_slice() {
-                [3..=6, ..] => true,
-                [2, a, b, c, ..] => (221..=720).contains(
-                    &[*a, *b, *c].iter().fold(0_u32, |n, digit| n.saturating_mul(10).saturating_add(*digit)),
-                ),
-                _ => false,
-            };
-            issued && (13..=19).contains(&digits.len()) && luhn(&digits)
+            let digits = run.bytes().filter(u8::is_ascii_digit).map(|digit| u32::from(digit & 15));
+            (13..=19).contains(&digits.clone().count()) && is_issued(digits.clone()) && luhn(digits)
         })
 }
 
-fn luhn(digits: &[u32]) -> bool {
-    let weigh = |(index, digit): (usize, &u32)| match (index % 2, *digit) {
+fn is_issued(digits: impl Iterator<Item = u32>) -> bool {
+    let four = digits.take(4).fold(0_u32, |n, digit| n.saturating_mul(10).saturating_add(digit));
+    matches!(four, 2221..=2720 | 3000..=6999)
+}
+
+fn luhn(digits: impl DoubleEndedIterator<Item = u32>) -> bool {
+    let weigh = |(index, digit): (usize, u32)| match (index % 2, digit) {
         (0, digit) => digit,
         (_, digit) if digit > 4 => digit.saturating_mul(2).saturating_sub(9),
         (_, digit) => digit.saturating_mul(2),
     };
-    let sum: u32 = digits.iter().rev().enumerate().map(weigh).fold(0, u32::saturating_add);
-    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
+    let sum = digits.rev().enumerate().map(weigh).fold(0, u32::saturating_add);
+    sum.is_multiple_of(10)
 }
 
 /// An IBAN (ISO 13616): two letters, two digits, eleven to thirty more, perhaps with blanks between them, that leave 1 by 97.
 fn is_account(text: &str) -> bool {
     let run = |run: &str| {
-        let kept: Vec<u8> = run.bytes().filter(u8::is_ascii_alphanumeric).take(35).collect();
-        let [a, b, c, d, rest @ ..] = kept.as_slice() else { return false };
-        let begins =
-            [a, b].iter().all(|b| b.is_ascii_alphabetic()) && [c, d].iter().all(|b| b.is_ascii_digit());
-        if !begins || !(11..=30).contains(&rest.len()) || !rest.iter().any(u8::is_ascii_digit) {
+        let kept = run.bytes().filter(u8::is_ascii_alphanumeric);
+        let letters = kept.clone().take(2).all(|b| b.is_ascii_alphabetic());
+        let begins = letters && kept.clone().skip(2).take(2).all(|b| b.is_ascii_digit());
+        let rest = kept.clone().skip(4);
+        // Most words are no such thing by their first letters.
+        if !begins || !(11..=30).contains(&rest.clone().count()) || !rest.clone().any(|b| b.is_ascii_digit())
+        {
             return false;
         }
-        let moved = rest.iter().chain([a, b, c, d]);
-        let rest = moved.fold(0_u32, |sum, b| {
-            let value = char::from(*b).to_digit(36).unwrap_or(0);
+        let rest = rest.chain(kept.take(4)).fold(0_u32, |sum, b| {
+            let value = char::from(b).to_digit(36).unwrap_or(0);
             let shift = if value > 9 { 100 } else { 10 };
             sum.saturating_mul(shift).saturating_add(value) % 97
         });

@@ -24,9 +24,10 @@ const API_KEY_HASH: &str = "sha256:3335e59e98a21ace0508619b2f73deacf8aaabc27d28a
 /// Who issues the tokens of HS256: a provider with a secret has no other keys.
 pub const HMAC_ISSUER: &str = "https://hmac.example.com";
 
-/// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log.
-pub fn listener(name: &str, mut filters: Vec<Value>) -> Value {
+/// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log unless it is asked for.
+pub fn listener(name: &str, mut filters: Vec<Value>, access_log: bool) -> Value {
     filters.push(router());
+    let access_log: Vec<Value> = access_log.then(self::access_log).into_iter().collect();
     json!({
         "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
@@ -43,12 +44,35 @@ pub fn listener(name: &str, mut filters: Vec<Value>) -> Value {
                 "request_headers_timeout": "10s",
                 "request_timeout": "30s",
                 "stream_idle_timeout": "60s",
+                "access_log": access_log,
                 "http_filters": filters,
                 "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
                     {"match": {"prefix": "/"}, "direct_response": {"status": 200}},
                 ]}]},
             },
         }]}],
+    })
+}
+
+/// What `envoy.yaml` writes down of each request.
+fn access_log() -> Value {
+    json!({
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {"json_format": {
+                "time": "%START_TIME%",
+                "request_id": "%REQ(X-REQUEST-ID)%",
+                "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+                "method": "%REQ(:METHOD)%",
+                "host": "%REQ(:AUTHORITY)%",
+                "path": "%PATH(NQ)%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "admitted": "%FILTER_STATE(wasm.portcullis_admitted:PLAIN)%",
+                "duration_ms": "%DURATION%",
+            }},
+        },
     })
 }
 

@@ -102,8 +102,8 @@ fn start(cases: &[Case], cores: Cores, collector: &KeyServer) -> Result<Envoy, S
 
 fn bootstrap(cases: &[Case], collector: u16) -> Value {
     let listeners = cases.iter().enumerate();
-    let listeners =
-        listeners.map(|(index, case)| chain::listener(&listener_name(index), case.filters.clone()));
+    let listeners = listeners
+        .map(|(index, case)| chain::listener(&listener_name(index), case.filters.clone(), case.access_log));
     json!({
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},

@@ -149,7 +149,7 @@ impl SigningKey {
 }
 
 /// The public part of a private key, as a JWK set; for the command line. The error says what is wrong with the key, and nothing of it.
-pub fn public_jwks(algorithm: Algorithm, kid: &str, private: Vec<u8>) -> Result<String, String> {
+pub fn public_jwks(algorithm: Algorithm, kid: &str, private: &[u8]) -> Result<String, String> {
     let mut key = SigningKey {
         kid: kid.into(),
         algorithm,
@@ -158,7 +158,7 @@ pub fn public_jwks(algorithm: Algorithm, kid: &str, private: Vec<u8>) -> Result<
         not_after: None,
         material: Err(Detail::None),
     };
-    key.resolve(|_| Some(private.clone()));
+    key.resolve(|_| Some(private.to_vec()));
     if let Err(why) = &key.material {
         return Err(why.to_string());
     }

@@ -48,11 +48,11 @@ fn of_jwk(text: &str) -> Option<Private> {
     };
     let private = read();
     if let Json::Map(members) = &mut jwk {
-        members.iter_mut().for_each(|(_, value)| {
+        for (_, value) in members {
             if let Json::Text(text) = value {
                 text.zeroize();
             }
-        });
+        }
     }
     private
 }
