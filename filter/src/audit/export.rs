@@ -48,12 +48,15 @@ pub enum HeaderValue {
     Env(Rc<str>),
 }
 
+/// A field with its value.
+type Header = (Rc<str>, Secret<String>);
+
 /// A collector as one worker knows it.
 #[derive(Debug)]
 pub struct Exporter {
     source: Source,
     /// The fields, or the variable that is missing or cannot be a field: then nothing is sent.
-    fields: Result<Vec<(Rc<str>, Secret<String>)>, Rc<str>>,
+    fields: Result<Vec<Header>, Rc<str>>,
     state: RefCell<State>,
 }
 
@@ -226,7 +229,7 @@ impl Exporter {
             200..=299 => state.arrived(rejected(answer), host),
             // "The client SHOULD retry" on these, and on no other. A cluster that is down is 503, a timeout 504 (host-facts §7).
             429 | 502..=504 => {
-                state.fail("the collector is away or has too much to do", retry_after(answer), host, now)
+                state.fail("the collector is away or has too much to do", retry_after(answer), host, now);
             }
             _ => state.give_up("the collector refuses them", host),
         }
@@ -287,9 +290,9 @@ impl State {
 
 /// `partial_success.rejected_log_records` of an `ExportLogsServiceResponse`. An answer that cannot be read is one that says nothing of it.
 fn rejected(answer: &Answer) -> u64 {
-    let first = |message| match Fields::of(message).flatten().find(|(number, _)| *number == 1) {
-        Some((_, value)) => Some(value),
-        None => None,
+    let first = |message| {
+        let found = Fields::of(message).flatten().find(|(number, _)| *number == 1);
+        found.map(|(_, value)| value)
     };
     let partial = answer.body.as_deref().and_then(first).and_then(|value: Value<'_>| value.bytes().ok());
     partial

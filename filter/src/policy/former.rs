@@ -111,34 +111,19 @@ impl Former {
         Some(former)
     }
 
-    fn until(self, present: &Self) -> Changes {
+    fn until(&self, present: &Self) -> Changes {
         let mut changes = Changes { former: self.digest.get(..12).map(Rc::from), ..Changes::default() };
-        // Both are walked in the order of names: a policy has thousands of routes.
-        let sorted = |parts: &[Part]| {
-            let mut parts = parts.to_vec();
-            parts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            parts
-        };
-        let (before, after) = (sorted(&self.parts), sorted(&present.parts));
-        let find = |parts: &[Part], part: &Part| {
-            parts
-                .binary_search_by(|other| other.name.cmp(&part.name))
-                .ok()
-                .and_then(|at| parts.get(at))
-                .cloned()
-        };
-        for part in &after {
-            match find(&before, part) {
+        // One against the other, which is quick for the hundreds that there are and bearable for the most that are remembered: a policy is loaded seldom.
+        let find = |parts: &[Part], part: &Part| parts.iter().find(|other| other.name == part.name).cloned();
+        for part in &present.parts {
+            match find(&self.parts, part) {
                 None => changes.added.push(Rc::clone(&part.name)),
                 Some(other) if other.digest != part.digest => changes.changed.push(Rc::clone(&part.name)),
                 Some(_) => {}
             }
         }
-        changes.removed = before
-            .iter()
-            .filter(|part| find(&after, part).is_none())
-            .map(|part| Rc::clone(&part.name))
-            .collect();
+        let gone = self.parts.iter().filter(|part| find(&present.parts, part).is_none());
+        changes.removed = gone.map(|part| Rc::clone(&part.name)).collect();
         for list in [&mut changes.added, &mut changes.changed, &mut changes.removed] {
             list.truncate(limits::CHANGES_TOLD);
         }
