@@ -92,7 +92,7 @@ lint: rust .venv/ready $(DENY) ## Format, clippy natively and for wasm, document
 	cargo clippy --package portcullis-filter --lib --target wasm32-wasip1 --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 	.tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
-	@if [ -x .venv/bin/shellcheck ]; then echo shellcheck; .venv/bin/shellcheck $(filter-out %.py,$(wildcard scripts/*)) .ci/run; \
+	@if [ -x .venv/bin/shellcheck ]; then echo shellcheck; .venv/bin/shellcheck $(filter-out %.py,$(wildcard scripts/*)) deploy/network deploy/certificates .ci/run; \
 	else echo "lint: no shellcheck wheel for this machine, scripts not checked"; fi
 
 .PHONY: unit
