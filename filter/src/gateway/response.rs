@@ -4,7 +4,7 @@ use super::{Gateway, telling};
 use crate::decision::Telling;
 use crate::guards::rate_limit::Permit;
 use crate::host::{Host, HostError, Level};
-use crate::policy::Policy;
+use crate::policy::{Policy, Route};
 
 /// Takes off what an upstream sends back of what only it was told. Should that fail, the response goes out all the same: what is in it was
 /// bound to a request that has been made.
@@ -29,6 +29,11 @@ impl Response {
     pub(super) fn of(permit: Permit, telling: Telling) -> Option<Box<Self>> {
         let idle = permit.standings.is_empty() && permit.dues.is_empty();
         (!idle).then(|| Box::new(Self { permit, telling }))
+    }
+
+    /// The same for a request of this route that passes in Shadow.
+    pub(super) fn unpaid(route: Option<&Route>) -> Option<Box<Self>> {
+        route.and_then(|route| Self::of(Permit::unpaid(&route.rate_limit), Telling::default()))
     }
 
     /// Settles what the request has cost, and tells the caller how it stands. The response goes out in any case: what cannot be done is

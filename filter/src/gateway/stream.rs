@@ -250,6 +250,7 @@ impl Stream {
                 Ok(()) => {
                     self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
                     self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
+                    self.response = Response::unpaid(journey.route());
                     Flow::Continue
                 }
                 Err(error) => self.stop(host, policy, journey, &error.into()),

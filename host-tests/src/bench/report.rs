@@ -104,11 +104,12 @@ const TAIL: &str = "
 - *one limit* is one bucket for all callers, on a route without credentials. *penalty*: the client has failed too often, and is refused before its
   token is looked at.
 - *access, limit*: a scope that the token must have, a token bucket for each subject that is never empty, two claims as headers. The
-  gateway's cases have the guard behind the plugin, as recommended. A refusal of the gateway writes its audit event to the log;
-  Envoy's own filters write none.
+  gateway's cases have the guard behind the plugin, as recommended. A refusal of the gateway writes its audit event to the
+  proxy's log, which is a system call each; Envoy's own filters write none. *no event* is the same with `audit: {log: Off}`, and *access log* is
+  Envoy's filters with the access log of `envoy.yaml`, which is buffered.
 - *floor* is a plugin that decides nothing and makes the host calls that a gateway in a plugin cannot do without: those of an
-  admission (clock, headers, one slot of shared data read and written, three headers changed, the mark, the guard behind it), or
-  one `verify_signature` of such a token. What is compared with `native` there cannot be less for any plugin that works so.
+  admission (clock, headers, one slot of shared data read and written, three headers changed, the mark, the guard behind it), those of a
+  refusal (clock, headers, the answer; with an event also the client's address and the line), or one `verify_signature` of such a token. What is compared with `native` there cannot be less for any plugin that works so.
 - *native* is `jwt_authn` (with and without `jwt_cache_config`), `rbac` on the scope and `local_ratelimit` with a bucket for each subject.
 - A response of another status than the case is about ends the run.
 

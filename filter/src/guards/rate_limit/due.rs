@@ -10,15 +10,20 @@ use crate::time::Timestamp;
 /// What is to be settled with one rule when the response is there.
 #[derive(Clone, Debug)]
 pub struct Due {
-    paid: Charge,
-    written: u64,
+    /// What was charged, and the state that it left; `None` if nothing was, and the header is only no business of the client's.
+    paid: Option<(Charge, u64)>,
     header: Rc<str>,
 }
 
 impl Due {
     /// `paid` was charged and left the state `written`; `header` will say what it should have been.
     pub(super) fn new(paid: Charge, written: u64, header: Rc<str>) -> Self {
-        Self { paid, written, header }
+        Self { paid: Some((paid, written)), header }
+    }
+
+    /// Nothing was charged, since the rule would have refused the request and is in Shadow.
+    pub(super) fn unpaid(header: Rc<str>) -> Self {
+        Self { paid: None, header }
     }
 
     /// The header of the response that tells the cost.
@@ -35,13 +40,13 @@ impl Due {
         data: &impl SharedData,
         table: &Table,
     ) -> Result<(), Fault> {
-        let Some(cost) = said.and_then(whole) else { return Ok(()) };
+        let (Some(cost), Some((paid, written))) = (said.and_then(whole), self.paid) else { return Ok(()) };
         let cost = cost.min(limits::COST_MAX);
-        if let Some(missing @ 1..) = cost.checked_sub(self.paid.cost) {
-            return table.owe(data, &Charge { cost: missing, now, ..self.paid });
+        if let Some(missing @ 1..) = cost.checked_sub(paid.cost) {
+            return table.owe(data, &Charge { cost: missing, now, ..paid });
         }
-        if let Some(spare @ 1..) = self.paid.cost.checked_sub(cost) {
-            table.refund(data, &Charge { cost: spare, now, ..self.paid }, self.written);
+        if let Some(spare @ 1..) = paid.cost.checked_sub(cost) {
+            table.refund(data, &Charge { cost: spare, now, ..paid }, written);
         }
         Ok(())
     }

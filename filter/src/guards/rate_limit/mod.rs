@@ -75,6 +75,22 @@ impl Permit {
         self.shadowed.as_ref()
     }
 
+    /// A request that passes in Shadow: nothing is settled, and no client sees what its response has cost.
+    pub fn unpaid(rules: &Rules) -> Self {
+        let mut permit = Self::default();
+        rules.local.iter().for_each(|rule| permit.leave_unpaid(rule));
+        permit
+    }
+
+    fn shadow(&mut self, rule: &Rule, refusal: Refusal) {
+        self.shadowed.get_or_insert(refusal);
+        self.leave_unpaid(rule);
+    }
+
+    fn leave_unpaid(&mut self, rule: &Rule) {
+        self.dues.extend(rule.cost.response.as_ref().map(|header| Due::unpaid(Rc::clone(header))));
+    }
+
     fn note(&mut self, rules: &Rules, ask: &Ask<'_>, tat: u64, remaining: u64) {
         let Ask { rule, plan, charge } = ask;
         if rules.telling.always && rule.mode == Mode::Enforce {
@@ -107,7 +123,7 @@ pub fn admit(
     table: &Table,
 ) -> Result<Permit, Refusal> {
     let mut permit = Permit::default();
-    let drafts = consult(rules, facts, now, data, table, &mut permit.shadowed)?;
+    let drafts = consult(rules, facts, now, data, table, &mut permit)?;
     let mut taken: Vec<(Charge, u64)> = Vec::with_capacity(drafts.len());
     for (ask, draft) in drafts {
         // Where a race changed the answer since, the charges made so far are taken back.
@@ -116,9 +132,7 @@ pub fn admit(
                 permit.note(rules, &ask, tat, remaining);
                 taken.push((ask.charge, tat));
             }
-            Err(refusal) if ask.rule.mode == Mode::Shadow => {
-                permit.shadowed.get_or_insert(refusal);
-            }
+            Err(refusal) if ask.rule.mode == Mode::Shadow => permit.shadow(ask.rule, refusal),
             Err(refusal) => {
                 for (charge, written) in taken {
                     table.refund(data, &charge, written);
@@ -138,7 +152,7 @@ fn consult<'r>(
     now: Timestamp,
     data: &impl SharedData,
     table: &Table,
-    shadowed: &mut Option<Refusal>,
+    permit: &mut Permit,
 ) -> Result<Vec<(Ask<'r>, Draft)>, Refusal> {
     let mut drafts = Vec::with_capacity(rules.local.len());
     let mut worst: Option<Refusal> = None;
@@ -159,7 +173,7 @@ fn consult<'r>(
             Err(refusal) => refusal,
         };
         if rule.mode == Mode::Shadow {
-            shadowed.get_or_insert(refusal);
+            permit.shadow(rule, refusal);
         } else if worst.as_ref().is_none_or(|worst| wait(worst) < wait(&refusal)) {
             worst = Some(refusal);
         }
