@@ -123,7 +123,7 @@ impl Report {
             for (decision, count) in
                 Decision::ALL.into_iter().zip(self.decisions).filter(|(_, count)| *count > 0)
             {
-                let percent = count.saturating_mul(100) / all;
+                let percent = count.saturating_mul(100).checked_div(all).unwrap_or_default();
                 let word = style.decision(decision, decision.word());
                 let _ = writeln!(out, "{count:>10}  {word}  {percent} %");
             }

@@ -73,7 +73,7 @@ impl Meters {
     pub(super) fn decided(&self, host: &impl Host, began: Timestamp) {
         let decided = self.decided.get().wrapping_add(1);
         self.decided.set(decided);
-        if decided % limits::METRICS_TIMED != 0 {
+        if !decided.is_multiple_of(limits::METRICS_TIMED) {
             return;
         }
         let series = self.decision.get().unwrap_or_else(|| Metric::Decision.define(host, &[]).ok());
