@@ -56,13 +56,11 @@ impl Remote {
     }
 
     fn begin(&self, host: &impl Host) -> Result<(), Fault> {
-        match &self.source.uri {
-            Some(uri) => self.send(host, uri, Step::Keys),
-            None => {
-                let target = fetch::metadata_of(&self.source.issuer).ok_or(Fault::NotMetadata)?;
-                self.send(host, &target, Step::Metadata)
-            }
+        if let Some(uri) = &self.source.uri {
+            return self.send(host, uri, Step::Keys);
         }
+        let target = fetch::metadata_of(&self.source.issuer).ok_or(Fault::NotMetadata)?;
+        self.send(host, &target, Step::Metadata)
     }
 
     /// Whether it is time to fetch, and whether for the sake of an unknown `kid` only.
