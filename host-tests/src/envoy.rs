@@ -32,6 +32,8 @@ pub struct Launch {
     pub fixed: bool,
     /// `--component-log-level`, for instance `wasm:trace`.
     pub component_log_level: Option<String>,
+    /// Further arguments, for instance `--concurrency` and `1`.
+    pub arguments: Vec<String>,
 }
 
 /// A running Envoy, with two workers unless it was told otherwise. It is killed when this is dropped.
@@ -83,6 +85,7 @@ impl Envoy {
         if let Some(level) = &launch.component_log_level {
             arguments.extend(["--component-log-level".to_owned(), level.clone()]);
         }
+        arguments.extend(launch.arguments.iter().cloned());
         let mut envoy = Self::start_with(&config, directory, &arguments, &[], artifacts::repository())?;
         for listener in &launch.listeners {
             let name = &listener.name;

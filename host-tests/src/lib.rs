@@ -12,7 +12,7 @@
 //! are the two ends of the wire, [`tokens`] signs with keys made at start: no key is ever committed.
 //! What the plugin calls while it serves is a certified provider ([`oidc`]) for what is usual, and a [`key_server`] that misbehaves on
 //! demand for what is not; [`certificates`] and [`tls`] are for clients that are known by their certificate.
-//! [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens.
+//! [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens; [`metered`] counts it, in wasmtime.
 
 pub mod artifacts;
 pub mod bench;
@@ -27,6 +27,7 @@ pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
 pub mod key_server;
+pub mod metered;
 pub mod native;
 pub mod observed;
 pub mod oidc;
