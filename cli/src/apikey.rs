@@ -1,7 +1,6 @@
 //! A new API key, and the entry of a policy that takes it.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use jwt_simple::prelude::HS256Key;
@@ -10,8 +9,10 @@ use portcullis_filter::json::Json;
 use portcullis_filter::limits;
 use portcullis_filter::policy::Policy;
 use portcullis_filter::problem::Severity;
-use portcullis_filter::time::{SECOND, Timestamp};
+use portcullis_filter::time::Timestamp;
 use serde_json::{Map, Value, json};
+
+use crate::moment;
 
 /// API keys for clients.
 #[derive(Subcommand)]
@@ -86,7 +87,7 @@ impl New {
             entry.insert("tier".to_owned(), tier.as_str().into());
         }
         if let Some(expires) = &self.expires {
-            let time = point_in_time(expires, now())
+            let time = point_in_time(expires, moment::now())
                 .ok_or("--expires: not `90d`, `12h`, or a point in time to come")?;
             entry.insert("expiresAt".to_owned(), time.to_string().into());
         }
@@ -147,18 +148,13 @@ fn random_key() -> String {
     }
 }
 
+/// So long from now, or a point in time that is to come, in whole seconds.
 fn point_in_time(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let unit = |unit: char, seconds: u64| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds);
-    let time = match unit('d', 86_400).or_else(|| unit('h', 3600)) {
-        Some(seconds) => Timestamp::from_nanos(now.nanos().checked_add(seconds.checked_mul(SECOND)?)?),
+    let time = match moment::span(text) {
+        Some(span) => Timestamp::from_nanos(now.nanos().checked_add(span)?),
         None => Timestamp::parse(text)?,
     };
     (time > now).then_some(Timestamp::from_seconds(time.seconds()))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_seconds(since.as_secs())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! `portcullis`: is a policy right, what may stand in one, a key for a client, and a token to try it with.
+//! `portcullis`: is a policy right, what may stand in one, what does a gateway's log say, a key for a client, and a token to try it with.
 
 mod apikey;
 mod check;
 mod document;
+mod logs;
+mod moment;
 mod places;
 mod reference;
 mod token;
@@ -28,6 +30,10 @@ enum Command {
     Check(check::Check),
     /// Print the reference of the policy format, as Markdown.
     Reference,
+    /// Sum up the audit events of a log: decisions, reasons, callers, routes, addresses, and when.
+    ///
+    /// Lines that are no audit events are counted and passed over. Exit status: 0, or 2 if the log could not be read.
+    Logs(logs::Logs),
     /// Make API keys for clients.
     #[command(subcommand, name = "apikey")]
     ApiKey(apikey::ApiKey),
@@ -43,6 +49,7 @@ fn main() -> ExitCode {
             print!("{}", reference::markdown());
             ExitCode::SUCCESS
         }
+        Command::Logs(logs) => logs.run(),
         Command::ApiKey(key) => key.run(),
         Command::Token(token) => token.run(),
     }

@@ -59,14 +59,18 @@ reasons! {
     HeaderForbidden = "header_forbidden", 400, "The request carries a header that is not accepted.", "a header of the route's `forbiddenHeaders` is there";
     HeaderMissing = "header_missing", 400, "The request lacks a header it needs.", "a header of the route's `requiredHeaders` is missing, doubled, or does not match its pattern";
     UriTooLong = "uri_too_long", 414, "The URI is too long.", "the path or the query is longer than `maxPathBytes` or `maxQueryBytes`";
-    HeadersTooLarge = "headers_too_large", 431, "The request header fields are too large.", "more headers than `maxHeaders`, or more bytes in them than `maxHeaderBytes`";
+    HeadersTooLarge = "headers_too_large", 431, "The request header fields are too large.", "more headers than `maxHeaders`, or more bytes in them than `maxHeaderBytes`; or the assertion for the upstream would be longer than 6 KiB";
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here.", "the method is not in the route's `request.methods`";
     BodyTooLarge = "body_too_large", 413, "The request body is too large.", "the body is longer than `body.maxBytes`, by its `content-length` or by count";
     MediaTypeUnsupported = "media_type_unsupported", 415, "The media type of the request body is not accepted.", "a body came with no `content-type`, or with one that is not in `body.contentTypes`";
     // route
     NoRoute = "no_route", 404, "There is nothing here.", "no route of the policy matches host, path, method and headers";
+    // exposure
+    NotExposed = "not_exposed", 404, "There is nothing here.", "the client's address is in none of the networks of the route's `exposure`; the client is told `no_route`";
     // overload
     Overloaded = "overloaded", 503, "The service has too much to do at the moment.", "a worker has more requests under way, or upstreams take longer, than `overload` allows for the route's `priority`";
+    // cors
+    CorsDenied = "cors_denied", 403, "A page of this origin may not do this here.", "a preflight asks for an origin, a method or a header that the route's `cors` does not allow, for a private network, or names more than one origin";
     // identity
     CredentialMissing = "credential_missing", 401, "Authentication is required.", "the route needs a credential and none was found where it looks";
     CredentialConflict = "credential_conflict", 400, "The request carries more than one credential.", "a credential is doubled, or stands in two places";
@@ -86,6 +90,8 @@ reasons! {
     ClaimInvalid = "claim_invalid", 401, "The token is not valid.", "a registered claim has the wrong type, or a claim that goes to a header holds what no header may hold";
     ApiKeyInvalid = "api_key_invalid", 401, "The API key is not valid.", "the API key is none of the policy's, is not valid yet, or cannot be a key (its length, a byte that no key holds)";
     ApiKeyExpired = "api_key_expired", 401, "The API key has expired.", "`expiresAt` of the API key has passed";
+    CertificateInvalid = "certificate_invalid", 401, "The client certificate is not valid.", "the certificate cannot be read, is not between its dates, is not made for clients, or was issued by none of the `authorities`";
+    CertificateUnaccepted = "certificate_unaccepted", 401, "The client certificate is not accepted here.", "none of the certificate's names is in the route's `mtls`, or it has more than one URI";
     TokenRevoked = "token_revoked", 401, "The token is not valid.", "the token, its subject or its client is in the provider's `revoked`";
     AuthenticationInsufficient = "authentication_insufficient", 401, "A stronger or more recent authentication is required.", "`acr` is none of the route's `acrValues`, or `auth_time` is further back than its `maxAge`; also if one of them is missing or of the wrong type";
     // confirmation
@@ -111,6 +117,7 @@ reasons! {
     IntrospectionUnavailable = "introspection_unavailable", 503, "The service cannot decide on this request at the moment.", "the issuer could not be asked about the token, or its answer could not be read";
     LimiterBusy = "limiter_busy", 503, "The service cannot decide on this request at the moment.", "a bucket was contended beyond the number of tries";
     LimiterUnavailable = "limiter_unavailable", 503, "The service cannot decide on this request at the moment.", "the rate limit service could not be asked, or its answer could not be read, and `failureMode` is `Deny`";
+    AssertionUnavailable = "assertion_unavailable", 503, "The service cannot decide on this request at the moment.", "no key of `signing` can sign the assertion for the upstream now: none is valid at this time, or an environment variable is missing or cannot be used";
     HostFailed = "host_failed", 503, "The service cannot decide on this request at the moment.", "a call to the proxy failed, so a check could not be made";
 }
 
@@ -118,6 +125,14 @@ impl Reason {
     /// The stable code, as clients, logs and metrics know it.
     pub const fn code(self) -> &'static str {
         self.row().code
+    }
+
+    /// The reason that a client is told: what must be kept from it is told as another one.
+    pub const fn public(self) -> Self {
+        match self {
+            Self::NotExposed => Self::NoRoute,
+            reason => reason,
+        }
     }
 
     /// The HTTP status.
@@ -264,6 +279,43 @@ impl Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self::new(reason)
+    }
+}
+
+/// An answer that the gateway gives itself to a request that it neither admits nor refuses: it is the gateway's own to answer. Nothing of such a
+/// request goes to an upstream, and it carries no mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// What was asked for, in a word: the audit event's `detail`, and `%RESPONSE_CODE_DETAILS%` in Envoy's access log.
+    pub what: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields. Whoever makes them answers for what is in them: nobody checks it later.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Rc<str>,
+    /// Whether it is given in Shadow too, since it decides on nothing (a publication). Else the upstream answers there, as it did before.
+    pub in_shadow: bool,
+}
+
+/// How a request ends that goes to no upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It may not.
+    Refused(Refusal),
+    /// It need not.
+    Answered(Box<Answered>),
+}
+
+impl<R: Into<Refusal>> From<R> for Ending {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<Answered> for Ending {
+    fn from(answered: Answered) -> Self {
+        Self::Answered(Box::new(answered))
     }
 }
 

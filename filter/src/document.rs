@@ -3,6 +3,8 @@
 //! A guard declares the [`Shape`] of its section (which is also its page in the reference), opens it with
 //! [`Section::open`], and asks for its keys. Opening reports unknown and doubled keys at once.
 
+mod networks;
+pub mod outside;
 mod section;
 mod words;
 

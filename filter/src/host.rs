@@ -81,11 +81,16 @@ pub trait SharedData {
     fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError>;
 }
 
-/// The host's native signature check.
+/// The host's native signatures.
 pub trait Verifier {
     /// Checks an RSASSA-PKCS1-v1_5 or ECDSA (DER-encoded) `signature` of `text` under the `SubjectPublicKeyInfo` `spki`.
     /// The host takes the key type from the key and the hash from the caller, so the caller binds the two.
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict;
+    /// Signs `text` with ECDSA by a private key in PKCS#8 (DER): a signature in DER. `None` if this host has no such function (Envoy before
+    /// 1.37), or did not sign: use the path in wasm.
+    fn sign(&self, _hash: &'static str, _key: &[u8], _text: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// An HTTP request of our own, to a cluster that the proxy knows. All parts of it come from the policy or are checked where they are
@@ -163,8 +168,42 @@ pub trait Calls {
 /// The ABI's word for a call that a host does not have.
 const UNIMPLEMENTED: u32 = 12;
 
+/// How the values of a metric add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It is what it was last set to.
+    Gauge,
+    /// How its values are spread.
+    Histogram,
+}
+
+/// A metric, by the host's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricId(pub u32);
+
+/// Counters that the host shows to whoever watches it. Some proxies lack all of it (host-facts §12), which is what holds unless a host says
+/// otherwise; nothing that is decided hangs on it.
+pub trait Metrics {
+    /// Makes a metric of this name. The same name has the same number, however often it is asked for.
+    fn define(&self, _: Kind, _: &str) -> Result<MetricId, HostError> {
+        Err(HostError { call: "define_metric", status: UNIMPLEMENTED })
+    }
+
+    /// Counts so many more.
+    fn increment(&self, _: MetricId, _: u64) -> Result<(), HostError> {
+        Err(HostError { call: "increment_metric", status: UNIMPLEMENTED })
+    }
+
+    /// Sets a gauge, or adds a value to a histogram.
+    fn record(&self, _: MetricId, _: u64) -> Result<(), HostError> {
+        Err(HostError { call: "record_metric", status: UNIMPLEMENTED })
+    }
+}
+
 /// A proxy, as one request sees it.
-pub trait Host: SharedData + Verifier + Calls {
+pub trait Host: SharedData + Verifier + Calls + Metrics {
     /// The real time.
     fn now(&self) -> Result<Timestamp, HostError>;
     /// The request's header map in the ABI's own form: one copy, no parsing. See [`crate::http::Head::parse`].

@@ -11,7 +11,7 @@
 //! | 4 | [`gateway`] | one request's journey over any [`host::Host`]: read, decide, apply |
 //! | 3 | [`policy`] | what a user writes, compiled into what a request sees |
 //! | 2 | [`guards`] | the checks, one folder each, in the order in which they run |
-//! | 1 | [`audit`], [`decision`], [`document`], [`host`], [`problem`], [`redaction`], [`slots`] | how a request can end, how a policy can be wrong, what is written down, what a proxy offers, what its workers share |
+//! | 1 | [`audit`], [`decision`], [`document`], [`host`], [`metrics`], [`problem`], [`redaction`], [`slots`] | how a request can end, how a policy can be wrong, what is written down, what a proxy offers, what its workers share |
 //! | 0 | [`http`], [`json`], [`limits`], [`protobuf`], [`secret`], [`time`] | bytes, bounds and clocks |
 //!
 //! `tests/tidy.rs` holds the floors, the order of the guards and the documents to this page.
@@ -39,6 +39,7 @@ pub mod host;
 pub mod http;
 pub mod json;
 pub mod limits;
+pub mod metrics;
 pub mod policy;
 pub mod problem;
 pub mod protobuf;

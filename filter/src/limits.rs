@@ -44,6 +44,19 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 pub const API_KEY_BYTES: usize = 256;
 /// API keys of a policy: what fits into [`POLICY_BYTES`] at 170 bytes a key, and into [`POLICY_VALUES`] at ten values.
 pub const API_KEYS: usize = 50_000;
+/// Bytes of a client certificate as PEM; those of the field have one to four KiB.
+pub const CERTIFICATE_BYTES: usize = 16 << 10;
+/// Names in a certificate. A certificate of many hosts has some dozen, one of a client one or two.
+pub const CERTIFICATE_NAMES: usize = 128;
+/// Bytes of one of them: SPIFFE-ID §2.3 has 2048, which no header of ours should have.
+pub const CERTIFICATE_NAME_BYTES: usize = 1024;
+/// Extensions of a certificate; those of the field have some ten. Each is compared with those before it.
+pub const CERTIFICATE_EXTENSIONS: usize = 32;
+/// Certificates that have been read and held, for each worker: a service mesh of that many peers. When there are more, all are read again.
+pub const CERTIFICATES_KNOWN: usize = 512;
+/// Authorities of a policy; each whose name is the issuer's costs a signature.
+pub const CERTIFICATE_AUTHORITIES: usize = 16;
+
 /// Bytes of a pepper, at least: those of the hash (RFC 2104 §3 "strongly discouraged" shorter ones).
 pub const PEPPER_BYTES_MIN: usize = 32;
 
@@ -52,8 +65,25 @@ pub const CLAIM_HEADER_BYTES: usize = 4 << 10;
 /// Seconds of clock skew that a policy may allow (style: RFC 7519 §4.1.4 speaks of "a few minutes"; we allow one).
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
 
+/// Bytes of an `origin` that is looked at: a scheme, a name of 253 characters, a port.
+pub const ORIGIN_BYTES: usize = 300;
+/// Bytes of the method that a preflight asks for; the longest that is registered has 16.
+pub const CORS_METHOD_BYTES: usize = 32;
+/// Bytes of the header names that a preflight asks for; each is compared with the list.
+pub const CORS_HEADERS_BYTES: usize = 4 << 10;
+
 /// Characters of the name of a policy, a route or a rule: it stands in every audit event and metric.
 pub const NAME_CHARS: usize = 64;
+/// Routes whose requests are counted apart; those behind them in the policy are counted together. Forty reasons that clients can bring about make
+/// ten thousand series of them, which take 2 MB in Envoy and half a megabyte to read out.
+pub const METRIC_ROUTES: usize = 250;
+/// Metrics that one VM defines, over all policies that it ever serves: those of one policy, whatever its clients do, and some hundred
+/// changes of routes' names after it. What comes later is not counted.
+pub const METRICS: usize = 32_768;
+/// Nanoseconds between two times that a worker tells the host what it has counted by itself.
+pub const METRICS_PACE: u64 = 1_000_000_000;
+/// Every so many decisions one is timed. A clock and a histogram cost 0.25 µs, which is then not felt.
+pub const METRICS_TIMED: u32 = 8;
 /// Segments of a path in a route's `match`. Choosing a route goes down one call a segment, and calls cost stack.
 pub const ROUTE_SEGMENTS: usize = 64;
 /// Bytes of a route's regular expression.
@@ -217,3 +247,47 @@ pub const LIMITER_LEASE_SPAN: u64 = 1_000_000_000;
 pub const LIMITER_LEASE: u64 = 1000;
 /// Keys whose leases one worker keeps, of some hundred bytes each; others ask each time.
 pub const LIMITER_LEASES: usize = 4096;
+/// Events that one request to a collector holds, at most: at some 700 bytes each, what collectors take at once (4 MiB) is far away.
+pub const EXPORT_BATCH: usize = 2048;
+/// Bytes of events after which a batch is full, whatever it may hold.
+pub const EXPORT_BATCH_BYTES: usize = 1 << 20;
+/// Events that a worker may hold for a collector.
+pub const EXPORT_BUFFERED: usize = 65_536;
+/// Bytes of them, whatever the policy says: six thousand of the usual ones.
+pub const EXPORT_BYTES: usize = 4 << 20;
+/// How often a batch is sent before it is dropped: over half a minute.
+pub const EXPORT_ATTEMPTS: u32 = 5;
+/// Longest pause between two attempts, in nanoseconds, whatever the collector asks for.
+pub const EXPORT_REST_MAX: u64 = 30 * 1_000_000_000;
+/// Fields that a collector may ask for.
+pub const EXPORT_HEADERS: usize = 16;
+/// Bytes of one value for the proxy's access log: a name, a subject.
+pub const ACCESS_LOG_BYTES: usize = 256;
+/// Sections and routes whose digests are remembered, to tell what the next policy changes: some 40 bytes each.
+pub const PARTS_REMEMBERED: usize = 2048;
+/// Names of sections, routes or keys that one event tells of each kind: an incident has a few, and a line of a log has bounds.
+pub const CHANGES_TOLD: usize = 32;
+/// Signing keys of a policy: one that signs, one that is next, one that has signed, for each of three algorithms.
+pub const SIGNING_KEYS: usize = 16;
+/// Shortest and longest time for which an assertion serves, in nanoseconds. It is made for one request; a backend that takes it minutes later
+/// has waited longer than the client did.
+pub const ASSERTION_TTL_MIN: u64 = 1_000_000_000;
+/// See [`ASSERTION_TTL_MIN`].
+pub const ASSERTION_TTL_MAX: u64 = 5 * 60 * 1_000_000_000;
+/// Bytes of an assertion, which goes upstream as a header: servers of the field take 8 KiB of headers and more, all together.
+pub const ASSERTION_BYTES: usize = 6 << 10;
+/// Bytes of a query that an assertion tells as it is; of a longer one it has the hash.
+pub const ASSERTION_QUERY_BYTES: usize = 512;
+/// Claims of one `include`. Each is looked for in the caller's token, for each request.
+pub const ASSERTION_CLAIMS: usize = 32;
+/// Sets of assertions that are kept to be used again, of four each: as many as callers are remembered.
+pub const ASSERTION_SETS: usize = 1024;
+/// Bytes of one that is kept, with what it is about. 4096 of the usual ones (1 KiB) take 4 MB, and the worst 16 MB.
+pub const ASSERTION_KEPT_BYTES: usize = 4 << 10;
+/// Nanoseconds for which a key is published after it has ceased to sign, beside the time for which what it signed serves: the skew of clocks that
+/// backends allow.
+pub const SIGNING_SKEW: u64 = 60 * 1_000_000_000;
+/// How long a published key set may be kept, in nanoseconds, at least: backends that ask more often learn nothing new.
+pub const PUBLISHED_AGE_MIN: u64 = 1_000_000_000;
+/// See [`PUBLISHED_AGE_MIN`]: a key that is withdrawn is believed for so long.
+pub const PUBLISHED_AGE_MAX: u64 = 86_400 * 1_000_000_000;

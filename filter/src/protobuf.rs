@@ -16,6 +16,27 @@ pub fn put_number(number: u32, value: u64, out: &mut Vec<u8>) {
     put_varint(value, out);
 }
 
+/// Appends a field of eight bytes.
+pub fn put_fixed64(number: u32, value: u64, out: &mut Vec<u8>) {
+    put_varint(u64::from(number) << 3 | 1, out);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a nested message that `write` writes in place. What it has written is moved up by the few bytes of its length.
+pub fn put_nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(u64::from(number) << 3 | 2, out);
+    let start = out.len();
+    write(out);
+    let length = out.len().saturating_sub(start) as u64;
+    let end = out.len();
+    put_varint(length, out);
+    let width = out.len().saturating_sub(end);
+    // The length was written behind the message, and belongs before it.
+    if let Some(message) = out.get_mut(start..) {
+        message.rotate_right(width);
+    }
+}
+
 fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(u8::try_from(value & 0x7f).unwrap_or(0) | 0x80);
@@ -124,7 +145,7 @@ impl<'m> Iterator for Fields<'m> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Garbage, Value, put_bytes, put_number};
+    use super::{Fields, Garbage, Value, put_bytes, put_fixed64, put_nested, put_number};
     use crate::testing::test;
 
     type Read<'m> = Result<Vec<(u32, Value<'m>)>, Garbage>;
@@ -136,8 +157,19 @@ mod tests {
             let mut message = Vec::new();
             put_number(number, value, &mut message);
             put_bytes(number, &long, &mut message);
+            put_nested(number, &mut message, |inner| put_fixed64(1, value, inner));
+            put_nested(number, &mut message, |inner| inner.extend_from_slice(&long));
+            put_nested(number, &mut message, |_| {});
             let read: Read<'_> = Fields::of(&message).collect();
-            assert_eq!(read, Ok(vec![(number, Value::Number(value)), (number, Value::Bytes(&long))]));
+            let fixed = [&[9][..], &value.to_le_bytes()].concat();
+            let expected = [
+                Value::Number(value),
+                Value::Bytes(&long),
+                Value::Bytes(&fixed),
+                Value::Bytes(&long),
+                Value::Bytes(&[]),
+            ];
+            assert_eq!(read, Ok(expected.map(|value| (number, value)).to_vec()));
         }
     }
 

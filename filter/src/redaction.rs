@@ -245,6 +245,18 @@ impl Rules {
     }
 }
 
+/// A name that an issuer gives to something of its own.
+pub fn name(name: &str) -> Redacted {
+    Redacted::cut(shown(name))
+}
+
+/// Bytes as hexadecimal digits: a digest, which is nobody's secret.
+pub fn digits(bytes: &[u8]) -> Redacted {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Redacted(halves.filter_map(|half| HEX.get(usize::from(half))).collect())
+}
+
 /// Without what stands behind the last separator: it was cut, and half a secret has no shape.
 fn without_the_last(text: &str) -> &str {
     text.rfind(['/', '?', '&', ';']).and_then(|at| text.get(..=at)).unwrap_or_default()

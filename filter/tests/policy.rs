@@ -405,7 +405,7 @@ fn every_key_that_is_built() {
     assert_eq!(from_text.digest, from_struct.digest);
     assert_eq!(from_text.routes.len(), from_struct.routes.len());
     let names: Vec<&str> = from_text.routes.iter().map(|route| &*route.name).collect();
-    assert_eq!(names, ["read", "write", "regular", "partners", "open"]);
+    assert_eq!(names, ["read", "write", "regular", "partners", "open", "services", "either"]);
     let unused = unused_keys(&POLICY, &document);
     assert_eq!(unused, [""; 0], "the document lacks keys of the format");
 }

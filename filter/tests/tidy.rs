@@ -7,13 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portcullis_filter::decision::Reason;
+use portcullis_filter::limits;
+use portcullis_filter::metrics::Metric;
 
 /// The table of `lib.rs`: a module looks at its own floor and down.
 const FLOORS: [(&str, &[&str]); 6] = [
     ("bytes, bounds and clocks", &["http", "json", "limits", "protobuf", "secret", "time"]),
     (
         "endings, faults, and what a proxy offers",
-        &["audit", "decision", "document", "host", "problem", "redaction", "slots"],
+        &["audit", "decision", "document", "host", "metrics", "problem", "redaction", "slots"],
     ),
     ("the checks", &["guards"]),
     ("the policy", &["policy"]),
@@ -311,13 +313,37 @@ fn the_readme_has_every_reason() {
         let row = reason.row();
         writeln!(table, "| {} | `{}` | {} |", row.status, row.code, row.meaning).expect("a string takes it");
     }
-    let readme = read(&root().join("README.md"));
-    let there =
-        readme.split_once("<!-- reasons -->").and_then(|(_, rest)| rest.split_once("<!-- /reasons -->"));
-    let (there, _) = there.expect("README.md has the markers `<!-- reasons -->` and `<!-- /reasons -->`");
+    has_table("README.md", "reasons", &table);
+}
+
+#[test]
+fn the_metrics_are_told_of() {
+    let mut table = String::from("| Name | Kind | Labels | What it counts |\n| --- | --- | --- | --- |\n");
+    for metric in Metric::ALL {
+        let row = metric.row();
+        let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (kind, labels) = (format!("{:?}", row.kind).to_lowercase(), labels.join(", "));
+        writeln!(table, "| `{}` | {kind} | {labels} | {} |", row.name, row.meaning)
+            .expect("a string takes it");
+    }
+    has_table("docs/metrics.md", "metrics", &table);
+    let named = format!("first {} routes", limits::METRIC_ROUTES);
+    assert!(read(&root().join("docs/metrics.md")).contains(&named), "{named}");
+    let meaning = Metric::Requests.row().meaning;
+    assert!(meaning.contains(&format!("first {}", limits::METRIC_ROUTES)), "{meaning}");
+    let timed = Metric::Decision.row().meaning;
+    assert!(limits::METRICS_TIMED == 8 && timed.contains("every eighth request"), "{timed}");
+}
+
+/// Whether a document has that table between its markers.
+fn has_table(document: &str, name: &str, table: &str) {
+    let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
+    let text = read(&root().join(document));
+    let there = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end));
+    let (there, _) = there.unwrap_or_else(|| panic!("{document} has not the markers `{begin}` and `{end}`"));
     assert!(
         there.trim() == table.trim(),
-        "README.md's table of reasons is not that of decision.rs; between the markers should stand:\n\n{table}"
+        "{document}: the table is not that of the code; between the markers should stand:\n\n{table}"
     );
 }
 

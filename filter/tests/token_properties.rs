@@ -93,7 +93,13 @@ fn head(target: &[u8], fields: &[(&str, Vec<u8>)]) -> Head {
 fn ask(world: &World, target: &[u8], fields: &[(&str, Vec<u8>)]) -> Option<Identified> {
     let query = target.iter().position(|&b| b == b'?').map(|at| &target[at + 1..]);
     let now = Timestamp::from_seconds(1500);
-    let witness = Witness { gate: &Open, certificate: &|| Ok(None), data: &NoHost, memory: None };
+    let witness = Witness {
+        gate: &Open,
+        certificate: &|| Ok(None),
+        presented: &|| Ok(None),
+        data: &NoHost,
+        memory: None,
+    };
     identify(&world.route, &world.providers, &head(target, fields), query, now, &NoHost, &witness).ok()
 }
 

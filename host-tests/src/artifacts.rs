@@ -64,6 +64,21 @@ pub fn provider() -> Result<PathBuf, String> {
     Ok(folder.join("server.mjs"))
 }
 
+/// The folder of `prometheus` and `promtool`, as `scripts/prometheus-path` finds it.
+pub fn prometheus() -> Result<PathBuf, String> {
+    let found = Command::new(repository().join("scripts/prometheus-path")).output();
+    let found = found.map_err(|error| format!("scripts/prometheus-path: {error}"))?;
+    if !found.status.success() {
+        return Err(format!("run `make setup`; {}", String::from_utf8_lossy(&found.stderr)));
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&found.stdout).trim()))
+}
+
+/// A Python that has what `verifiers/python` needs.
+pub fn python() -> Result<PathBuf, String> {
+    existing(repository().join(".venv/bin/python"), "Python's environment", "run `make setup`")
+}
+
 fn named(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty())?;
     Some(PathBuf::from(value))

@@ -1,10 +1,13 @@
 //! Whose certificate is that? Authorities and certificates for one test, made when it runs: no key is ever committed.
 
+use std::io;
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SanType,
 };
 use ring::digest::{SHA256, digest};
 
@@ -47,6 +50,25 @@ impl Authority {
         self.issue(params, name)
     }
 
+    /// A certificate for a client with these URIs and DNS names as `subjectAltName`s.
+    pub fn issue_named(
+        &self,
+        name: &str,
+        uris: &[&str],
+        hosts: &[&str],
+    ) -> Result<Certificate, rcgen::Error> {
+        let mut params = CertificateParams::default();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        for uri in uris {
+            params.subject_alt_names.push(SanType::URI((*uri).try_into()?));
+        }
+        for host in hosts {
+            params.subject_alt_names.push(SanType::DnsName((*host).try_into()?));
+        }
+        self.issue(params, name)
+    }
+
     fn issue(&self, mut params: CertificateParams, name: &str) -> Result<Certificate, rcgen::Error> {
         params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -55,6 +77,12 @@ impl Authority {
         let issuer = Issuer::new(authority_params(&self.name)?, KeyPair::try_from(self.own.key.as_slice())?);
         let certificate = params.signed_by(&key, &issuer)?;
         Ok(Certificate { der: certificate.der().to_vec(), key: key.serialize_der() })
+    }
+
+    /// One that somebody else made, for whoever trusts it: it can issue nothing.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        let own = Certificate { der: unpem(file)?, key: Vec::new() };
+        Ok(Self { own, name: String::new() })
     }
 
     /// Its certificate, for whoever trusts it.
@@ -69,6 +97,11 @@ impl Authority {
 }
 
 impl Certificate {
+    /// One that somebody else made: `NAME.pem`, and its key as PKCS #8 in `NAME.key`.
+    pub fn read(stem: &Path) -> io::Result<Self> {
+        Ok(Self { der: unpem(&stem.with_extension("pem"))?, key: unpem(&stem.with_extension("key"))? })
+    }
+
     /// The certificate's bytes.
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -121,6 +154,14 @@ fn authority_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     Ok(params)
+}
+
+/// The one block of a PEM file.
+fn unpem(file: &Path) -> io::Result<Vec<u8>> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+    let digits: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    STANDARD.decode(digits).map_err(io::Error::other)
 }
 
 /// RFC 7468: lines of 64 characters between two markers.

@@ -36,7 +36,7 @@ pub(crate) fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
 
 impl<Stream: Read + Write> Client<Stream> {
     /// On a connection that is there.
-    pub(crate) fn over(stream: Stream) -> Self {
+    pub fn over(stream: Stream) -> Self {
         Self { stream, read: Vec::new() }
     }
 

@@ -10,7 +10,7 @@ use crate::client;
 use crate::envoy::{Envoy, Launch};
 use crate::envoy_config::Listener;
 use crate::exchange::{Body, Request, latin1};
-use crate::observed::{Observed, Upstream as Reached, audit_event, like};
+use crate::observed::{Observed, Upstream as Reached, audit_event, like, told};
 use crate::scenario::{self, Scenario, Step, Text, fill};
 use crate::tokens::{Keys, Proved};
 use crate::upstream::Upstream;
@@ -254,8 +254,8 @@ fn step_faults(step: &Step, seen: &Observed) -> Vec<String> {
         must(seen.response.field(name).is_none(), format!("response has `{name}`"));
     }
     for (name, expected) in &expect.audit {
-        let found = seen.audit.as_ref().and_then(|event| event.get(name)).unwrap_or(&Value::Null);
-        must(same(expected, found), format!("audit `{name}` is {found}"));
+        let found = seen.audit.as_ref().map_or(Value::Null, |event| told(event, name));
+        must(same(expected, &found), format!("audit `{name}` is {found}"));
     }
     let audited = seen.audit.is_some();
     must(expect.audited.is_none_or(|expected| expected == audited), format!("audited is {audited}"));
@@ -442,7 +442,7 @@ requests:
         let seen = Observed {
             response: Response { status: 404, fields, body },
             upstream: None,
-            audit: Some(json!({"decision": "Deny", "reason": "no_route"})),
+            audit: Some(json!({"portcullis.decision": "Deny", "event.reason": "no_route"})),
         };
         let faults = case.faults(&plan, &[seen.clone(), seen.clone(), seen]);
         let expected = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::exchange::{Fields, Request, Response, field};
+use crate::exchange::{Fields, Request, Response, field, latin1};
 
 /// Fields of which Envoy keeps one entry: a second one is joined to the first by a comma.
 const SINGLE: [&str; 6] = ["authorization", ":authority", "content-type", "user-agent", "referer", "expect"];
@@ -23,7 +23,10 @@ impl HeaderMap {
         map.add(":path", &request.target);
         map.add(":method", request.method.as_bytes());
         map.add(":scheme", b"http");
-        for (name, value) in request.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+        let hops = hops(request);
+        let kept =
+            |name: &str| !name.eq_ignore_ascii_case("host") && !hops.contains(&name.to_ascii_lowercase());
+        for (name, value) in request.fields.iter().filter(|(name, _)| kept(name)) {
             map.add(name, value.trim_ascii());
         }
         match &request.body {
@@ -119,6 +122,16 @@ impl HeaderMap {
     }
 }
 
+/// What Envoy takes off before any filter: `connection`, and every field that it names (RFC 9110 §7.6.1).
+fn hops(request: &Request) -> Vec<String> {
+    let connection = request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let named =
+        connection.flat_map(|(_, value)| value.split(|b| *b == b',').map(|name| latin1(name.trim_ascii())));
+    let mut hops: Vec<String> = named.map(|name| name.to_ascii_lowercase()).collect();
+    hops.push("connection".to_owned());
+    hops
+}
+
 /// Envoy knows `host` and `:authority` as one.
 fn alias(name: &str) -> String {
     let name = name.to_ascii_lowercase();
@@ -148,16 +161,34 @@ pub fn properties(request: &Request) -> BTreeMap<String, Vec<u8>> {
 /// What of a request's fields a test's upstream sends back as its own: those that begin so, without it.
 pub const RESPOND: &str = "respond-";
 
-/// The head with which the upstream answers a request of these fields.
+/// The head with which the upstream answers a request of these fields: `respond-status` is the status, 200 otherwise.
 pub fn upstream_head(fields: &Fields) -> HeaderMap {
-    let mut head = HeaderMap::default();
-    head.add(":status", b"200");
+    let mut own: Fields = Vec::new();
+    let mut status = b"200".to_vec();
     for (name, value) in fields {
-        if let Some(own) = name.strip_prefix(RESPOND) {
-            head.add(own, value);
+        match name.strip_prefix(RESPOND) {
+            Some("status") => status.clone_from(value),
+            Some(name) => own.push((name.to_owned(), value.clone())),
+            None => {}
         }
     }
+    let mut head = HeaderMap::default();
+    head.add(":status", &status);
+    own.iter().for_each(|(name, value)| head.add(name, value));
     head
+}
+
+/// The head of an answer that the filter gives, as its own response callback finds it.
+pub fn answer_head(status: u16, fields: &Fields) -> HeaderMap {
+    let mut head = HeaderMap::default();
+    head.add(":status", status.to_string().as_bytes());
+    fields.iter().for_each(|(name, value)| head.add(name, value));
+    head
+}
+
+/// The status of a response.
+pub fn status_of(head: &HeaderMap) -> Option<u16> {
+    std::str::from_utf8(head.first(":status")?).ok()?.parse().ok()
 }
 
 /// A local response as a client reads it: to a gRPC request it is a 200 whose `grpc-status` tells.

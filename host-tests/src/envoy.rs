@@ -34,6 +34,8 @@ pub struct Launch {
     pub component_log_level: Option<String>,
     /// Further arguments, for instance `--concurrency` and `1`.
     pub arguments: Vec<String>,
+    /// As `envoy.config.metrics.v3.StatsConfig`; `null`: Envoy's defaults.
+    pub stats_config: Value,
 }
 
 /// A running Envoy, with two workers unless it was told otherwise. It is killed when this is dropped.
@@ -86,7 +88,11 @@ impl Envoy {
             arguments.extend(["--component-log-level".to_owned(), level.clone()]);
         }
         arguments.extend(launch.arguments.iter().cloned());
-        let mut envoy = Self::start_with(&config, directory, &arguments, &[], artifacts::repository())?;
+        let variables = launch.listeners.iter().flat_map(|listener| &listener.host_env);
+        let environment: Vec<(&str, &str)> =
+            variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut envoy =
+            Self::start_with(&config, directory, &arguments, &environment, artifacts::repository())?;
         for listener in &launch.listeners {
             let name = &listener.name;
             envoy.wait(READY, &format!("listener `{name}`"), |envoy| envoy.listener(name).is_some())?;
@@ -165,6 +171,11 @@ impl Envoy {
         let address = &status["local_address"]["socket_address"];
         let port = u16::try_from(address["port_value"].as_u64()?).ok()?;
         Some(SocketAddr::new(address["address"].as_str()?.parse().ok()?, port))
+    }
+
+    /// Where the admin interface is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// What the admin interface says.
@@ -272,6 +283,9 @@ fn bootstrap(directory: &Path, launch: &Launch) -> Value {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {"clusters": clusters},
     });
+    if !launch.stats_config.is_null() {
+        bootstrap["stats_config"] = launch.stats_config.clone();
+    }
     if launch.fixed {
         let listeners = launch.listeners.iter().map(|listener| {
             let mut listener = listener.to_json();

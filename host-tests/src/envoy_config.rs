@@ -26,6 +26,8 @@ pub struct Listener {
     pub vm_id: String,
     /// The plugin's environment.
     pub env: BTreeMap<String, String>,
+    /// Variables that the plugin takes over from the proxy's own environment, so that no configuration holds their values.
+    pub host_env: BTreeMap<String, String>,
     /// The compiled plugin.
     pub plugin: PathBuf,
     /// The upstream's port on the loopback interface.
@@ -56,7 +58,7 @@ pub struct Tls {
     pub client: ClientCertificate,
 }
 
-/// What a listener asks of clients. A certificate that the authority did not issue ends the connection in both cases.
+/// What a listener asks of clients. A certificate that the authority did not issue ends the connection, but for the last.
 #[derive(Clone, Debug)]
 pub enum ClientCertificate {
     /// Nothing: what a client has, it does not show.
@@ -65,6 +67,10 @@ pub enum ClientCertificate {
     Optional(Authority),
     /// A certificate of this authority.
     Required(Authority),
+    /// One must be there, and no authority is named: Envoy then asks for none.
+    RequiredOfNobody,
+    /// A certificate of whomever, though an authority is named: `ACCEPT_UNTRUSTED`.
+    Untrusted(Authority),
 }
 
 impl Tls {
@@ -79,12 +85,19 @@ impl Tls {
         });
         let (authority, required) = match &self.client {
             ClientCertificate::NotAsked => (None, false),
+            ClientCertificate::RequiredOfNobody => (None, true),
             ClientCertificate::Optional(authority) => (Some(authority), false),
-            ClientCertificate::Required(authority) => (Some(authority), true),
+            ClientCertificate::Required(authority) | ClientCertificate::Untrusted(authority) => {
+                (Some(authority), true)
+            }
         };
         if let Some(authority) = authority {
             context["common_tls_context"]["validation_context"] =
                 json!({"trusted_ca": {"inline_string": authority.to_pem()}});
+        }
+        if matches!(self.client, ClientCertificate::Untrusted(_)) {
+            context["common_tls_context"]["validation_context"]["trust_chain_verification"] =
+                json!("ACCEPT_UNTRUSTED");
         }
         context["require_client_certificate"] = json!(required);
         json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
@@ -100,6 +113,7 @@ impl Listener {
             carrier: Carrier::String,
             vm_id: "portcullis-test".to_owned(),
             env: BTreeMap::new(),
+            host_env: BTreeMap::new(),
             plugin,
             upstream,
             normalize: false,
@@ -189,7 +203,10 @@ impl Listener {
                         "vm_id": self.vm_id,
                         "runtime": "envoy.wasm.runtime.v8",
                         "code": {"local": {"filename": self.plugin}},
-                        "environment_variables": {"key_values": self.env},
+                        "environment_variables": {
+                            "key_values": self.env,
+                            "host_env_keys": self.host_env.keys().collect::<Vec<_>>(),
+                        },
                     },
                 },
             },

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_filter::host::{
-    Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, StreamId, Swap, Verdict,
-    Verifier,
+    Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, StreamId, Swap,
+    Verdict, Verifier,
 };
 use portcullis_filter::time::Timestamp;
 
 use crate::edge::{self, HeaderMap};
-use crate::exchange::{Request, Response};
+use crate::exchange::{Fields, Request, Response};
 use crate::observed::{Observed, Upstream, audit_event};
 use crate::verify;
 
@@ -70,6 +70,8 @@ pub struct FakeHost {
     response: RefCell<Option<LocalResponse>>,
     response_head: RefCell<Option<HeaderMap>>,
     sent: Cell<bool>,
+    /// Whether the upstream has answered.
+    reached: Cell<bool>,
     resumed: Cell<bool>,
     over: Cell<bool>,
 }
@@ -86,6 +88,7 @@ impl FakeHost {
             response: RefCell::default(),
             response_head: RefCell::default(),
             sent: Cell::new(false),
+            reached: Cell::new(false),
             resumed: Cell::new(false),
             over: Cell::new(false),
         }
@@ -100,6 +103,14 @@ impl FakeHost {
     pub fn upstream_answers(&self) {
         let fields = self.headers.borrow().fields();
         *self.response_head.borrow_mut() = Some(edge::upstream_head(&fields));
+        self.reached.set(true);
+    }
+
+    /// The filter's own answer passes through its response callback, as Envoy makes it.
+    pub fn filter_answers(&self) {
+        if let Some(answer) = &*self.response.borrow() {
+            *self.response_head.borrow_mut() = Some(answer_head(answer));
+        }
     }
 
     /// Whether the filter let a head go on that it had held back.
@@ -118,7 +129,7 @@ impl FakeHost {
             .response
             .borrow()
             .as_ref()
-            .map_or(200, |response| edge::local_status(&self.request, response.status));
+            .map_or_else(|| self.status(), |response| edge::local_status(&self.request, response.status));
         // The proxy shows the head once more to whoever writes a log.
         self.over.set(true);
         self.properties
@@ -130,28 +141,32 @@ impl FakeHost {
     pub fn observe(&self, logged: usize) -> Observed {
         let id = crate::exchange::field(&self.request.fields, "x-request-id").unwrap_or_default();
         let audit = self.world.log.borrow().iter().skip(logged).rev().find_map(|line| audit_event(line, &id));
-        let (response, upstream) = match &*self.response.borrow() {
-            Some(answer) => (self.answered(answer), None),
-            None if self.filter_state.borrow().get("portcullis_admitted").map(Vec::as_slice)
-                == Some(b"1") =>
-            {
-                let (method, target, fields) = self.headers.borrow().to_upstream();
-                let body = self.request.body.pieces().iter().map(Vec::len).sum();
-                let upstream = Upstream::new(&method, &target, &fields, body);
-                let fields = self.response_head.borrow().as_ref().map(HeaderMap::fields).unwrap_or_default();
-                (Response { status: 200, fields, ..Response::default() }, Some(upstream))
-            }
+        let marked = self.filter_state.borrow().get("portcullis_admitted").map(Vec::as_slice) == Some(b"1");
+        let upstream = (marked && self.reached.get()).then(|| {
+            let (method, target, fields) = self.headers.borrow().to_upstream();
+            let body = self.request.body.pieces().iter().map(Vec::len).sum();
+            Upstream::new(&method, &target, &fields, body)
+        });
+        let head = self.response_head.borrow().as_ref().map(HeaderMap::fields).unwrap_or_default();
+        let response = match &*self.response.borrow() {
+            // What it puts in place of the upstream's answer passes through no callback any more.
+            Some(answer) if self.reached.get() => self.answered(answer, answer_head(answer).fields()),
+            Some(answer) => self.answered(answer, head),
+            None if marked => Response { status: self.status(), fields: head, ..Response::default() },
             // The guard behind the filter.
-            None => (Response { status: 403, ..Response::default() }, None),
+            None => Response { status: 403, ..Response::default() },
         };
         Observed { response, upstream, audit }
     }
 
-    fn answered(&self, answer: &LocalResponse) -> Response {
-        let fields =
-            answer.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+    fn status(&self) -> u16 {
+        let head = self.response_head.borrow();
+        head.as_ref().and_then(|head| edge::status_of(head)).unwrap_or(200)
+    }
+
+    fn answered(&self, answer: &LocalResponse, fields: Fields) -> Response {
         let body = answer.body.as_bytes();
-        edge::local_response(&self.request, answer.status, Some(answer.grpc_status), fields.collect(), body)
+        edge::local_response(&self.request, answer.status, Some(answer.grpc_status), fields, body)
     }
 
     fn response_head(&self) -> Result<RefMut<'_, HeaderMap>, HostError> {
@@ -163,6 +178,12 @@ impl FakeHost {
         const BAD_ARGUMENT: u32 = 2;
         if self.sent.get() { Err(HostError { call, status: BAD_ARGUMENT }) } else { Ok(()) }
     }
+}
+
+/// The head of an answer of the filter's own.
+fn answer_head(answer: &LocalResponse) -> HeaderMap {
+    let fields = answer.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+    edge::answer_head(answer.status, &fields.collect())
 }
 
 impl SharedData for FakeHost {
@@ -221,6 +242,8 @@ impl Verifier for FakeHost {
         if self.world.verifies { verify::verify(hash, spki, signature, text) } else { Verdict::Unavailable }
     }
 }
+
+impl Metrics for FakeHost {}
 
 impl Host for FakeHost {
     fn now(&self) -> Result<Timestamp, HostError> {

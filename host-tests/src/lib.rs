@@ -12,7 +12,8 @@
 //! are the two ends of the wire, [`tokens`] signs with keys made at start: no key is ever committed.
 //! What the plugin calls while it serves is a certified provider ([`oidc`]) for what is usual, and a [`key_server`] that misbehaves on
 //! demand for what is not; [`certificates`] and [`tls`] are for clients that are known by their certificate.
-//! [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens; [`metered`] counts it, in wasmtime.
+//! A real [`prometheus`] reads what it counts. [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens;
+//! [`metered`] counts it, in wasmtime.
 
 pub mod artifacts;
 pub mod bench;
@@ -31,7 +32,10 @@ pub mod metered;
 pub mod native;
 pub mod observed;
 pub mod oidc;
+pub mod probe;
+pub mod prometheus;
 pub mod scenario;
+pub mod soak;
 pub mod tls;
 pub mod tokens;
 pub mod upstream;

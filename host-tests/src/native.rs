@@ -21,6 +21,13 @@ pub struct Native {
     begun: Option<Begun>,
 }
 
+impl Native {
+    /// Everything logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.begun.as_ref().map(|begun| begun.world.log().clone()).unwrap_or_default()
+    }
+}
+
 struct Begun {
     world: Rc<World>,
     workers: Vec<Rc<Gateway>>,
@@ -68,10 +75,12 @@ impl Runner for Native {
                 }
             }
         }
-        if !host.has_answered() {
+        if host.has_answered() {
+            host.filter_answers();
+        } else {
             host.upstream_answers();
-            stream.borrow_mut().on_response_headers(&host);
         }
+        stream.borrow_mut().on_response_headers(&host);
         host.finish();
         stream.borrow_mut().on_log(&host);
         Ok(host.observe(logged))

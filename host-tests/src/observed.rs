@@ -1,5 +1,7 @@
 //! What did a runner see of one request, and do two runners say the same?
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::exchange::{Fields, Response, latin1};
@@ -18,7 +20,34 @@ const OF_THE_PROXY: [&str; 7] = [
 const OF_A_REFUSAL: [&str; 5] =
     ["allow", "content-type", "grpc-status", "ratelimit-policy", "www-authenticate"];
 /// Members of an audit event that differ from run to run.
-const OF_THE_RUN: [&str; 2] = ["time", "durationMs"];
+const OF_THE_RUN: [&str; 2] = ["@timestamp", "event.duration"];
+/// By which word a scenario names a field of the event. A field of the caller stands in `caller`; any other field may be named in full.
+const WORDS: [(&str, &str); 13] = [
+    ("decision", "portcullis.decision"),
+    ("reason", "event.reason"),
+    ("detail", "portcullis.detail"),
+    ("route", "portcullis.route"),
+    ("rule", "rule.name"),
+    ("shadowRules", "portcullis.shadow_rules"),
+    ("clientAddress", "client.ip"),
+    ("method", "http.request.method"),
+    ("host", "url.domain"),
+    ("status", "http.response.status_code"),
+    ("requestId", "http.request.id"),
+    ("policy", "portcullis.policy.name"),
+    ("digest", "portcullis.policy.digest"),
+];
+const WORDS_OF_THE_CALLER: [(&str, &str); 7] = [
+    ("subject", "user.id"),
+    ("hash", "user.hash"),
+    ("client", "portcullis.client"),
+    ("issuer", "portcullis.issuer"),
+    ("provider", "portcullis.provider"),
+    ("kid", "portcullis.kid"),
+    ("apiKey", "portcullis.api_key"),
+];
+/// Claims of an assertion that differ from one to the next.
+const OF_A_MOMENT: [&str; 4] = ["iat", "nbf", "exp", "jti"];
 
 /// One request, seen from all sides.
 #[derive(Clone, Debug)]
@@ -48,9 +77,30 @@ impl Upstream {
     /// Takes away what is the proxy's.
     pub fn new(method: &str, target: &str, fields: &Fields, body: usize) -> Self {
         let mut fields: Fields = fields.iter().filter(|(name, _)| !of_the_proxy(name)).cloned().collect();
+        for (_, value) in &mut fields {
+            if let Some(told) = assertion(value) {
+                *value = told.into_bytes();
+            }
+        }
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         Self { method: method.to_owned(), target: target.to_owned(), fields, body }
     }
+}
+
+/// What an assertion says, but for its signature and for what is of its moment alone; `None` if it is none.
+fn assertion(value: &[u8]) -> Option<String> {
+    let mut parts = value.split(|&b| b == b'.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let mut part = || -> Option<Value> { serde_json::from_slice(&parts.next()??).ok() };
+    let (header, mut claims) = (part()?, part()?);
+    (header["typ"] == "portcullis-assertion+jwt").then_some(())?;
+    let members = claims.as_object_mut()?;
+    let whole = OF_A_MOMENT.iter().all(|name| members.remove(*name).is_some());
+    Some(format!(
+        "{} {} {claims}{}",
+        header["alg"].as_str()?,
+        header["kid"].as_str()?,
+        if whole { "" } else { " (no times)" }
+    ))
 }
 
 fn of_the_proxy(name: &str) -> bool {
@@ -58,15 +108,18 @@ fn of_the_proxy(name: &str) -> bool {
 }
 
 impl Observed {
-    /// `admitted`, or the `code` of the problem document; a refusal without one is `-` (the proxy's own, or a fault).
+    /// `admitted`, `answered`, or the `code` of the problem document; a refusal without one is `-` (the proxy's own, or a fault).
     pub fn code(&self) -> String {
         if self.upstream.is_some() {
             return "admitted".to_owned();
         }
+        if self.audit.as_ref().is_some_and(|event| event["decision"] == "answered") {
+            return "answered".to_owned();
+        }
         let problem: Option<Value> = serde_json::from_slice(&self.response.body).ok();
         let code = problem.as_ref().and_then(|problem| problem.get("code")?.as_str());
         // A gRPC answer has no body of ours: the event tells the reason.
-        let code = code.or_else(|| self.audit.as_ref()?.get("reason")?.as_str());
+        let code = code.or_else(|| self.audit.as_ref()?.get("event.reason")?.as_str());
         code.unwrap_or("-").to_owned()
     }
 
@@ -106,14 +159,39 @@ pub fn differences(one: &Observed, other: &Observed) -> Vec<String> {
     lines
 }
 
-/// The audit event in a line of a log: the JSON object behind the host's prefix, if it names this request.
+/// The audit event of this request, if the line of a log is one.
 pub fn audit_event(line: &str, request_id: &str) -> Option<Value> {
-    if !line.contains(request_id) {
-        return None;
-    }
-    let start = line.find('{')?;
-    let event: Value = serde_json::from_str(line[start..].trim_end()).ok()?;
-    event.get("decision").is_some().then_some(event)
+    let event = line.contains(request_id).then(|| any_event(line)).flatten()?;
+    (event.get("http.request.id")? == request_id && event["event.action"] == "request").then_some(event)
+}
+
+/// The audit event in a line of a log, of whatever kind: the JSON object behind the host's prefix.
+pub fn any_event(line: &str) -> Option<Value> {
+    let start = line.find("{\"@timestamp\"")?;
+    serde_json::from_str(line[start..].trim_end()).ok()
+}
+
+/// A member of an event by a scenario's word for it; `null` if it is not there.
+pub fn told(event: &Value, word: &str) -> Value {
+    let named = |words: &[(&str, &str)], word: &str| {
+        words.iter().find(|(known, _)| *known == word).and_then(|(_, name)| event.get(*name)).cloned()
+    };
+    let member = match word {
+        "path" => event["url.path"].as_str().map(|path| {
+            let query = event["url.query"].as_str().map(|query| format!("?{query}"));
+            Value::from(format!("{path}{}", query.unwrap_or_default()))
+        }),
+        "caller" => {
+            let words = WORDS_OF_THE_CALLER.iter().map(|(word, _)| *word);
+            let members =
+                words.filter_map(|word| Some((word.to_owned(), named(&WORDS_OF_THE_CALLER, word)?)));
+            Some(members.collect::<serde_json::Map<_, _>>())
+                .filter(|caller| !caller.is_empty())
+                .map(Value::from)
+        }
+        _ => named(&WORDS, word).or_else(|| event.get(word).cloned()),
+    };
+    member.unwrap_or(Value::Null)
 }
 
 /// Whether `text` is of the form `pattern`, where `*` stands for anything.
@@ -129,7 +207,9 @@ pub fn like(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Observed, Upstream, audit_event, differences, like};
+    use serde_json::json;
+
+    use super::{Observed, Upstream, audit_event, differences, like, told};
     use crate::exchange::Response;
 
     fn refused(code: &str) -> Observed {
@@ -172,10 +252,18 @@ mod tests {
 
     #[test]
     fn an_event_is_found_behind_the_prefix_of_a_log() {
-        let line =
-            r#"[2026-11-24][1][info][wasm] [x.cc:1] wasm log p r v: {"decision":"Deny","request_id":"r-1"}"#;
-        assert_eq!(audit_event(line, "r-1").unwrap()["decision"], "Deny");
+        let line = r#"[2026-11-24][1][info][wasm] [x.cc:1] wasm log p r v: {"@timestamp":"t","event.action":"request","portcullis.decision":"refused","http.request.id":"r-1","url.path":"/a","url.query":"b","user.id":"u"}"#;
+        let event = audit_event(line, "r-1").unwrap();
+        for (word, expected) in [
+            ("decision", json!("refused")),
+            ("path", json!("/a?b")),
+            ("caller", json!({"subject": "u"})),
+            ("rule", json!(null)),
+            ("user.id", json!("u")),
+        ] {
+            assert_eq!(told(&event, word), expected, "{word}");
+        }
         assert!(audit_event(line, "r-2").is_none());
-        assert!(audit_event(r#"{"request_id":"r-1"}"#, "r-1").is_none());
+        assert!(audit_event(r#"{"@timestamp":"t","http.request.id":"r-1"}"#, "r-1").is_none());
     }
 }

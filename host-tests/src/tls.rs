@@ -23,10 +23,20 @@ pub fn connect(
     trusted: &Authority,
     shown: Option<&Certificate>,
 ) -> io::Result<Client<TlsStream>> {
+    over(tcp(server)?, host, trusted, shown)
+}
+
+/// The same over a connection that is there.
+pub fn over(
+    connection: TcpStream,
+    host: &str,
+    trusted: &Authority,
+    shown: Option<&Certificate>,
+) -> io::Result<Client<TlsStream>> {
     let config = config(trusted, shown).map_err(io::Error::other)?;
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(connection, tcp(server)?);
+    let client = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(client, connection);
     stream.conn.complete_io(&mut stream.sock)?;
     Ok(Client::over(stream))
 }

@@ -124,12 +124,14 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> io::Result<()> {
     let mut read = Vec::new();
     while let Some(request) = next_request(&mut stream, &mut read)? {
         let body = request.to_json().to_string();
-        let mut head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
-            body.len()
-        )
-        .into_bytes();
-        for (name, value) in upstream_head(&request.fields).fields() {
+        let own = upstream_head(&request.fields);
+        let status = own.first(":status").map(latin1).unwrap_or_default();
+        let media_type =
+            if own.first("content-type").is_none() { "content-type: application/json\r\n" } else { "" };
+        let length = body.len();
+        let mut head =
+            format!("HTTP/1.1 {status} Told\r\n{media_type}content-length: {length}\r\n").into_bytes();
+        for (name, value) in own.fields() {
             head.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
         }
         head.extend(b"\r\n");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use proxy_wasm_host::abi::v0_2_1::types::{Action, LogLevel};
 use proxy_wasm_host::abi::v0_2_1::{
-    CallScope, Clock, ContextId, Guest, GuestError, Host, InMemoryStore, InMemoryStoreLimits, LogContext,
-    LogSink, PluginConfig, Started, VmServices,
+    CallScope, Clock, ContextId, Guest, GuestError, Host, InMemoryStore, InMemoryStoreLimits, LocalResponse,
+    LogContext, LogSink, PluginConfig, Started, VmServices,
 };
 use proxy_wasm_host::{Engine, Limits, Module};
 
@@ -172,13 +172,15 @@ impl WasmHost {
 fn drive(scope: &mut CallScope<'_, Stream>, root: ContextId, request: &Request) -> Result<(), GuestError> {
     let stream = scope.on_context_create(Some(root))?;
     converse(scope, root, stream, request)?;
-    if scope.stream().response.is_none() {
-        let head = edge::upstream_head(&scope.stream().headers.map.fields());
-        let count = u32::try_from(head.entries().len()).unwrap_or(u32::MAX);
-        scope.stream_mut().answer = Some(Map { map: head, sent: false });
-        scope.on_response_headers(stream, count, false)?;
-    }
-    let status = scope.stream().response.as_ref().map_or(200, |response| {
+    // An answer of the plugin's own passes through its response callback, as Envoy makes it.
+    let own = scope.stream().response.as_ref().map(answer_head);
+    scope.stream_mut().reached = own.is_none();
+    let head = own.unwrap_or_else(|| edge::upstream_head(&scope.stream().headers.map.fields()));
+    let count = u32::try_from(head.entries().len()).unwrap_or(u32::MAX);
+    let status = edge::status_of(&head).unwrap_or(200);
+    scope.stream_mut().answer = Some(Map { map: head, sent: false });
+    scope.on_response_headers(stream, count, false)?;
+    let status = scope.stream().response.as_ref().map_or(status, |response| {
         edge::local_status(request, u16::try_from(response.status_code).unwrap_or(0))
     });
     let status = i64::from(status).to_le_bytes().to_vec();
@@ -229,29 +231,35 @@ fn converse(
 fn observe(request: &Request, stream: Stream, log: &[String]) -> Observed {
     let id = crate::exchange::field(&request.fields, "x-request-id").unwrap_or_default();
     let audit = log.iter().rev().find_map(|line| audit_event(line, &id));
-    let (response, upstream) = match stream.response {
+    let marked = stream.filter_state.get("portcullis_admitted").map(Vec::as_slice) == Some(b"1");
+    let upstream = (marked && stream.reached).then(|| {
+        let (method, target, sent) = stream.headers.map.to_upstream();
+        let body = request.body.pieces().iter().map(Vec::len).sum();
+        Upstream::new(&method, &target, &sent, body)
+    });
+    let head = stream.answer.map(|answer| answer.map).unwrap_or_default();
+    let response = match &stream.response {
         Some(answer) => {
-            let fields = answer
-                .headers
-                .iter()
-                .map(|(name, value)| (latin1(name).to_ascii_lowercase(), value.to_vec()));
+            // What it puts in place of the upstream's answer passes through no callback any more.
+            let head = if stream.reached { answer_head(answer) } else { head };
             let status = u16::try_from(answer.status_code).unwrap_or(0);
-            let fields = fields.collect();
-            (edge::local_response(request, status, answer.grpc_status, fields, &answer.body), None)
+            edge::local_response(request, status, answer.grpc_status, head.fields(), &answer.body)
         }
-        None if stream.filter_state.get("portcullis_admitted").map(Vec::as_slice) == Some(b"1") => {
-            let (method, target, sent) = stream.headers.map.to_upstream();
-            let fields = stream.answer.map(|answer| answer.map.fields()).unwrap_or_default();
-            let body = request.body.pieces().iter().map(Vec::len).sum();
-            (
-                Response { status: 200, fields, ..Response::default() },
-                Some(Upstream::new(&method, &target, &sent, body)),
-            )
+        None if marked => {
+            let status = edge::status_of(&head).unwrap_or(200);
+            Response { status, fields: head.fields(), ..Response::default() }
         }
         // The guard behind the plugin.
-        None => (Response { status: 403, ..Response::default() }, None),
+        None => Response { status: 403, ..Response::default() },
     };
     Observed { response, upstream, audit }
+}
+
+/// The head of an answer of the plugin's own.
+fn answer_head(answer: &LocalResponse<'_>) -> HeaderMap {
+    let fields =
+        answer.headers.iter().map(|(name, value)| (latin1(name).to_ascii_lowercase(), value.to_vec()));
+    edge::answer_head(u16::try_from(answer.status_code).unwrap_or(0), &fields.collect())
 }
 
 fn told(error: impl std::fmt::Display) -> String {

@@ -18,6 +18,8 @@ pub struct Stream {
     pub headers: Map,
     /// The response's header map, once there is one.
     pub answer: Option<Map>,
+    /// Whether the upstream has answered.
+    pub reached: bool,
     /// What is left of it once the head has gone.
     pub gone: Map,
     /// What the plugin may read of the body.

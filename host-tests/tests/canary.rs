@@ -299,7 +299,7 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
     }
 
     let last = format!("canary-{}-", rows.len() - 1);
-    assert!(envoy.wait_for_log(&[&last, "\"decision\""]).is_some(), "no audit event of {last}");
+    assert!(envoy.wait_for_log(&[&last, "\"portcullis.decision\""]).is_some(), "no audit event of {last}");
     assert_eq!(leak(&envoy.log(), &hidden), None, "Envoy's log, with the events in it");
     assert_eq!(leak(&envoy.admin_text("/stats").unwrap(), &hidden), None, "metrics");
     assert_eq!(leak(&envoy.admin_text("/stats/prometheus").unwrap(), &hidden), None, "metrics");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use host_tests::artifacts;
 use host_tests::corpus::{Case, Runner};
 use host_tests::native::Native;
-use host_tests::scenario::{self, Carrier};
+use host_tests::scenario::{self, Carrier, Expect};
 use portcullis_filter::decision::Reason;
 use portcullis_filter::document::Shape;
 use portcullis_filter::policy::POLICY;
@@ -13,12 +13,24 @@ use serde_json::Value;
 
 /// Reasons that no client can bring about through a proxy that works: what the proxy does instead, and the file and the name of the
 /// test that reaches the reason another way.
-const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 7] = [
+const BEYOND_A_CORPUS: [(Reason, &str, &str, &str); 9] = [
     (
         Reason::TokenInactive,
         "no runner has an introspection service; tests/introspection.rs has, in Envoy",
         "filter/src/guards/identity/introspection/tests.rs",
         "inactive_is_told_and_remembered_shortly",
+    ),
+    (
+        Reason::CertificateInvalid,
+        "a scenario's connection is plain; tests/client_certificates.rs shows certificates, to Envoy",
+        "filter/src/guards/identity/certificate/tests.rs",
+        "when_it_holds_and_for_whom",
+    ),
+    (
+        Reason::CertificateUnaccepted,
+        "a scenario's connection is plain; tests/client_certificates.rs shows certificates, to Envoy",
+        "filter/src/guards/identity/certificate/tests.rs",
+        "whose_certificate_it_is",
     ),
     (
         Reason::MalformedRequest,
@@ -77,12 +89,18 @@ fn every_policy_of_the_corpus_loads() {
 fn every_reason_is_shown_or_has_another_test() {
     let cases = cases();
     let steps = cases.iter().flat_map(|case| &case.scenario.requests);
-    let shown: BTreeSet<&str> = steps.filter_map(|step| step.expect.as_ref()?.code.as_deref()).collect();
+    // What a client is told, or, of what is kept from it, what the audit event says.
+    let expected = steps.filter_map(|step| step.expect.as_ref());
+    let told =
+        |expect: &'_ Expect| [expect.code.as_deref(), expect.audit.get("reason").and_then(Value::as_str)];
+    let shown: BTreeSet<&str> = expected.flat_map(told).flatten().collect();
     for reason in Reason::ALL {
         let beyond = BEYOND_A_CORPUS.iter().find(|(known, ..)| known == reason);
         assert_ne!(shown.contains(reason.code()), beyond.is_some(), "`{}`", reason.code());
     }
-    let known = |code: &&str| *code == "admitted" || Reason::ALL.iter().any(|reason| reason.code() == *code);
+    let known = |code: &&str| {
+        ["admitted", "answered"].contains(code) || Reason::ALL.iter().any(|reason| reason.code() == *code)
+    };
     assert_eq!(shown.iter().find(|code| !known(code)), None);
     for (reason, _, file, test) in BEYOND_A_CORPUS {
         let text = std::fs::read_to_string(artifacts::repository().join(file)).unwrap();
@@ -113,6 +131,7 @@ fn both_carriers_and_every_word_are_shown() {
     let words = [
         "Enforce Shadow Allow Deny Exact PathPrefix Template RegularExpression String StringArray Number Boolean Any All Denied Off",
         "Second Minute Hour Day clientIP subject client route method",
+        "NoStore NoSniff SameOrigin",
         "Optional Required RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA HS256 HS384 HS512",
     ];
     let missing: Vec<&str> = words

@@ -83,7 +83,7 @@ impl Journey {
 
     fn reason_of(&self, id: &str) -> Option<String> {
         let event = self.envoy.find_in_log(SOON, |line| audit_event(line, id))?;
-        event.get("reason").and_then(|reason| reason.as_str()).map(str::to_owned)
+        event.get("event.reason").and_then(|reason| reason.as_str()).map(str::to_owned)
     }
 }
 

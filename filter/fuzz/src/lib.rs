@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_compact::{KeyPair, Noise, Seed};
 
 use portcullis_filter::host::{
-    Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier,
+    Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap, Verdict, Verifier,
 };
 use portcullis_filter::http::head::serialize;
 use portcullis_filter::time::Timestamp;
@@ -104,6 +104,8 @@ impl Verifier for Proxy {
         Verdict::Unavailable
     }
 }
+
+impl Metrics for Proxy {}
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {

@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use proxy_wasm::hostcalls::dispatch_http_call;
+use zeroize::Zeroizing;
 
 use super::raw;
 use crate::host::{
@@ -13,7 +14,7 @@ use crate::host::{
 };
 use crate::http::head::serialize;
 use crate::limits;
-use crate::protobuf::put_bytes;
+use crate::protobuf::{Fields, put_bytes};
 use crate::time::Timestamp;
 
 /// The proxy that loaded us.
@@ -105,7 +106,7 @@ impl Calls for Proxy {
     }
 }
 
-fn failed(call: &'static str) -> impl Fn(u32) -> HostError {
+pub(super) fn failed(call: &'static str) -> impl Fn(u32) -> HostError {
     move |status| HostError { call, status }
 }
 
@@ -144,6 +145,27 @@ impl Verifier for Proxy {
             Ok(_) => Verdict::Invalid,
             Err(_) => Verdict::Unavailable,
         }
+    }
+
+    /// Envoy's `sign`: a protobuf of hash name (1), private key in DER (2) and text (3) in, `result` (1) and signature (2) out.
+    fn sign(&self, hash: &'static str, key: &[u8], text: &[u8]) -> Option<Vec<u8>> {
+        let size = [hash.len(), key.len(), text.len(), 32].iter().fold(0_usize, |a, b| a.saturating_add(*b));
+        // It holds the key: it is of one piece, and cleared.
+        let mut argument = Zeroizing::new(Vec::with_capacity(size));
+        for (number, value) in [(1, hash.as_bytes()), (2, key), (3, text)] {
+            put_bytes(number, value, &mut argument);
+        }
+        let answer = raw::foreign("sign", &argument).ok()?;
+        let mut signed = false;
+        let mut signature = None;
+        for field in Fields::of(&answer) {
+            match field.ok()? {
+                (1, value) => signed = value.number().ok()? == 1,
+                (2, value) => signature = Some(value.bytes().ok()?.to_vec()),
+                _ => {}
+            }
+        }
+        signature.filter(|_| signed)
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(feature = "faults")]
 mod faults;
 mod host;
+mod metrics;
 mod raw;
 mod root;
 mod stream;

@@ -102,6 +102,9 @@ mod abi {
             timeout: u32,
             token: *mut u32,
         ) -> u32;
+        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+        pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+        pub(super) fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub(super) fn proxy_call_foreign_function(
             name: *const u8,
             name_size: usize,
@@ -254,6 +257,22 @@ pub(super) fn probe_call() -> u32 {
             &raw mut token,
         )
     }
+}
+
+pub(super) fn define_metric(kind: u32, name: &str) -> Result<u32, u32> {
+    let mut id = 0;
+    // SAFETY: as in `replace_header`, and the host writes four bytes to `id`.
+    done(unsafe { abi::proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) }).map(|()| id)
+}
+
+pub(super) fn increment_metric(id: u32, offset: i64) -> Result<(), u32> {
+    // SAFETY: no pointers.
+    done(unsafe { abi::proxy_increment_metric(id, offset) })
+}
+
+pub(super) fn record_metric(id: u32, value: u64) -> Result<(), u32> {
+    // SAFETY: no pointers.
+    done(unsafe { abi::proxy_record_metric(id, value) })
 }
 
 pub(super) fn foreign(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {

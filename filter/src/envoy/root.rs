@@ -7,8 +7,8 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use super::host::Proxy;
-use super::raw;
 use super::stream::HttpStream;
+use super::{metrics, raw};
 use crate::gateway::Gateway;
 use crate::host::{CallId, Host, Level, StreamId};
 
@@ -41,6 +41,7 @@ impl RootContext for Root {
         if super::faults::fails_to_configure() {
             return false;
         }
+        metrics::count_start(&self.proxy);
         let document = match raw::buffer(raw::PLUGIN_CONFIGURATION, usize::MAX) {
             Ok(document) => document,
             // There is no configuration, which is a document of no bytes, and refused as such.

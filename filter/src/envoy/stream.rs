@@ -77,8 +77,7 @@ impl HttpContext for HttpStream {
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         #[cfg(feature = "faults")]
         self.fault.at("response");
-        self.stream.borrow_mut().on_response_headers(&self.proxy);
-        Action::Continue
+        action(self.stream.borrow_mut().on_response_headers(&self.proxy))
     }
 
     fn on_log(&mut self) {

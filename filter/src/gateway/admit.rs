@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Gateway;
+use super::halt::Halt;
 use super::response::Response;
-use crate::decision::{Detail, Mode, Reason, Refusal};
+use crate::audit::Penalty;
+use crate::decision::{Detail, Ending, Mode, Reason, Refusal};
 use crate::guards::identity::attempt::{Attempt, Open};
 use crate::guards::identity::{self, Caller, Identified, Stop, Witness};
 use crate::guards::rate_limit::concurrency::{self, Seats};
@@ -13,10 +15,12 @@ use crate::guards::rate_limit::failures::Watch;
 use crate::guards::rate_limit::global::message::Response as Said;
 use crate::guards::rate_limit::global::{Asked, Fault, Global, Question};
 use crate::guards::rate_limit::{self, Facts, Permit, Table};
-use crate::guards::{access, body, shape};
+use crate::guards::shape::Wellformed;
+use crate::guards::{access, body, cors, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
+use crate::redaction;
 use crate::time::Timestamp;
 
 /// A request on its way, and what has been found out about it so far: an audit event of a refusal tells as much as was known.
@@ -29,10 +33,15 @@ pub(super) struct Journey<'p> {
     began: Timestamp,
     has_body: bool,
     route: Option<usize>,
+    /// Whether it is a preflight for its route.
+    preflight: bool,
+    /// Whether its route must not be known of.
+    hidden: bool,
     address: Option<IpAddr>,
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
+    penalties: Vec<Penalty>,
 }
 
 /// What a journey has found out, kept while the request waits for its last answer.
@@ -74,10 +83,13 @@ impl<'p> Journey<'p> {
             began: now,
             has_body,
             route,
+            preflight: false,
+            hidden: false,
             address,
             caller,
             rule,
             shadow_rules: Vec::new(),
+            penalties: Vec::new(),
         }
     }
 
@@ -105,14 +117,18 @@ impl<'p> Journey<'p> {
     }
 
     /// Walks down the guards, but for the last question.
-    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Stop> {
+    pub(super) fn admit(&mut self, host: &impl Host) -> Result<Admission, Halt> {
         let policy = self.policy;
         let request = shape::examine(self.head)?;
         shape::within_path(&request, policy.longest_path)?;
-        self.route =
-            policy.table.choose(request.host(), request.path().as_str(), request.method(), self.head);
+        self.answer_for_keys(&request)?;
+        self.choose(&request);
         let route = self.route().ok_or(Reason::NoRoute)?;
+        if route.exposure.needs_address() {
+            route.exposure.check(client_address(host)?).inspect_err(|_| self.hidden = true)?;
+        }
         policy.overload.check(route.priority, &self.gateway.load, self.now)?;
+        self.answer_preflight(route, &request)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
         self.address = if route.needs_address { client_address(host)? } else { None };
@@ -137,6 +153,41 @@ impl<'p> Journey<'p> {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Does it ask for the public keys of the gateway? They are no route's, and there is nothing secret in them.
+    fn answer_for_keys(&self, request: &Wellformed<'_>) -> Result<(), Ending> {
+        let ring = self.policy.signing.as_ref();
+        match ring.and_then(|ring| ring.answer(request.path().as_str(), request.method(), self.now)) {
+            None => Ok(()),
+            Some(answer) => Err(answer?.into()),
+        }
+    }
+
+    /// Which route? A preflight is for the route of the request that it asks for; where that has no `cors`, it is a request like any other.
+    fn choose(&mut self, request: &Wellformed<'_>) {
+        let policy = self.policy;
+        let by = |method| policy.table.choose(request.host(), request.path().as_str(), method, self.head);
+        if policy.takes_preflights
+            && let Some(preflight) = cors::preflight(self.head)
+        {
+            self.route = by(preflight.method());
+            if self.route().is_some_and(|route| route.cors.is_some()) {
+                self.preflight = true;
+                return;
+            }
+        }
+        self.route = by(request.method());
+    }
+
+    /// May the page do it? It is asked before anybody is asked who they are, since a preflight carries no credential.
+    fn answer_preflight(&self, route: &Route, request: &Wellformed<'_>) -> Result<(), Ending> {
+        let (true, Some(rules), Some(asked)) = (self.preflight, &route.cors, cors::preflight(self.head))
+        else {
+            return Ok(());
+        };
+        route.request.tolerates(self.head, request)?;
+        Err(rules.answer(&asked, |method| route.request.takes(method))?.into())
     }
 
     /// Is there room for one more?
@@ -173,10 +224,12 @@ impl<'p> Journey<'p> {
         query: Option<&[u8]>,
     ) -> Result<Identified, Stop> {
         let certificate = || host.property(&["connection", "sha256_peer_certificate_digest"]);
+        let presented = || host.property(&["connection", "peer_certificate"]);
         let (asked, providers) = (&route.authentication, &self.policy.providers);
         let witness = |gate| Witness {
             gate,
             certificate: &certificate,
+            presented: &presented,
             data: host,
             memory: self.gateway.memory.as_ref(),
         };
@@ -187,10 +240,20 @@ impl<'p> Journey<'p> {
         let watch = Watch::new(&route.rate_limit, facts, self.now, host, self.table()?);
         let identified =
             identity::identify(asked, providers, self.head, query, self.now, host, &witness(&watch));
+        let mut penalties = Vec::new();
         if let Err(Stop::Refused(refusal)) = &identified {
-            watch.failed(refusal.reason);
+            let id = || self.head.only("x-request-id").ok().flatten().and_then(redaction::request_id);
+            let penalty = |(rule, duration)| Penalty {
+                rule,
+                route: Some(Rc::clone(&route.name)),
+                client_address: address,
+                id: id(),
+                duration,
+            };
+            penalties = watch.failed(refusal.reason).into_iter().map(penalty).collect();
         }
         self.shadow_rules.extend(watch.shadowed());
+        self.penalties = penalties;
         identified
     }
 
@@ -260,6 +323,15 @@ impl<'p> Journey<'p> {
         self.policy.routes.get(self.route?)
     }
 
+    /// The route, as far as a client may know of it.
+    pub(super) fn shown_route(&self) -> Option<usize> {
+        self.route.filter(|_| !self.hidden)
+    }
+
+    pub(super) fn is_preflight(&self) -> bool {
+        self.preflight
+    }
+
     pub(super) fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
     }
@@ -270,6 +342,11 @@ impl<'p> Journey<'p> {
 
     pub(super) fn shadow_rules(&self) -> &[Rc<str>] {
         &self.shadow_rules
+    }
+
+    /// What the request has brought upon its client; told once.
+    pub(super) fn penalties(&mut self) -> Vec<Penalty> {
+        core::mem::take(&mut self.penalties)
     }
 
     /// The outermost Shadow wins.

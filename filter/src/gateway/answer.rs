@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::admit::Journey;
 use super::{Flow, telling};
-use crate::decision::{Advice, Refusal, Telling};
+use crate::decision::{Advice, Answered, Refusal, Telling};
 use crate::guards::identity;
 use crate::host::{Host, Level, LocalResponse};
 use crate::http::Head;
@@ -20,26 +20,37 @@ struct Problem<'a> {
     detail: &'a str,
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<Redacted>,
+    request_id: Option<&'a Redacted>,
 }
 
-/// Answers the client, and says that the request goes no further. If even that call fails, the request stops without an answer: the
-/// proxy's own timeout ends it.
+/// Answers a refused request, and says that it goes no further.
 pub(super) fn refuse(
     host: &impl Host,
     policy: Option<&Policy>,
     journey: Option<&Journey<'_>>,
     refusal: &Refusal,
 ) -> Flow {
-    let response = response(policy, journey, refusal);
-    if let Err(error) = host.respond(&response) {
-        host.log(Level::Error, &format!("portcullis: a refused request got no answer: {error}"));
+    send(host, &response(policy, journey, refusal))
+}
+
+/// Gives the answer that the gateway has itself.
+pub(super) fn give(host: &impl Host, answered: &Answered) -> Flow {
+    let Answered { what, status, headers, body, .. } = answered;
+    // `OK` of gRPC, should the request have been one: it is no refusal.
+    let (details, headers, body, grpc_status) = (*what, headers.clone(), body.to_string(), 0);
+    send(host, &LocalResponse { status: *status, details, headers, body, grpc_status })
+}
+
+/// If even this call fails, the request stops without an answer: the proxy's own timeout ends it.
+fn send(host: &impl Host, response: &LocalResponse) -> Flow {
+    if let Err(error) = host.respond(response) {
+        host.log(Level::Error, &format!("portcullis: a request got no answer: {error}"));
     }
     Flow::Stop
 }
 
 fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Refusal) -> LocalResponse {
-    let row = refusal.reason.row();
+    let row = refusal.reason.public().row();
     let head = journey.map(Journey::head);
     let mut headers = Vec::with_capacity(6);
     let asked = policy.zip(journey).and_then(|(policy, journey)| Some((policy, journey, journey.route()?)));
@@ -60,7 +71,7 @@ fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Re
     }
     LocalResponse {
         status: row.status,
-        details: row.code,
+        details: refusal.reason.code(),
         headers,
         body,
         grpc_status: refusal.reason.grpc_status(),
@@ -68,12 +79,19 @@ fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Re
 }
 
 fn problem(head: Option<&Head>, refusal: &Refusal) -> String {
-    let row = refusal.reason.row();
-    let request_id =
-        head.and_then(|head| head.only("x-request-id").ok().flatten()).and_then(redaction::request_id);
-    let (title, status) = (phrase(row.status), row.status);
-    let problem = Problem { title, status, detail: row.sentence, code: row.code, request_id };
+    let row = refusal.reason.public().row();
+    document(row.status, row.sentence, row.code, request_id(head).as_ref())
+}
+
+/// The document that tells a client what went wrong.
+pub(super) fn document(status: u16, detail: &str, code: &str, request_id: Option<&Redacted>) -> String {
+    let problem = Problem { title: phrase(status), status, detail, code, request_id };
     serde_json::to_string(&problem).unwrap_or_default()
+}
+
+/// The request's id, if it can be told.
+pub(super) fn request_id(head: Option<&Head>) -> Option<Redacted> {
+    head.and_then(|head| head.only("x-request-id").ok().flatten()).and_then(redaction::request_id)
 }
 
 fn advise(advice: &Advice, telling: Telling, headers: &mut Vec<(&'static str, String)>) {
@@ -112,6 +130,11 @@ const fn phrase(status: u16) -> &'static str {
         415 => "Unsupported Media Type",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        504 => "Gateway Timeout",
+        505..=599 => "Server Error",
         _ => "Service Unavailable",
     }
 }

@@ -1,26 +1,32 @@
 //! The decision becomes host calls: what the upstream sees, and what the proxy's own log sees.
 
 use super::admit::Admission;
-use crate::decision::Refusal;
+use crate::decision::{Reason, Refusal};
+use crate::guards::assertion::Target;
+use crate::guards::identity::rules::Place;
 use crate::guards::identity::spent::{self, Spent};
 use crate::guards::shape::unreadable;
 use crate::host::{Host, HostError};
 use crate::http::{Head, passes_for};
 use crate::policy::{Policy, Route};
 use crate::redaction::{CREDENTIAL_HEADERS, REDACTED};
+use crate::time::Timestamp;
 
 /// The mark that the guard behind us asks for (`wasm.portcullis_admitted` in Envoy's filter state): a request that did not
 /// come through here does not have it, even if the host has dropped this filter (host-facts §0.1).
 const MARK: &str = "portcullis_admitted";
 
-/// An admitted request: spoofed identity off, the credential off, the identity on, the mark last.
+/// An admitted request: spoofed identity off, the credential off, the identity and the proof of it on, the mark last.
 pub(super) fn admit(
     host: &impl Host,
     policy: &Policy,
     route: Option<&Route>,
     head: &Head,
     admission: &Admission,
-) -> Result<(), HostError> {
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    // Before anything is changed: without it, the request goes no further.
+    let assertion = assertion(host, policy, route, head, admission, now)?;
     clear(host, policy, route, head)?;
     match &admission.identified.spent {
         Some(Spent::Header(name)) => host.remove_request_header(name)?,
@@ -40,7 +46,32 @@ pub(super) fn admit(
     for (name, value) in admission.identified.headers.iter() {
         host.set_request_header(name, value)?;
     }
-    host.set_property(MARK, b"1")
+    if let Some((header, assertion)) = assertion {
+        host.set_request_header(header, &assertion)?;
+    }
+    Ok(host.set_property(MARK, b"1")?)
+}
+
+/// What proves to the upstream where the request came from, and the header for it, if the route wants one.
+fn assertion<'r>(
+    host: &impl Host,
+    policy: &Policy,
+    route: Option<&'r Route>,
+    head: &Head,
+    admission: &Admission,
+    now: Timestamp,
+) -> Result<Option<(&'r str, Vec<u8>)>, Refusal> {
+    let Some(rules) = route.and_then(|route| route.assertion.as_ref()) else { return Ok(None) };
+    // Whoever wants one has keys: the policy would not have loaded.
+    let ring = policy.signing.as_ref().ok_or(Reason::AssertionUnavailable)?;
+    let without = match &admission.identified.spent {
+        Some(Spent::Param(name)) => Some(spent::target_without(head.target(), name)),
+        _ => None,
+    };
+    let target = without.as_deref().unwrap_or(head.target());
+    let target = Target { method: head.method(), authority: head.authority(), target };
+    let assertion = ring.assert(rules, &admission.identified.caller, &target, head, now, host)?;
+    Ok(Some((&rules.header, assertion)))
 }
 
 /// A request that would have been refused and passes all the same: nothing in it is vouched for.
@@ -54,12 +85,13 @@ pub(super) fn pass(
     host.set_property(MARK, b"1")
 }
 
-/// Takes off what only the gateway may say, on every route, and what the route strips, in every spelling that a reader could
+/// Takes off what only the gateway or a proxy may say, on every route, and what the route strips, in every spelling that a reader could
 /// take for it.
 fn clear(host: &impl Host, policy: &Policy, route: Option<&Route>, head: &Head) -> Result<(), HostError> {
     let stripped = route.map_or(&[][..], |route| route.request.stripped.as_slice());
     let ours = || policy.providers.identity_headers().iter().chain(stripped);
-    for (sent, _) in head.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+    let goes = |sent: &[u8]| policy.forwarded.strips(sent) || ours().any(|name| passes_for(sent, name));
+    for (sent, _) in head.fields().filter(|(sent, _)| goes(sent)) {
         // A header name that is not ASCII cannot be ours; Envoy lets none in.
         host.remove_request_header(core::str::from_utf8(sent).unwrap_or_default())?;
     }
@@ -76,14 +108,26 @@ pub(super) fn clear_trailers(
     let unwanted =
         || request.into_iter().flat_map(|request| request.stripped.iter().chain(&request.forbidden));
     let ours = || policy.providers.identity_headers().iter().chain(unwanted());
-    if ours().next().is_none() {
-        return Ok(());
-    }
+    let goes = |sent: &[u8]| {
+        policy.forwarded.strips(sent)
+            || is_credential(policy, sent)
+            || ours().any(|name| passes_for(sent, name))
+    };
     let trailers = Head::parse_trailers(host.request_trailers()?).map_err(unreadable)?;
-    for (sent, _) in trailers.fields().filter(|(sent, _)| ours().any(|name| passes_for(sent, name))) {
+    for (sent, _) in trailers.fields().filter(|(sent, _)| goes(sent)) {
         host.remove_request_trailer(core::str::from_utf8(sent).unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// Whether somebody could take it for a credential. RFC 9110 §6.5.1: no field of authentication may be a trailer; nobody has looked at
+/// this one.
+fn is_credential(policy: &Policy, sent: &[u8]) -> bool {
+    let places = policy.providers.places().filter_map(|place| match place {
+        Place::Header { name, .. } => Some(&**name),
+        Place::Param(_) | Place::Cookie(_) => None,
+    });
+    CREDENTIAL_HEADERS.into_iter().chain(places).any(|name| passes_for(sent, name))
 }
 
 /// A refused request: the proxy's access log reads the same header map, so what may not be written down is overwritten before the

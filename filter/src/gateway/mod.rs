@@ -3,6 +3,11 @@
 mod admit;
 mod answer;
 mod apply;
+mod events;
+mod halt;
+mod leaving;
+mod meters;
+mod paused;
 mod record;
 mod response;
 mod stay;
@@ -14,6 +19,9 @@ mod wait;
 
 pub use stream::Stream;
 
+use core::cell::Cell;
+
+use self::meters::Meters;
 use self::wait::Waiting;
 use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::overload::Load;
@@ -21,6 +29,7 @@ use crate::guards::rate_limit::Table;
 use crate::guards::rate_limit::concurrency::Ledger;
 use crate::guards::rate_limit::global::Asker;
 use crate::host::{Host, HostError, Level};
+use crate::metrics::Metric;
 use crate::policy::Policy;
 use crate::problem::Problem;
 
@@ -32,10 +41,13 @@ pub struct Gateway {
     waiting: Waiting,
     asker: Asker,
     load: Load,
+    meters: Meters,
     /// `None` if no route limits how many requests are under way.
     ledger: Option<Result<Ledger, HostError>>,
     /// `None` if no provider takes proofs of possession: a policy without them makes no slots.
     memory: Option<Result<Memory, HostError>>,
+    /// Whether the collector has heard of the policy.
+    announced: Cell<bool>,
 }
 
 /// What the host does next with the request.
@@ -56,7 +68,11 @@ impl Gateway {
     /// `seed` is random, and of this worker alone.
     pub fn start(document: &[u8], seed: [u8; 16], host: &impl Host) -> Result<Self, Vec<Problem>> {
         let me = seed.first_chunk().map_or(0, |half| u64::from_le_bytes(*half));
-        let (mut policy, warnings) = Policy::load(document)?;
+        let loaded = Policy::load(document);
+        let (mut policy, warnings) = loaded.inspect_err(|problems| {
+            Metric::PolicyLoads.add(host, &["refused"], 1);
+            events::announce_refusal(document, problems.len(), host);
+        })?;
         for problem in &warnings {
             host.log(Level::Warn, &format!("portcullis: {problem}"));
         }
@@ -69,6 +85,28 @@ impl Gateway {
         }
         if let Some(why) = policy.providers.without_pepper() {
             host.log(Level::Error, &format!("portcullis: no API key with a keyed hash is taken: {why}"));
+        }
+        policy.audit.resolve(|name| host.env(name));
+        if let Some(variable) = policy.audit.subjects.without_key() {
+            host.log(
+                Level::Error,
+                &format!("portcullis: no audit event names a subject: environment variable `{variable}` is missing or shorter than 32 bytes"),
+            );
+        }
+        if let Some(what) = policy.audit.sinks.otlp.as_ref().and_then(|exporter| exporter.without_header()) {
+            host.log(
+                Level::Error,
+                &format!("portcullis: no audit event reaches the collector: environment variable `{what}` is missing or no header can hold it"),
+            );
+        }
+        if let Some(signing) = &mut policy.signing {
+            signing.resolve(|name| host.env(name), seed);
+            for (key, why) in signing.without_key() {
+                host.log(
+                    Level::Error,
+                    &format!("portcullis: the key `{key}` of `signing` does not sign: {why}"),
+                );
+            }
         }
         let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
@@ -94,17 +132,30 @@ impl Gateway {
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),
         );
-        let (waiting, asker) = (Waiting::default(), Asker::default());
-        let gateway =
-            Self { policy: Some(policy), table, memory, waiting, asker, ledger, load: Load::default() };
+        events::announce(&policy, host);
+        let gateway = Self { policy: Some(policy), memory, ledger, ..Self::new(table) };
         gateway.begin(host, me);
+        gateway.announce(host);
         Ok(gateway)
     }
 
     /// A gateway without a policy: it refuses everything.
     pub fn closed() -> Self {
         let table = Err(HostError { call: "on_configure", status: 0 });
-        let (waiting, asker) = (Waiting::default(), Asker::default());
-        Self { policy: None, table, memory: None, waiting, asker, ledger: None, load: Load::default() }
+        Self::new(table)
+    }
+
+    fn new(table: Result<Table, HostError>) -> Self {
+        Self {
+            policy: None,
+            table,
+            memory: None,
+            waiting: Waiting::default(),
+            asker: Asker::default(),
+            ledger: None,
+            load: Load::default(),
+            meters: Meters::default(),
+            announced: Cell::default(),
+        }
     }
 }

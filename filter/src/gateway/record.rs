@@ -2,20 +2,24 @@
 
 use std::rc::Rc;
 
+use super::Gateway;
 use super::admit::{Journey, client_address};
-use crate::audit::{self, Decision, Event};
-use crate::decision::{Detail, Refusal};
+use super::events::plain;
+use crate::audit::{self, Decision, Event, Request, Subject, What};
+use crate::decision::{Answered, Detail, Refusal};
 use crate::guards::identity::{Caller, Token};
-use crate::host::{Host, Level};
+use crate::host::Host;
+use crate::http::TraceParent;
 use crate::json::Json;
 use crate::policy::Policy;
-use crate::redaction;
+use crate::redaction::{self, Redacted};
 use crate::time::Timestamp;
 
 /// An event that waits for the end of its stream.
 #[derive(Debug)]
 pub(super) struct Record {
-    event: Event,
+    request: Box<Request>,
+    time: Timestamp,
 }
 
 /// The record of a request, if the policy wants one.
@@ -25,38 +29,89 @@ pub(super) fn of(
     decision: Decision,
     refusal: Option<&Refusal>,
     host: &impl Host,
-) -> Option<Box<Record>> {
-    policy.audit.wants(decision, journey.began()).then_some(())?;
+) -> Option<Record> {
+    if policy.audit.sinks.access_log.wants(decision) {
+        mark(policy, Some(journey), decision, refusal, host);
+    }
+    let level = journey.route().map_or(policy.audit.requests, |route| route.audit);
+    level.wants(decision, journey.began()).then_some(())?;
     let (head, redaction) = (journey.head(), &policy.redaction);
-    let event = Event {
-        request_id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
+    let request = Request {
+        id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
+        trace: head.only("traceparent").ok().flatten().and_then(TraceParent::parse),
         route: journey.route().map(|route| route.name.clone()),
+        exposure: journey.route().and_then(|route| route.exposure.level()),
         rule: journey.rule().cloned(),
         shadow_rules: journey.shadow_rules().to_vec(),
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
         client_address: client_address(host).ok().flatten(),
         method: redaction.word(head.method()),
         host: redaction.host(head.authority()),
-        path: redaction.target(head.target()),
-        ..blank(policy, decision, refusal, journey.began())
+        target: redaction.target(head.target()),
+        ..blank(policy, decision, refusal)
     };
-    Some(Box::new(Record { event }))
+    Some(Record { request: Box::new(request), time: journey.began() })
+}
+
+/// The record of a request that the gateway answered itself.
+pub(super) fn answered(
+    policy: &Policy,
+    journey: &Journey<'_>,
+    decision: Decision,
+    answered: &Answered,
+    host: &impl Host,
+) -> Option<Record> {
+    let mut record = of(policy, journey, decision, None, host)?;
+    record.request.detail = Detail::Fact(answered.what);
+    Some(record)
 }
 
 /// The record of a head that could not be read.
-pub(super) fn unread(policy: &Policy, refusal: &Refusal, now: Timestamp) -> Option<Box<Record>> {
-    policy.audit.wants(Decision::Refused, now).then_some(())?;
-    Some(Box::new(Record { event: blank(policy, Decision::Refused, Some(refusal), now) }))
+pub(super) fn unread(policy: &Policy, refusal: &Refusal, now: Timestamp, host: &impl Host) -> Option<Record> {
+    if policy.audit.sinks.access_log.wants(Decision::Refused) {
+        mark(policy, None, Decision::Refused, Some(refusal), host);
+    }
+    policy.audit.requests.wants(Decision::Refused, now).then_some(())?;
+    Some(Record { request: Box::new(blank(policy, Decision::Refused, Some(refusal))), time: now })
 }
 
-fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>, time: Timestamp) -> Event {
-    Event {
-        schema: audit::SCHEMA,
-        time,
-        policy: policy.name.clone(),
-        digest: policy.digest.get(..12).unwrap_or_default().into(),
-        request_id: None,
+/// Puts the decision where the proxy's access log finds it. A call that fails leaves a `-` there.
+fn mark(
+    policy: &Policy,
+    journey: Option<&Journey<'_>>,
+    decision: Decision,
+    refusal: Option<&Refusal>,
+    host: &impl Host,
+) {
+    let _ = host.set_property("portcullis_decision", decision.word().as_bytes());
+    if let Some(refusal) = refusal {
+        let _ = host.set_property("portcullis_reason", refusal.reason.code().as_bytes());
+    }
+    let digest = policy.digest.get(..12).unwrap_or_default();
+    let _ = host.set_property("portcullis_policy", format!("{}@{digest}", policy.name).as_bytes());
+    if let Some(route) = journey.and_then(Journey::route) {
+        let _ = host.set_property("portcullis_route", route.name.as_bytes());
+    }
+    if let Some(subject) = journey.and_then(Journey::caller).and_then(|caller| subject(policy, caller)) {
+        let _ = host.set_property("portcullis_subject", &plain(subject.as_str()));
+    }
+}
+
+/// Who calls: the subject of a token, or the client of an API key.
+fn subject(policy: &Policy, caller: &Caller) -> Option<Redacted> {
+    let shown = shown(policy, caller)?;
+    match shown.subject {
+        Some(Subject::Plain(subject) | Subject::Hashed(subject)) => Some(subject),
+        None => shown.client.filter(|_| shown.api_key.is_some()),
+    }
+}
+
+fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>) -> Request {
+    Request {
+        id: None,
+        trace: None,
         route: None,
+        exposure: None,
         decision,
         reason: refusal.map(|refusal| refusal.reason),
         detail: refusal.map_or(Detail::None, |refusal| refusal.detail.clone()),
@@ -66,9 +121,9 @@ fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>, time: T
         client_address: None,
         method: policy.redaction.word(b""),
         host: policy.redaction.word(b""),
-        path: policy.redaction.target(b""),
+        target: policy.redaction.target(b""),
         status: None,
-        duration_ms: 0.0,
+        duration: 0,
     }
 }
 
@@ -82,11 +137,19 @@ fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
             api_key: Some(Rc::clone(key.fingerprint())),
             ..audit::Caller::default()
         }),
+        Caller::Certificate(certificate) => Some(audit::Caller {
+            subject: policy
+                .audit
+                .subjects
+                .shown(certificate.name(), || policy.redaction.word(certificate.name().as_bytes())),
+            ..audit::Caller::default()
+        }),
     }
 }
 
 fn bearer(policy: &Policy, caller: &Caller, token: &Token) -> audit::Caller {
-    let claim = |name, value: Option<&str>| value.map(|value| policy.redaction.claim(name, value));
+    let (redaction, subjects) = (&policy.redaction, &policy.audit.subjects);
+    let claim = |name, value: Option<&str>| value.map(|value| redaction.claim(name, value));
     // `client_id`, or else `azp`, by whose name the policy may hide it.
     let named = if token.claims().get("client_id").is_some_and(|claim| *claim != Json::Null) {
         "client_id"
@@ -94,7 +157,9 @@ fn bearer(policy: &Policy, caller: &Caller, token: &Token) -> audit::Caller {
         "azp"
     };
     audit::Caller {
-        subject: claim("sub", caller.subject()),
+        subject: caller
+            .subject()
+            .and_then(|subject| subjects.shown(subject, || redaction.claim("sub", subject))),
         client: claim(named, caller.client()),
         issuer: claim("iss", caller.issuer()),
         provider: Some(token.provider().clone()),
@@ -105,17 +170,21 @@ fn bearer(policy: &Policy, caller: &Caller, token: &Token) -> audit::Caller {
 
 impl Record {
     /// Writes the event.
-    pub(super) fn write(mut self: Box<Self>, host: &impl Host) {
+    pub(super) fn write(self, gateway: &Gateway, host: &impl Host) {
+        let Some(policy) = &gateway.policy else { return };
+        let Self { mut request, time } = self;
         let status = host.property(&["response", "code"]).ok().flatten();
         // An i64, little-endian (host-facts §5). A stream that ended without an answer has zero or none.
         let status = status.and_then(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?)));
-        self.event.status =
-            status.and_then(|status| u16::try_from(status).ok()).filter(|status| *status != 0);
-        let nanos = host.now().map_or(0, |now| now.since(self.event.time));
-        #[expect(clippy::cast_precision_loss, reason = "a duration of milliseconds with three digits")]
-        let millis = (nanos / 1000) as f64 / 1000.0;
-        self.event.duration_ms = millis;
-        let level = if self.event.decision == Decision::Allowed { Level::Info } else { Level::Warn };
-        host.log(level, &self.event.line());
+        request.status = status.and_then(|status| u16::try_from(status).ok()).filter(|status| *status != 0);
+        let now = host.now().unwrap_or(time);
+        request.duration = now.since(time);
+        gateway.emit(&event(policy, time, What::Request(request)), host, now);
     }
+}
+
+/// Something that happened under this policy.
+pub(super) fn event(policy: &Policy, time: Timestamp, what: What) -> Event {
+    let digest = policy.digest.get(..12).unwrap_or_default().into();
+    Event { time, policy: Some(Rc::clone(&policy.name)), digest, what }
 }

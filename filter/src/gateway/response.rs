@@ -4,6 +4,18 @@ use super::{Gateway, telling};
 use crate::decision::Telling;
 use crate::guards::rate_limit::Permit;
 use crate::host::{Host, HostError, Level};
+use crate::policy::Policy;
+
+/// Takes off what an upstream sends back of what only it was told. Should that fail, the response goes out all the same: what is in it was
+/// bound to a request that has been made.
+pub(super) fn keep_back(host: &impl Host, policy: Option<&Policy>, route: Option<usize>) {
+    let route = policy.zip(route).and_then(|(policy, route)| policy.routes.get(route));
+    if let Some(assertion) = route.and_then(|route| route.assertion.as_ref())
+        && let Err(error) = host.remove_response_header(&assertion.header)
+    {
+        host.log(Level::Warn, &format!("portcullis: a response may hold its request's assertion: {error}"));
+    }
+}
 
 /// What the limits of a request still want of its response.
 #[derive(Debug)]

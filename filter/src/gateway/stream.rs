@@ -2,15 +2,19 @@
 
 use std::rc::Rc;
 
-use super::admit::{Admission, Journey, Passed};
+use super::admit::{Admission, Journey};
+use super::halt::Halt;
+use super::leaving::Leaving;
+use super::meters::Outcome;
+use super::paused::{Held, Paused, Standing, Wait};
 use super::record::{self, Record};
-use super::response::Response;
+use super::response::{self, Response};
 use super::stay::Stay;
 use super::{Flow, Gateway, answer, apply};
 use crate::audit::Decision;
-use crate::decision::{Mode, Reason, Refusal};
-use crate::guards::identity::{Caller, Stop, What};
-use crate::guards::rate_limit::global::{Asked, Question};
+use crate::decision::{Answered, Ending, Mode, Reason, Refusal};
+use crate::guards::identity::Caller;
+use crate::guards::rate_limit::global::Asked;
 use crate::guards::{body, shape};
 use crate::host::{Answer, CallId, Host};
 use crate::http::Head;
@@ -21,15 +25,18 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Stream {
     gateway: Rc<Gateway>,
-    /// Once refused, nothing goes on, whether or not the answer could be given: a host that holds a head back sends it on when a later
-    /// piece of the request may go on.
-    refused: bool,
+    /// Once refused or answered, nothing goes on, whether or not the answer could be given: a host that holds a head back sends it on when
+    /// a later piece of the request may go on.
+    ended: bool,
     route: Option<usize>,
     paused: Option<Box<Paused>>,
     body: Option<Box<Body>>,
-    record: Option<Box<Record>>,
+    record: Option<Record>,
     response: Option<Box<Response>>,
+    leaving: Option<Box<Leaving>>,
     stay: Stay,
+    /// What became of it so far; counted when it is over.
+    outcome: Option<Outcome>,
 }
 
 /// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
@@ -42,35 +49,6 @@ struct Body {
     caller: Caller,
 }
 
-/// A request that waits.
-#[derive(Debug)]
-struct Paused {
-    wait: Wait,
-    deadline: Timestamp,
-    began: Timestamp,
-    end_of_stream: bool,
-    /// How much of the body the host holds back.
-    body: usize,
-}
-
-/// What it waits for.
-#[derive(Debug)]
-enum Wait {
-    /// What a guard needs. Nothing has been spent, so it is decided on again from the top.
-    Need(What),
-    /// The last answer. Every guard has passed it and been paid, so it goes on from there.
-    Verdict(Box<Held>),
-}
-
-/// What is kept of a request that has passed every guard, and waits for the last answer.
-#[derive(Debug)]
-struct Held {
-    question: Question,
-    head: Head,
-    passed: Passed,
-    admission: Admission,
-}
-
 /// What is known of a request when it is decided on.
 struct Arrival {
     end_of_stream: bool,
@@ -80,31 +58,20 @@ struct Arrival {
     began: Option<Timestamp>,
 }
 
-/// How it stands with a request that waited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// What it waits for is still on its way.
-    Waits,
-    /// It has come, or will not.
-    Ready,
-    /// It has waited long enough.
-    Late,
-    /// It waits for nothing.
-    Over,
-}
-
 impl Stream {
     /// A request that has not been seen yet.
     pub fn new(gateway: Rc<Gateway>) -> Self {
         Self {
             gateway,
-            refused: false,
+            ended: false,
             route: None,
             paused: None,
             body: None,
             record: None,
             response: None,
+            leaving: None,
             stay: Stay::default(),
+            outcome: None,
         }
     }
 
@@ -134,25 +101,14 @@ impl Stream {
 
     /// Whether there is something to be decided for a request that waits.
     pub(super) fn standing(&self, now: Timestamp) -> Standing {
-        match (&self.paused, &self.gateway.policy) {
-            (Some(paused), Some(_)) if now >= paused.deadline => Standing::Late,
-            (Some(paused), Some(policy)) => match &paused.wait {
-                Wait::Need(what) if policy.providers.is_pending(what) => Standing::Waits,
-                // The answer comes to it by the number of its call.
-                Wait::Verdict(_) => Standing::Waits,
-                Wait::Need(_) => Standing::Ready,
-            },
-            (Some(_), None) => Standing::Ready,
-            (None, _) => Standing::Over,
-        }
+        self.paused
+            .as_ref()
+            .map_or(Standing::Over, |paused| paused.standing(self.gateway.policy.as_ref(), now))
     }
 
     /// The question that it waits for an answer to.
     pub(super) fn question(&self) -> Option<CallId> {
-        match &self.paused.as_ref()?.wait {
-            Wait::Verdict(held) => Some(held.question.call),
-            Wait::Need(_) => None,
-        }
+        self.paused.as_ref()?.question()
     }
 
     /// The last answer is here.
@@ -183,7 +139,8 @@ impl Stream {
             Ok(head) => head,
             Err(refusal) => {
                 apply::conceal_unread(host);
-                self.record = record::unread(policy, &refusal, now);
+                self.leaving = Leaving::unread(policy);
+                self.record = record::unread(policy, &refusal, now, host);
                 return self.answer(host, Some(policy), None, &refusal);
             }
         };
@@ -191,11 +148,13 @@ impl Stream {
         let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
         let verdict = journey.admit(host);
         self.route = journey.route_index();
+        gateway.tell_penalties(journey.penalties(), host, now);
+        self.leaving = Leaving::of(policy, &journey);
         let verdict = match verdict {
-            Err(Stop::Wait(need)) if arrival.may_wait => {
+            Err(Halt::Wait(need)) if arrival.may_wait => {
                 return self.pause(Wait::Need(need.what), need.patience, arrival, now);
             }
-            Err(stop) => Err(stop.into_refusal()),
+            Err(halt) => Err(halt.into_ending()),
             Ok(mut admission) => {
                 self.stay.seats = core::mem::take(&mut admission.seats);
                 match journey.ask(host, arrival.may_wait) {
@@ -205,12 +164,13 @@ impl Stream {
                         let wait = Wait::Verdict(Box::new(Held { question, head, passed, admission }));
                         return self.pause(wait, question.patience, arrival, now);
                     }
-                    Some(Err(fault)) => journey.settle(Err(fault)).map(|()| admission),
+                    Some(Err(fault)) => journey.settle(Err(fault)).map(|()| admission).map_err(Ending::from),
                 }
             }
         };
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
         self.count(counted, head, now);
+        gateway.meters.decided(host, now);
         flow
     }
 
@@ -228,7 +188,7 @@ impl Stream {
         let mut journey = journey.take_up(passed, caller);
         let said = journey.hear(host, question, answer);
         let verdict = time.map_err(Refusal::from).and_then(|_| journey.settle(said));
-        let verdict = verdict.map(|()| admission);
+        let verdict = verdict.map(|()| admission).map_err(Ending::from);
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
         self.count(counted, head, now);
         flow
@@ -240,12 +200,12 @@ impl Stream {
         host: &impl Host,
         policy: &Policy,
         journey: &Journey<'_>,
-        verdict: Result<Admission, Refusal>,
+        verdict: Result<Admission, Ending>,
         arrival: &Arrival,
     ) -> (Flow, Option<(body::Meter, Caller)>) {
         let verdict = verdict.and_then(|mut admission| {
             admission.meter.take(arrival.body)?;
-            apply::admit(host, policy, journey.route(), journey.head(), &admission)?;
+            apply::admit(host, policy, journey.route(), journey.head(), &admission, journey.now())?;
             Ok(admission)
         });
         match verdict {
@@ -256,10 +216,12 @@ impl Stream {
                 }
                 let shadowed = !journey.shadow_rules().is_empty();
                 let decision = if shadowed { Decision::Shadow } else { Decision::Allowed };
+                self.outcome = Some(Outcome { decision, reason: None });
                 self.record = record::of(policy, journey, decision, None, host);
                 (Flow::Continue, (!arrival.end_of_stream).then_some((meter, identified.caller)))
             }
-            Err(refusal) => (self.refuse(host, policy, journey, &refusal), None),
+            Err(Ending::Refused(refusal)) => (self.refuse(host, policy, journey, &refusal), None),
+            Err(Ending::Answered(answered)) => (self.give(host, policy, journey, &answered), None),
         }
     }
 
@@ -286,6 +248,7 @@ impl Stream {
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
             return match apply::pass(host, policy, journey.route(), journey.head()) {
                 Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
                     self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
                     Flow::Continue
                 }
@@ -293,6 +256,31 @@ impl Stream {
             };
         }
         self.stop(host, policy, journey, refusal)
+    }
+
+    /// The gateway has the answer itself; but for Shadow, where the upstream may have its own.
+    fn give(
+        &mut self,
+        host: &impl Host,
+        policy: &Policy,
+        journey: &Journey<'_>,
+        answered: &Answered,
+    ) -> Flow {
+        if journey.mode() == Mode::Shadow && !answered.in_shadow {
+            return match apply::pass(host, policy, journey.route(), journey.head()) {
+                Ok(()) => {
+                    self.outcome = Some(Outcome { decision: Decision::Shadow, reason: None });
+                    self.record = record::answered(policy, journey, Decision::Shadow, answered, host);
+                    Flow::Continue
+                }
+                Err(error) => self.stop(host, policy, journey, &error.into()),
+            };
+        }
+        self.outcome = Some(Outcome { decision: Decision::Answered, reason: None });
+        self.record = record::answered(policy, journey, Decision::Answered, answered, host);
+        apply::conceal(host, policy, journey.head());
+        self.ended = true;
+        answer::give(host, answered)
     }
 
     fn stop(&mut self, host: &impl Host, policy: &Policy, journey: &Journey<'_>, refusal: &Refusal) -> Flow {
@@ -308,14 +296,15 @@ impl Stream {
         journey: Option<&Journey<'_>>,
         refusal: &Refusal,
     ) -> Flow {
-        self.refused = true;
+        self.ended = true;
         self.paused = None;
+        self.outcome = Some(Outcome { decision: Decision::Refused, reason: Some(refusal.reason) });
         answer::refuse(host, policy, journey, refusal)
     }
 
     /// `bytes` of the body are here. While the request waits the host holds the body back and counts from its beginning.
     pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
-        if self.refused {
+        if self.ended {
             return Flow::Stop;
         }
         if let Some(paused) = &mut self.paused {
@@ -334,7 +323,7 @@ impl Stream {
     /// The trailers are here. An upstream that takes them for headers (RFC 9110 §6.5.1 forbids it) must find no identity in them.
     pub fn on_request_trailers(&mut self, host: &impl Host) -> Flow {
         let gateway = Rc::clone(&self.gateway);
-        let (false, Some(policy)) = (self.refused, &gateway.policy) else {
+        let (false, Some(policy)) = (self.ended, &gateway.policy) else {
             return Flow::Stop;
         };
         let route = self.route.and_then(|route| policy.routes.get(route));
@@ -344,7 +333,7 @@ impl Stream {
             Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
             Err(refusal) => {
                 let now = host.now().unwrap_or(Timestamp::from_nanos(0));
-                self.record = record::unread(policy, &refusal, now);
+                self.record = record::unread(policy, &refusal, now, host);
                 self.answer(host, Some(policy), None, &refusal)
             }
         }
@@ -359,6 +348,7 @@ impl Stream {
         let journey =
             Journey::new(policy, &gateway, &body.head, body.now, true).resume(self.route, body.caller);
         if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
+            self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
             self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
             return Flow::Continue;
         }
@@ -366,26 +356,34 @@ impl Stream {
         self.answer(host, Some(policy), Some(&journey), refusal)
     }
 
-    /// The head of the response is here: the upstream's, or that of the proxy if there was none.
-    pub fn on_response_headers(&mut self, host: &impl Host) {
-        if !self.refused {
+    /// The head of the response is here: the upstream's, or the proxy's, or that of an answer of ours.
+    pub fn on_response_headers(&mut self, host: &impl Host) -> Flow {
+        if !self.ended {
             self.stay.answered(host, &self.gateway);
         }
         if let Some(response) = self.response.take() {
             response.on_headers(host, &self.gateway);
         }
+        response::keep_back(host, self.gateway.policy.as_ref(), self.route);
+        match (self.leaving.take(), &self.gateway.policy) {
+            (Some(leaving), Some(policy)) if leaving.on_headers(host, policy, self.ended) => Flow::Stop,
+            _ => Flow::Continue,
+        }
     }
 
-    /// What the request occupied is free again. Called when it is over, and again when the host forgets it.
+    /// What the request occupied is free again, and it is counted. Called when it is over, and again when the host forgets it.
     pub fn leave(&mut self, host: &impl Host) {
         self.stay.end(host, &self.gateway);
+        if let Some(outcome) = self.outcome.take() {
+            self.gateway.count(host, self.route, outcome);
+        }
     }
 
     /// The stream is over: the event, if there is one, is written.
     pub fn on_log(&mut self, host: &impl Host) {
         self.leave(host);
         if let Some(record) = self.record.take() {
-            record.write(host);
+            record.write(&self.gateway, host);
         }
     }
 }

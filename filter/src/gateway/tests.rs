@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{Flow, Gateway, Stream};
-use crate::host::{Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict, Verifier};
+use crate::host::{
+    Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap, Verdict, Verifier,
+};
 use crate::http::head::serialize;
 use crate::testing::test;
 use crate::time::Timestamp;
@@ -50,6 +52,8 @@ impl Verifier for Shaky {
     }
 }
 
+impl Metrics for Shaky {}
+
 impl Host for Shaky {
     fn now(&self) -> Result<Timestamp, HostError> {
         self.call("now", "", Timestamp::from_seconds(1_795_489_800))
@@ -72,7 +76,8 @@ impl Host for Shaky {
     }
 
     fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
-        let sent = [("x-other", "1"), ("x_mine", "1"), ("x-bad", "1")];
+        let sent =
+            [("x-other", "1"), ("x_mine", "1"), ("x-bad", "1"), ("authorization", "1"), ("x_api.key", "1")];
         self.call("trailers", "", serialize(sent.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()))))
     }
 
@@ -145,7 +150,7 @@ fn trailers_say_nothing_that_headers_may_not() {
         assert_eq!(stream.on_request_trailers(&host), Flow::Continue);
         let calls = host.calls.borrow();
         let gone: Vec<_> = calls.iter().filter_map(|call| call.strip_prefix("untrail ")).collect();
-        assert_eq!(gone, ["x_mine", "x-bad"]);
+        assert_eq!(gone, ["x_mine", "x-bad", "authorization", "x_api.key"]);
     }
     for (fails, mode) in [("trailers", "Enforce"), ("untrail", "Enforce"), ("untrail", "Shadow")] {
         let host = Shaky { fails, ..Shaky::default() };

@@ -7,10 +7,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::stream::Standing;
+use super::paused::Standing;
 use super::{Flow, Gateway, Stream};
+use crate::audit::Exporter;
 use crate::host::{Answer, CallId, Host, HostError, Level, StreamId};
 use crate::limits;
+use crate::policy::Policy;
 use crate::time::Timestamp;
 
 /// The requests that wait, and how often we look.
@@ -33,13 +35,29 @@ struct Request {
 impl Gateway {
     /// Begins to fetch what the policy needs from elsewhere, if it needs anything.
     pub(super) fn begin(&self, host: &impl Host, me: u64) {
-        if let Some(policy) = &self.policy
-            && policy.providers.look_outside()
-        {
+        let Some(policy) = &self.policy else { return };
+        if policy.providers.look_outside() {
             policy.providers.prepare(host, me);
             self.set_pace(host, 1);
-        } else if self.ledger.is_some() {
-            self.set_pace(host, limits::TICK_IDLE_MS);
+        } else if self.ledger.is_some() || policy.audit.sinks.otlp.is_some() {
+            self.set_pace(host, self.idle());
+        } else {
+            // Only for what was counted, which nobody is refused for the want of.
+            self.waiting.pace.set(limits::TICK_IDLE_MS);
+            let _ = host.set_tick(limits::TICK_IDLE_MS);
+        }
+    }
+
+    /// How often we look when nothing waits.
+    fn idle(&self) -> u32 {
+        let exporter = self.policy.as_ref().and_then(|policy| policy.audit.sinks.otlp.as_ref());
+        exporter.map_or(limits::TICK_IDLE_MS, |exporter| exporter.pace().min(limits::TICK_IDLE_MS))
+    }
+
+    /// There is more to do than can wait.
+    pub(super) fn hurry(&self, host: &impl Host) {
+        if self.waiting.pace.get() > limits::TICK_WAITING_MS {
+            self.set_pace(host, limits::TICK_WAITING_MS);
         }
     }
 
@@ -69,6 +87,9 @@ impl Gateway {
             if let Some(Ok(ledger)) = &self.ledger {
                 ledger.renew(host, now);
             }
+            self.tell_rotations(host, now);
+            self.export(host, now);
+            self.measure(host, now);
         }
         self.wake(host, now);
     }
@@ -82,7 +103,11 @@ impl Gateway {
         }
         let now = host.now();
         if let Ok(now) = now {
-            policy.providers.answered(host, call, answer, now);
+            let exporter = policy.audit.sinks.otlp.as_ref();
+            if exporter.is_none_or(|exporter| !exporter.answered(host, call, &answer, now)) {
+                policy.providers.answered(host, call, answer, now);
+                self.tell_rotations(host, now);
+            }
         }
         self.wake(host, now);
     }
@@ -129,10 +154,12 @@ impl Gateway {
         }
         let mut waiting = self.waiting.requests.borrow_mut();
         waiting.append(&mut still);
-        let busy =
-            !waiting.is_empty() || self.policy.as_ref().is_some_and(|policy| policy.providers.is_busy());
+        let busy = |policy: &Policy| {
+            policy.providers.is_busy() || policy.audit.sinks.otlp.as_ref().is_some_and(Exporter::is_busy)
+        };
+        let busy = !waiting.is_empty() || self.policy.as_ref().is_some_and(busy);
         drop(waiting);
-        self.set_pace(host, if busy { limits::TICK_WAITING_MS } else { limits::TICK_IDLE_MS });
+        self.set_pace(host, if busy { limits::TICK_WAITING_MS } else { self.idle() });
     }
 
     fn set_pace(&self, host: &impl Host, milliseconds: u32) {

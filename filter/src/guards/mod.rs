@@ -9,7 +9,11 @@ pub mod shape;
 
 pub mod route;
 
+pub mod exposure;
+
 pub mod overload;
+
+pub mod cors;
 
 pub mod identity;
 
@@ -18,3 +22,7 @@ pub mod access;
 pub mod rate_limit;
 
 pub mod body;
+
+pub mod assertion;
+
+pub mod response;

@@ -1,12 +1,18 @@
 //! The parts of an HTTP request, each parsed once and then trusted.
 
 pub mod authority;
+pub mod cidr;
 pub mod head;
 pub mod path;
+pub mod target;
+pub mod trace;
 
 pub use authority::Authority;
+pub use cidr::{Cidr, CidrFault};
 pub use head::Head;
 pub use path::Path;
+pub use target::Target;
+pub use trace::TraceParent;
 
 /// Whether `value` may stand in a header field: RFC 9110 §5.5, visible ASCII, blank, tab, and bytes from 0x80 on. CR, LF and
 /// NUL never: Envoy writes them to the wire as they are (host-facts §0.7).

@@ -1,19 +1,21 @@
 //! How does a document become a policy? Section by section, every problem collected.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::format::{DEFAULTS, POLICY, ROUTE};
-use super::{Policy, Route};
+use super::routes::{refuse_doubled_names, refuse_methods, refuse_unreachable, report, warn_of_unseen};
+use super::{Policy, Route, former};
 use crate::decision::Mode;
 use crate::document::{Field, Section, quoted};
 use crate::guards::access::{self, Authorization};
+use crate::guards::assertion::{self, Assertion, Signer, Signing};
+use crate::guards::exposure::{self, Exposure, Kept};
 use crate::guards::identity::rules::Place;
 use crate::guards::rate_limit::{self, Scope};
+use crate::guards::route;
 use crate::guards::route::config::Match;
-use crate::guards::route::{self, Clash};
-use crate::guards::{body, identity, overload, shape};
+use crate::guards::{body, cors, identity, overload, response, shape};
 use crate::json::Json;
 use crate::limits;
 use crate::problem::Problems;
@@ -31,7 +33,24 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     if let Some(field) = section.get("apiKeyAuth") {
         identity::config::read_api_key_auth(&field, &mut providers);
     }
-    let surroundings = Surroundings { policy: name.unwrap_or_default(), providers: &providers };
+    if let Some(field) = section.get("clientCertificates") {
+        identity::config::read_client_certificates(&field, &mut providers);
+    }
+    let audit = match section.get("audit") {
+        Some(field) => audit::Rules::read(&field),
+        None => Some(audit::Rules::default()),
+    };
+    let signing = section.get("signing").map(|field| assertion::read_signing(&field));
+    let surroundings = Surroundings {
+        policy: name.unwrap_or_default(),
+        providers: &providers,
+        audit: audit.as_ref().map(|audit| audit.requests).unwrap_or_default(),
+        signing: match &signing {
+            None => Signer::Missing,
+            Some(None) => Signer::Unread,
+            Some(Some(signing)) => Signer::Keys(signing),
+        },
+    };
     let defaults = match section.get("defaults") {
         Some(field) => Defaults::read(&field, surroundings),
         None => Some(Defaults::default()),
@@ -43,13 +62,13 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         None => Some(redaction::Rules::default()),
     };
     let redaction = redaction.map(|rules| hiding_credentials(rules, &providers));
-    let audit = match section.get("audit") {
-        Some(field) => audit::Rules::read(&field),
-        None => Some(audit::Rules::default()),
-    };
     let state_bytes = match section.get("stateBytes") {
         Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
         None => Some(limits::STATE_BYTES),
+    };
+    let forwarded = match section.get("forwardedHeaders") {
+        Some(field) => shape::Forwarded::read(&field),
+        None => Some(shape::Forwarded::default()),
     };
     let overload = match section.get("overload") {
         Some(field) => overload::read(&field),
@@ -59,19 +78,42 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
     let compiled = routes.compiled?;
+    let signing = signing.map_or(Some(None), |signing| signing.map(Some))?;
+    let signing = ring(&section, signing, &compiled, &mut providers);
     Some(Policy {
         name: name?.into(),
-        digest: digest(document),
+        digest: digest(document.to_string().as_bytes()),
+        parts: former::parts(document),
         mode: mode?,
         providers,
+        signing,
+        takes_preflights: compiled.iter().any(|route| route.cors.is_some()),
+        response: defaults.map(|defaults| defaults.response).unwrap_or_default(),
         longest_path: compiled.iter().map(|route| route.request.path_bytes).max().unwrap_or(0),
         routes: compiled,
         table: routes.table,
         overload: overload?,
+        forwarded: forwarded?,
         state_bytes: state_bytes?,
         audit: audit?,
         redaction: redaction?,
     })
+}
+
+/// The keys, for as long as what they sign for these routes serves. Nobody but the gateway may set the headers that it stands in.
+fn ring(
+    section: &Section<'_>,
+    signing: Option<Signing>,
+    routes: &[Route],
+    providers: &mut identity::Providers,
+) -> Option<assertion::Ring> {
+    let assertions = || routes.iter().filter_map(|route| route.assertion.as_ref());
+    assertions().for_each(|assertion| providers.add_identity_header(&assertion.header));
+    let longest = assertions().map(|assertion| assertion.ttl()).max();
+    if let Some(field) = section.get("signing").filter(|_| longest.is_none()) {
+        field.warn("no route has an `upstream.assertion`, so nothing is signed", "");
+    }
+    signing.map(|signing| assertion::Ring::new(signing, longest.unwrap_or(0)))
 }
 
 /// Wherever the policy takes a credential, none is written down.
@@ -87,9 +129,9 @@ fn hiding_credentials(mut rules: redaction::Rules, providers: &identity::Provide
     rules
 }
 
-fn digest(document: &Json) -> Rc<str> {
+pub(super) fn digest(document: &[u8]) -> Rc<str> {
     let mut hex = String::with_capacity(64);
-    for byte in hmac_sha256::Hash::hash(document.to_string().as_bytes()) {
+    for byte in hmac_sha256::Hash::hash(document) {
         let _ = write!(hex, "{byte:02x}");
     }
     hex.into()
@@ -114,16 +156,21 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
 struct Surroundings<'p> {
     policy: &'p str,
     providers: &'p identity::Providers,
+    audit: audit::Level,
+    signing: Signer<'p>,
 }
 
 /// The sections that a route may have and `defaults` too. Shared, since ten thousand routes may have the same.
 #[derive(Clone, Default)]
-struct Defaults {
-    request: Rc<shape::Limits>,
+pub(super) struct Defaults {
+    pub(super) request: Rc<shape::Limits>,
     body: Rc<body::Rules>,
     authorization: Rc<Authorization>,
     rate_limit: Rc<rate_limit::Rules>,
     priority: overload::Priority,
+    assertion: Option<Rc<Assertion>>,
+    pub(super) cors: Option<Rc<cors::Rules>>,
+    response: Rc<response::Rules>,
 }
 
 impl Defaults {
@@ -153,9 +200,27 @@ impl Defaults {
             Some(field) => overload::Priority::read(&field),
             None => Some(self.priority),
         };
+        let assertion = match section.get("upstream") {
+            Some(field) => {
+                let Surroundings { providers, signing, .. } = around;
+                let upstream = assertion::read_upstream(&field, assertion::Around { providers, signing });
+                upstream.map(|upstream| upstream.assertion)
+            }
+            None => Some(self.assertion.clone()),
+        };
+        let cors = match section.get("cors") {
+            Some(field) => cors::read(&field).map(|rules| rules.map(Rc::new)),
+            None => Some(self.cors.clone()),
+        };
+        let response = match section.get("response") {
+            Some(field) => response::read(&field).map(Rc::new),
+            None => Some(Rc::clone(&self.response)),
+        };
         let (request, body) = request?;
         let (authorization, rate_limit) = (authorization?, rate_limit?);
-        Some(Self { request, body, authorization, rate_limit, priority: priority? })
+        let (priority, assertion) = (priority?, assertion?);
+        let (cors, response) = (cors?, response?);
+        Some(Self { request, body, authorization, rate_limit, priority, assertion, cors, response })
     }
 }
 
@@ -168,9 +233,9 @@ struct Routes {
 }
 
 /// One route on its way, and where it stands.
-struct Draft<'d> {
-    place: String,
-    name: Option<&'d str>,
+pub(super) struct Draft<'d> {
+    pub(super) place: String,
+    pub(super) name: Option<&'d str>,
     matched: Option<Match>,
     route: Option<Route>,
     accepted: Vec<Rc<str>>,
@@ -238,15 +303,31 @@ impl<'d> Draft<'d> {
             around,
             Some(draft.name.unwrap_or_default()),
         );
+        let audit = match section.get("audit") {
+            Some(field) => audit::Level::read(&field),
+            None => Some(around.audit),
+        };
+        let exposure =
+            section.get("exposure").map_or(Some(Exposure::default()), |field| exposure::read(&field));
         if let Some(authentication) = &authentication {
             draft.accepted = authentication.accepted(around.providers);
             draft.takes_api_keys = authentication.takes_api_keys();
         }
-        if let (Some(rules), Some(_)) = (&rules, &authentication) {
-            let faults = rules.authorization.unreachable(&draft.accepted, draft.takes_api_keys);
+        if let (Some(rules), Some(authentication)) = (&rules, &authentication) {
+            let named = draft.takes_api_keys || authentication.takes_certificates();
+            let faults = rules.authorization.unreachable(&draft.accepted, named);
             refuse_unreachable(&section, faults);
+            let kept = Kept {
+                takes_anybody: authentication.takes_anybody(),
+                by_certificate: authentication.takes_certificates_alone(),
+                by_address: rules.authorization.confines(),
+            };
+            if let Some((message, help)) = exposure.as_ref().and_then(|exposure| exposure.fault(kept)) {
+                section.error(message, help);
+            }
         }
         if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {
+            warn_of_unseen(&section, rules, matched);
             refuse_methods(&section, &rules.request, matched);
         }
         draft.route = (|| {
@@ -254,6 +335,7 @@ impl<'d> Draft<'d> {
             Some(Route {
                 name: draft.name?.into(),
                 mode: mode?,
+                exposure: exposure?,
                 needs_address: rules.authorization.needs_address() || rules.rate_limit.needs_address(),
                 request: rules.request,
                 body: rules.body,
@@ -261,95 +343,16 @@ impl<'d> Draft<'d> {
                 authorization: rules.authorization,
                 rate_limit: rules.rate_limit,
                 priority: rules.priority,
+                audit: audit?,
+                assertion: rules.assertion,
+                cors: rules.cors,
+                response: rules.response,
             })
         })();
         draft
     }
 
-    fn called(&self) -> String {
+    pub(super) fn called(&self) -> String {
         self.name.map_or_else(|| self.place.clone(), |name| format!("{} ({})", quoted(name), self.place))
-    }
-}
-
-/// A rule that asks for what no caller of the route can have.
-fn refuse_unreachable(section: &Section<'_>, faults: Vec<access::config::Unreachable>) {
-    let own = section.get("authorization");
-    for fault in faults {
-        let rule = quoted(&fault.rule);
-        let message = match fault.provider {
-            Some(provider) => format!(
-                "the rule {rule} asks for a token of {}, which this route does not accept, so it can never match",
-                quoted(&provider)
-            ),
-            None => {
-                format!("the rule {rule} asks for a token and the route takes none, so it can never match")
-            }
-        };
-        match &own {
-            Some(field) => field.error(message, "take the rule out, or change the route's `authentication`"),
-            None => section.error(
-                format!("{message} (it stands in `defaults.authorization`)"),
-                "write an `authorization` for this route, such as `{defaultAction: Allow}`",
-            ),
-        }
-    }
-}
-
-/// A method that `match` names and `request.methods` refuses.
-fn refuse_methods(section: &Section<'_>, request: &shape::Limits, matched: &Match) {
-    let methods = matched.methods.iter().map(AsRef::as_ref);
-    let refused = |method: &&str| !request.methods.iter().any(|allowed| allowed == method);
-    for method in methods.filter(refused) {
-        section.error(
-            format!("`match.methods` takes {} and `request.methods` refuses it", quoted(method)),
-            "name it in both or in neither",
-        );
-    }
-}
-
-fn refuse_doubled_names(elements: &[Field<'_>], drafts: &[Draft<'_>]) {
-    let mut seen: HashMap<&str, &str> = HashMap::new();
-    for (element, draft) in elements.iter().zip(drafts) {
-        let Some(name) = draft.name else { continue };
-        if let Some(first) = seen.get(name) {
-            element.error(
-                format!("two routes are named {}; the first is {first}", quoted(name)),
-                "give each route a name of its own",
-            );
-        } else {
-            seen.insert(name, &draft.place);
-        }
-    }
-}
-
-fn report(clash: Clash, elements: &[Field<'_>], drafts: &[Draft<'_>]) {
-    let called = |index: usize| drafts.get(index).map(Draft::called).unwrap_or_default();
-    let (at, message, help) = match clash {
-        Clash::Tie(first, second) => (
-            second,
-            format!(
-                "ties with the route {}: one request can match both, and neither is more specific",
-                called(first)
-            ),
-            "make one more specific: by host, path, headers or methods".to_owned(),
-        ),
-        Clash::Covered(route, by) => (
-            route,
-            format!("can never match: the route {} takes every request for it", called(by)),
-            "`PathPrefix: /` takes every path and leaves the more specific routes theirs".to_owned(),
-        ),
-        Clash::Crowded(route) => (
-            route,
-            format!("more than {} routes have this host and path", limits::ROUTE_VARIANTS),
-            "they are tried one after the other; tell them apart by host or path".to_owned(),
-        ),
-        Clash::Expressions(route) => (
-            route,
-            format!("more than {} routes have a regular expression", limits::ROUTE_PATTERNS),
-            "they are tried one after the other; most can be a `Template` or a `PathPrefix`".to_owned(),
-        ),
-    };
-    if let Some(element) = elements.get(at) {
-        element.error(message, help);
     }
 }

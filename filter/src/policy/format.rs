@@ -2,12 +2,17 @@
 
 use crate::document::{Default, Key, Shape};
 use crate::guards::access::AUTHORIZATION;
+use crate::guards::assertion::{SIGNING, UPSTREAM};
+use crate::guards::cors::CORS;
+use crate::guards::exposure::EXPOSURE;
 use crate::guards::identity::api_key::shapes::API_KEY_AUTH;
+use crate::guards::identity::certificate::shapes::CLIENT_CERTIFICATES;
 use crate::guards::identity::config::shapes::{AUTHENTICATION, JWT};
 use crate::guards::overload::{OVERLOAD, PRIORITY};
 use crate::guards::rate_limit::RATE_LIMIT;
+use crate::guards::response::RESPONSE;
 use crate::guards::route::MATCH;
-use crate::guards::shape::REQUEST;
+use crate::guards::shape::{FORWARDED, REQUEST};
 use crate::{audit, redaction};
 
 const REQUEST_KEY: Key = Key::new(
@@ -29,6 +34,29 @@ const AUTHORIZATION_KEY: Key = Key::new(
 const RATE_LIMIT_KEY: Key =
     Key::new("rateLimit", "map", Default::Is("that of `defaults`, or else no limit"), "How often.")
         .nested(&RATE_LIMIT);
+
+const UPSTREAM_KEY: Key = Key::new(
+    "upstream",
+    "map",
+    Default::Is("that of `defaults`, or else nothing beside the headers of claims"),
+    "What the upstream is told.",
+)
+.nested(&UPSTREAM);
+const CORS_KEY: Key = Key::new(
+    "cors",
+    "map, or `Off`",
+    Default::Is("that of `defaults`, or else what upstreams say themselves"),
+    "Which pages of other origins may use it from a browser.",
+)
+.nested(&CORS);
+
+const RESPONSE_KEY: Key = Key::new(
+    "response",
+    "map",
+    Default::Is("that of `defaults`, or else responses stay as they are"),
+    "What may leave. That of `defaults` holds for requests without a route, too.",
+)
+.nested(&RESPONSE);
 
 const MODE_KEY: Key = Key::new(
     "mode",
@@ -58,6 +86,22 @@ pub static POLICY: Shape = Shape {
             .nested(&JWT),
         Key::new("apiKeyAuth", "map", Default::Is("none"), "The API keys of clients, as hashes.")
             .nested(&API_KEY_AUTH),
+        Key::new("signing", "map", Default::Is("none"), "The keys with which the gateway signs.")
+            .nested(&SIGNING),
+        Key::new(
+            "clientCertificates",
+            "map",
+            Default::Is("none"),
+            "Who vouches for the certificates of clients.",
+        )
+        .nested(&CLIENT_CERTIFICATES),
+        Key::new(
+            "forwardedHeaders",
+            "map",
+            Default::Is("none is trusted"),
+            "Which headers of a proxy before this one are believed.",
+        )
+        .nested(&FORWARDED),
         Key::new(
             "stateBytes",
             "size",
@@ -91,7 +135,7 @@ pub(super) static DEFAULTS: Shape = Shape {
     name: "defaults",
     about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
             merged. `authentication` has no default: every route names its own.",
-    keys: &[PRIORITY, REQUEST_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY],
+    keys: &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, UPSTREAM_KEY, RESPONSE_KEY],
 };
 
 /// `routes[]`
@@ -110,9 +154,16 @@ pub(super) static ROUTE: Shape = Shape {
             "Who is asked for. An open route says so, and why.",
         )
         .nested(&AUTHENTICATION),
+        Key::new("exposure", "a word, or map", Default::Is("nothing is said"), "For whom the route is.")
+            .nested(&EXPOSURE),
         REQUEST_KEY,
         AUTHORIZATION_KEY,
         PRIORITY,
+        CORS_KEY,
         RATE_LIMIT_KEY,
+        UPSTREAM_KEY,
+        RESPONSE_KEY,
+        Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
+            .nested(&audit::ROUTE_AUDIT),
     ],
 };

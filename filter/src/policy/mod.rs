@@ -7,6 +7,8 @@
 pub mod carrier;
 mod compile;
 mod format;
+pub mod former;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +18,9 @@ pub use format::POLICY;
 
 use crate::decision::Mode;
 use crate::guards::access::Authorization;
-use crate::guards::{body, identity, overload, rate_limit, route, shape};
+use crate::guards::{
+    assertion, body, cors, exposure, identity, overload, rate_limit, response, route, shape,
+};
 use crate::json::Json;
 use crate::problem::{Problem, Problems, Severity};
 use crate::{audit, redaction};
@@ -29,10 +33,14 @@ pub struct Policy {
     pub name: Rc<str>,
     /// SHA-256 of the document's canonical text, in lower-case hex: the same for JSON, YAML and `Struct`.
     pub digest: Rc<str>,
+    /// Its sections and routes, to tell what the next policy changes.
+    pub parts: Vec<former::Part>,
     /// `Shadow`: nothing is enforced.
     pub mode: Mode,
     /// `jwt.providers`
     pub providers: identity::Providers,
+    /// `signing`: what assertions are signed with.
+    pub signing: Option<assertion::Ring>,
     /// In the order of the document.
     pub routes: Vec<Route>,
     /// Chooses among them, by index.
@@ -40,6 +48,12 @@ pub struct Policy {
     /// `maxPathBytes` of the route that allows the most: a longer path is refused before a route is looked for, since expressions cost
     /// time for each byte.
     pub longest_path: u64,
+    /// Which words of a proxy a client may say.
+    pub forwarded: shape::Forwarded,
+    /// Whether some route has a `cors`: else nobody looks for preflights.
+    pub takes_preflights: bool,
+    /// What holds for responses to requests without a route.
+    pub response: Rc<response::Rules>,
     /// When a worker has too much to do.
     pub overload: overload::Rules,
     /// Memory for the buckets of all limits.
@@ -57,6 +71,8 @@ pub struct Route {
     pub name: Rc<str>,
     /// `Shadow`: nothing is enforced here.
     pub mode: Mode,
+    /// For whom it is.
+    pub exposure: exposure::Exposure,
     /// What a request may look like.
     pub request: Rc<shape::Limits>,
     /// What its body may be.
@@ -67,8 +83,16 @@ pub struct Route {
     pub authorization: Rc<Authorization>,
     /// How much it matters.
     pub priority: overload::Priority,
+    /// Which pages of other origins may use it.
+    pub cors: Option<Rc<cors::Rules>>,
     /// How often.
     pub rate_limit: Rc<rate_limit::Rules>,
+    /// Which of them are written down.
+    pub audit: audit::Level,
+    /// What the upstream is told, and proof of it.
+    pub assertion: Option<Rc<assertion::Assertion>>,
+    /// What may leave.
+    pub response: Rc<response::Rules>,
     /// Whether a rule asks for the client's address.
     pub needs_address: bool,
 }

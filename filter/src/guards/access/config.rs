@@ -4,10 +4,10 @@ mod claims;
 
 use std::rc::Rc;
 
-use super::cidr::{Cidr, CidrFault};
 use super::claim::Claim;
 use crate::decision::Mode;
 use crate::document::{Default, Field, Key, Section, Shape, quoted, suggestion};
+use crate::http::Cidr;
 
 /// `authorization`, on a route or in `defaults`.
 pub static AUTHORIZATION: Shape = Shape {
@@ -60,7 +60,7 @@ static PRINCIPAL: Shape = Shape {
             "clients",
             "list of strings",
             Default::Is("any"),
-            "The client must be one of them: `client_id` of the token, or else `azp`; or `client` of the API key. Of a token that has \
+            "The client must be one of them: `client_id` of the token, or else `azp`; or `client` of the API key; or the name of a client's certificate. Of a token that has \
              both, and one of the list and one not, it cannot be told who the client is.",
         ),
         Key::new(
@@ -152,6 +152,13 @@ impl Authorization {
         self.rules.iter().any(|rule| !rule.principal.cidrs.is_empty())
     }
 
+    /// Whether whoever passes comes from a network that a rule names.
+    pub fn confines(&self) -> bool {
+        let mut allowing =
+            self.rules.iter().filter(|rule| rule.action == Action::Allow && rule.mode == Mode::Enforce);
+        self.default == Action::Deny && allowing.all(|rule| !rule.principal.cidrs.is_empty())
+    }
+
     /// Rules that speak of credentials which a route never sees. `providers` are the names of those whose tokens it accepts; none if
     /// it accepts none. `api_keys`: whether it accepts API keys.
     pub fn unreachable(&self, providers: &[Rc<str>], api_keys: bool) -> Vec<Unreachable> {
@@ -239,7 +246,7 @@ fn read_principal(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Principal>
     }
     let scopes = optional(&section, "scopes", read_scopes);
     let clients = optional(&section, "clients", |field| Some(boxed(&field.texts()?)));
-    let cidrs = optional(&section, "clientCIDRs", read_cidrs);
+    let cidrs = optional(&section, "clientCIDRs", |field| field.networks());
     let jwt = match section.get("jwt") {
         Some(field) => Some(read_jwt(&field, providers)?),
         None => None,
@@ -310,33 +317,4 @@ fn read_provider(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Rc<str>> {
         suggestion(name, &names).unwrap_or_else(|| "name one of `jwt.providers`".to_owned()),
     );
     None
-}
-
-fn read_cidrs(field: &Field<'_>) -> Option<Vec<Cidr>> {
-    let mut cidrs = Vec::new();
-    let mut whole = true;
-    for element in field.list()? {
-        match element.text().map(|text| (text, Cidr::parse(text))) {
-            Some((_, Ok(cidr))) => cidrs.push(cidr),
-            Some((text, Err(fault))) => {
-                element.error(format!("{} is not a network", quoted(text)), cidr_help(text, fault));
-                whole = false;
-            }
-            None => whole = false,
-        }
-    }
-    whole.then_some(cidrs)
-}
-
-fn cidr_help(text: &str, fault: CidrFault) -> String {
-    match fault {
-        CidrFault::Form => "an address, a slash and a number of bits: `10.0.0.0/8`".to_owned(),
-        CidrFault::NoLength if text.contains(':') => {
-            format!("for this address alone write {}", quoted(&format!("{text}/128")))
-        }
-        CidrFault::NoLength => format!("for this address alone write {}", quoted(&format!("{text}/32"))),
-        CidrFault::Length => "at most 32 bits for IPv4, 128 for IPv6".to_owned(),
-        CidrFault::HostBits(meant) => format!("bits beyond its length are set; did you mean `{meant}`?"),
-        CidrFault::Mapped => "write the IPv4 network itself: clients are compared as IPv4".to_owned(),
-    }
 }

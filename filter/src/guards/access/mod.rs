@@ -7,7 +7,6 @@
 //! What this does not protect against: a token whose rights were taken away after it was issued. A scope holds until the token
 //! expires.
 
-pub mod cidr;
 mod claim;
 pub mod config;
 
@@ -17,7 +16,6 @@ use std::rc::Rc;
 pub use config::{AUTHORIZATION, Authorization};
 
 use crate::decision::{Advice, Detail, Mode, Reason, Refusal};
-use crate::guards::identity::caller::ApiKey;
 use crate::guards::identity::{Caller, Token};
 use config::{Action, Principal, Rule};
 
@@ -136,8 +134,13 @@ fn ask(principal: &Principal, caller: &Caller, client_ip: Option<IpAddr>) -> Ans
     }
     let mut unknown = None;
     if !principal.clients.is_empty() {
-        let is_one = |key: &ApiKey| principal.clients.iter().any(|known| **known == **key.client());
-        match caller.api_key().map_or_else(|| is_client(&principal.clients, token), |key| Some(is_one(key))) {
+        let is_one = |client: &str| Some(principal.clients.iter().any(|known| **known == *client));
+        let known = match caller {
+            Caller::ApiKey(key) => is_one(key.client()),
+            Caller::Certificate(certificate) => is_one(certificate.name()),
+            Caller::Anonymous | Caller::Token(_) => is_client(&principal.clients, token),
+        };
+        match known {
             Some(true) => {}
             Some(false) => return Answer::No,
             None => unknown = Some(Unknown::Claim),

@@ -15,6 +15,24 @@ pub enum Caller {
     Token(Rc<Token>),
     /// The bearer of an API key that held.
     ApiKey(ApiKey),
+    /// Whoever has shown a client certificate that the route takes.
+    Certificate(Certificate),
+}
+
+/// The name by which the holder of a certificate is known: one of its `subjectAltName`s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate(Rc<str>);
+
+impl Certificate {
+    /// Called once, where the last check of a certificate has held.
+    pub(in crate::guards) fn new(name: Rc<str>) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &Rc<str> {
+        &self.0
+    }
 }
 
 /// What the policy says of an API key whose every check held.
@@ -131,15 +149,20 @@ impl Caller {
     pub fn token(&self) -> Option<&Token> {
         match self {
             Caller::Token(token) => Some(token),
-            Caller::Anonymous | Caller::ApiKey(_) => None,
+            Caller::Anonymous | Caller::ApiKey(_) | Caller::Certificate(_) => None,
         }
+    }
+
+    /// Whether nobody was identified.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Caller::Anonymous)
     }
 
     /// The API key behind it, if there is one.
     pub fn api_key(&self) -> Option<&ApiKey> {
         match self {
             Caller::ApiKey(key) => Some(key),
-            Caller::Anonymous | Caller::Token(_) => None,
+            Caller::Anonymous | Caller::Token(_) | Caller::Certificate(_) => None,
         }
     }
 
@@ -154,22 +177,29 @@ impl Caller {
         self.api_key()?.tier().map(|tier| &**tier)
     }
 
-    /// `sub`.
+    /// `sub`, or the name of a certificate.
     pub fn subject(&self) -> Option<&str> {
+        if let Caller::Certificate(certificate) = self {
+            return Some(certificate.name());
+        }
         self.token()?.claims.get("sub")?.as_text()
     }
 
-    /// RFC 9068 §2.2 `client_id`, or OpenID's `azp`, or the API key's client.
+    /// RFC 9068 §2.2 `client_id`, or OpenID's `azp`, or the API key's client, or the name of a certificate.
     pub fn client(&self) -> Option<&str> {
         match self {
             Caller::Anonymous => None,
             Caller::Token(token) => token.client()?.as_text(),
             Caller::ApiKey(key) => Some(key.client()),
+            Caller::Certificate(certificate) => Some(certificate.name()),
         }
     }
 
-    /// `iss`.
+    /// `iss`. Names in certificates have a space of their own, so that none is some token's subject or some API key's client.
     pub fn issuer(&self) -> Option<&str> {
+        if let Caller::Certificate(_) = self {
+            return Some("x509");
+        }
         self.token()?.claims.get("iss")?.as_text()
     }
 }

@@ -18,6 +18,8 @@ enum Scheme {
     /// client to look for a token; a name that no client knows says what is missing and starts no dialogue. It has the
     /// parameters of RFC 6750.
     ApiKey,
+    /// A client certificate, for which there is no scheme either: it is no part of the request.
+    Certificate,
 }
 
 impl Scheme {
@@ -26,6 +28,7 @@ impl Scheme {
             Scheme::Bearer => "Bearer",
             Scheme::Dpop => "DPoP",
             Scheme::ApiKey => "ApiKey",
+            Scheme::Certificate => "ClientCertificate",
         }
     }
 
@@ -36,6 +39,7 @@ impl Scheme {
             (bearer, Scheme::Bearer),
             (dpop.is_some(), Scheme::Dpop),
             (route.takes_api_keys(), Scheme::ApiKey),
+            (route.takes_certificates(), Scheme::Certificate),
         ];
         taken.into_iter().filter_map(|(takes, scheme)| takes.then_some(scheme))
     }
@@ -63,10 +67,17 @@ pub fn challenge(
     let failed = match refusal.reason {
         Reason::CredentialMissing => None,
         Reason::ScopeInsufficient => {
-            let scheme = if matches!(caller, Some(Caller::ApiKey(_))) { Scheme::ApiKey } else { tokens };
+            let scheme = match caller {
+                Some(Caller::ApiKey(_)) => Scheme::ApiKey,
+                Some(Caller::Certificate(_)) => Scheme::Certificate,
+                _ => tokens,
+            };
             return Some(one(realm, scheme, Some("insufficient_scope"), dpop, refusal));
         }
         Reason::ApiKeyInvalid | Reason::ApiKeyExpired => Some((Scheme::ApiKey, "invalid_key")),
+        Reason::CertificateInvalid | Reason::CertificateUnaccepted => {
+            Some((Scheme::Certificate, "invalid_certificate"))
+        }
         Reason::AuthenticationInsufficient => Some((tokens, "insufficient_user_authentication")),
         Reason::ProofInvalid | Reason::ProofStale | Reason::ProofReplayed => {
             Some((tokens, "invalid_dpop_proof"))
@@ -149,6 +160,7 @@ mod tests {
             providers,
             places: Vec::new(),
             api_keys,
+            certificates: None,
             optional: false,
             step_ups: Vec::new(),
             asks: None,

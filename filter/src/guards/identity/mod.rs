@@ -9,6 +9,7 @@
 pub mod api_key;
 pub mod attempt;
 pub mod caller;
+pub mod certificate;
 pub mod challenge;
 pub mod claim_headers;
 pub mod claim_path;
@@ -23,14 +24,13 @@ pub mod rules;
 pub mod spent;
 pub mod step_up;
 mod stop;
-pub mod target;
 
 #[cfg(test)]
 mod tests;
 
 use std::rc::Rc;
 
-pub use caller::{ApiKey, Caller, Token};
+pub use caller::{ApiKey, Caller, Certificate, Token};
 pub use challenge::challenge;
 pub use claim_headers::IdentityHeader;
 pub use confirmation::Witness;
@@ -47,6 +47,7 @@ use self::rules::{CredentialRule, Provider, ProviderId};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
 use crate::http::Head;
+pub use crate::http::target;
 use crate::json::Json;
 use crate::time::Timestamp;
 
@@ -95,9 +96,31 @@ pub fn identify(
             witness.gate.open(Attempt::by_key(found.value))?;
             by_api_key(keys, &found, now).map_err(Stop::from)
         }
-        (None, None) if rule.optional => Ok(Identified::anonymous()),
-        (None, None) => Err(Reason::CredentialMissing.into()),
+        (None, None) => match by_certificate(rule, providers, now, verifier, witness)? {
+            Some(identified) => Ok(identified),
+            None if rule.optional => Ok(Identified::anonymous()),
+            None => Err(Reason::CredentialMissing.into()),
+        },
     }
+}
+
+/// By the certificate of the connection, if the route takes any and one was presented.
+fn by_certificate(
+    rule: &CredentialRule,
+    providers: &Providers,
+    now: Timestamp,
+    verifier: &impl Verifier,
+    witness: &Witness<'_>,
+) -> Result<Option<Identified>, Refusal> {
+    let (Some(accepted), Some(certificates)) = (&rule.certificates, &providers.certificates) else {
+        return Ok(None);
+    };
+    let Some(certificate) = certificates.identify(accepted, witness.presented, now, verifier)? else {
+        return Ok(None);
+    };
+    let header = certificates.header.iter();
+    let headers = header.map(|header| (Rc::clone(header), certificate.name().as_bytes().to_vec())).collect();
+    Ok(Some(Identified { caller: Caller::Certificate(certificate), spent: None, headers }))
 }
 
 fn by_token(
@@ -110,8 +133,12 @@ fn by_token(
 ) -> Result<Identified, Stop> {
     let (provider, token, headers) = match providers.verified.find(rule, providers, found, now) {
         // Whoever has a token that holds guesses nothing.
-        Some((provider, Known::Held(token, headers))) => (provider, token, Ok(headers)),
+        Some((provider, Known::Held(token, headers))) => {
+            provider.tallies.known.count();
+            (provider, token, Ok(headers))
+        }
         Some((provider, Known::Forged)) => {
+            provider.tallies.known_forged.count();
             if witness.gate.watches() {
                 witness.gate.open(Attempt::by_token(&Compact::parse(found.value)?))?;
             }
@@ -145,6 +172,7 @@ fn first_seen<'p>(
             witness.gate.open(Attempt::by_token(&token))?;
             match jwt::check(*token, provider, now, verifier) {
                 Ok((token, grounds)) => {
+                    provider.tallies.checked.count();
                     let headers = claim_headers::of(&token, provider);
                     let token = Rc::new(token);
                     if let Ok(headers) = &headers {
@@ -153,6 +181,7 @@ fn first_seen<'p>(
                     Ok((provider, token, headers))
                 }
                 Err(jwt::Fault::Forged(grounds)) => {
+                    provider.tallies.forged.count();
                     keep(id, *grounds, Known::Forged);
                     Err(jwt::forged(provider).into())
                 }

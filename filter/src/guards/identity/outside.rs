@@ -6,6 +6,7 @@ use super::introspection::Introspection;
 use super::jwt::remote::Remote;
 use super::rules::Providers;
 use super::stop::What;
+use crate::audit::Rotation;
 use crate::host::{Answer, CallId, Host};
 use crate::time::Timestamp;
 
@@ -26,12 +27,22 @@ impl Providers {
         self.introspections().for_each(|introspection| introspection.tick(host, now));
     }
 
+    /// Tells the host what has been counted since the last time. `began` is when that was first done.
+    pub fn measure(&self, host: &impl Host, began: Timestamp, now: Timestamp) {
+        self.list.iter().for_each(|provider| provider.measure(host, began, now));
+    }
+
     /// An answer to one of our calls. An answer that nobody waits for any more is dropped.
     pub fn answered(&self, host: &impl Host, call: CallId, mut answer: Answer, now: Timestamp) {
         let _ = self.remotes().any(|remote| remote.answered(host, call, &mut answer, now))
             || self
                 .introspections()
                 .any(|introspection| introspection.answered(host, call, &mut answer, now));
+    }
+
+    /// Which keys came and went since this was last asked.
+    pub fn rotations(&self) -> impl Iterator<Item = Rotation> {
+        self.remotes().filter_map(Remote::rotation)
     }
 
     /// Whether something is under way.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::api_key::ApiKeys;
+use super::certificate::{Accepted, Certificates};
 use super::confirmation::Confirmation;
 use super::introspection::Introspection;
 use super::jwt::remote::{Found, Newer, Remote, Wait};
@@ -11,7 +12,9 @@ use super::revoked::Revoked;
 use super::step_up::StepUp;
 use super::stop::{Need, Stop, What};
 use crate::decision::{Advice, Detail, Reason, Refusal};
+use crate::host::Metrics;
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -33,6 +36,8 @@ pub struct CredentialRule {
     pub(super) places: Vec<Place>,
     /// Whether it takes API keys.
     pub(super) api_keys: bool,
+    /// Whose certificates it takes, if any.
+    pub(super) certificates: Option<Accepted>,
     /// Whether a request without a credential passes as anonymous (`anyOf` with `open`). A bad credential never does.
     pub(super) optional: bool,
     /// What is asked of the authentication behind tokens of a provider; each at most once.
@@ -45,12 +50,14 @@ pub struct CredentialRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderId(pub(super) usize);
 
-/// Who vouches for callers: `jwt.providers`, and `apiKeyAuth`.
+/// Who vouches for callers: `jwt.providers`, `apiKeyAuth` and `clientCertificates`.
 #[derive(Debug, Default)]
 pub struct Providers {
     pub(super) list: Vec<Provider>,
     /// The API keys, if the document has the section; with problems too.
     pub(super) api_keys: Option<ApiKeys>,
+    /// Who vouches for client certificates, if the document has the section; with problems too.
+    pub(super) certificates: Option<Certificates>,
     /// Every name the document gave to a provider, those with problems too, so that one mistake is reported once.
     pub(super) names: Vec<Rc<str>>,
     /// See [`Providers::identity_headers`].
@@ -88,6 +95,16 @@ pub struct Provider {
     pub(super) revoked: Revoked,
     /// Asked about tokens that are not signed.
     pub(super) introspection: Option<Box<Introspection>>,
+    pub(super) tallies: Tallies,
+}
+
+/// What was found of a provider's signed tokens.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    pub(super) known: Tally,
+    pub(super) known_forged: Tally,
+    pub(super) checked: Tally,
+    pub(super) forged: Tally,
 }
 
 /// For whom a token must be.
@@ -122,8 +139,13 @@ pub enum KeySource {
     Inline,
     /// A JWK set in a variable of the plugin's environment.
     Environment(Rc<str>),
-    /// A shared secret in a variable of the plugin's environment.
-    Secret(Rc<str>),
+    /// A shared secret in a variable of the plugin's environment, and the one that comes after it.
+    Secret {
+        /// The variable.
+        name: Rc<str>,
+        /// That of the next one.
+        next: Option<Rc<str>>,
+    },
     /// The issuer publishes them.
     Remote(Box<Remote>),
     /// There are none: the issuer is asked about each token.
@@ -193,6 +215,22 @@ impl Provider {
         }
     }
 
+    /// Tells the host what was found of tokens and keys.
+    pub(super) fn measure(&self, host: &impl Metrics, began: Timestamp, now: Timestamp) {
+        let Tallies { known, known_forged, checked, forged } = &self.tallies;
+        for (outcome, tally) in
+            [("known", known), ("known_forged", known_forged), ("checked", checked), ("forged", forged)]
+        {
+            Metric::Tokens.add(host, &[&self.name, outcome], tally.take());
+        }
+        if let Some(remote) = self.remote() {
+            remote.measure(host, began, now);
+        }
+        if let Some(introspection) = &self.introspection {
+            introspection.measure(host);
+        }
+    }
+
     fn wait(&self, wait: Wait, otherwise: Refusal) -> Stop {
         let what = What::Keys { provider: Rc::clone(&self.name), outcomes: wait.outcomes };
         Stop::Wait(Box::new(Need { what, patience: wait.patience, otherwise }))
@@ -239,6 +277,25 @@ impl Authentication {
     pub fn takes_api_keys(&self) -> bool {
         matches!(self, Self::Credential(rule) if rule.api_keys)
     }
+
+    /// Whether it takes client certificates.
+    pub fn takes_certificates(&self) -> bool {
+        matches!(self, Self::Credential(rule) if rule.certificates.is_some())
+    }
+
+    /// Whether whoever passes has shown a certificate.
+    pub fn takes_certificates_alone(&self) -> bool {
+        let Self::Credential(rule) = self else { return false };
+        rule.certificates.is_some() && rule.providers.is_empty() && !rule.api_keys && !rule.optional
+    }
+
+    /// Whether somebody passes whom nobody knows.
+    pub fn takes_anybody(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Credential(rule) => rule.optional,
+        }
+    }
 }
 
 impl Providers {
@@ -269,6 +326,13 @@ impl Providers {
         &self.identity_headers
     }
 
+    /// Adds a header that the gateway alone may set, in lower case.
+    pub fn add_identity_header(&mut self, name: &Rc<str>) {
+        if let Err(place) = self.identity_headers.binary_search(name) {
+            self.identity_headers.insert(place, Rc::clone(name));
+        }
+    }
+
     /// Reads what the policy refers to from the environment. Loading a policy does not look there: the main thread and
     /// the workers must come to the same answer (host-facts §0.1). A variable that is missing or cannot be used is no
     /// fault of the document; it becomes a state in which this provider's tokens are refused with `KeysUnavailable`.
@@ -280,7 +344,9 @@ impl Providers {
             let keys = match &provider.source {
                 KeySource::Inline | KeySource::Remote(_) | KeySource::None => continue,
                 KeySource::Environment(name) => key_set(name, &env),
-                KeySource::Secret(name) => shared_secret(name, &provider.algorithms, &env),
+                KeySource::Secret { name, next } => {
+                    shared_secrets(name, next.as_ref(), &provider.algorithms, &env)
+                }
             };
             provider.keys = keys.map(Rc::new);
         }
@@ -314,12 +380,28 @@ fn key_set(name: &Rc<str>, env: impl Fn(&str) -> Option<Vec<u8>>) -> Result<KeyS
     }
 }
 
+/// Those of the two that can be used; the first one's fault if none can.
+fn shared_secrets(
+    name: &Rc<str>,
+    next: Option<&Rc<str>>,
+    algorithms: &[Algorithm],
+    env: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<KeySet, Detail> {
+    let first = shared_secret(name, algorithms, &env);
+    let next = next.and_then(|next| shared_secret(next, algorithms, &env).ok());
+    match (first, next) {
+        (Ok(first), next) => Ok(KeySet::secret(core::iter::once(first).chain(next).collect())),
+        (Err(_), Some(next)) => Ok(KeySet::secret(vec![next])),
+        (Err(why), None) => Err(why),
+    }
+}
+
 /// RFC 7518 §3.2: "A key of the same size as the hash output … or larger MUST be used".
 fn shared_secret(
     name: &Rc<str>,
     algorithms: &[Algorithm],
     env: impl Fn(&str) -> Option<Vec<u8>>,
-) -> Result<KeySet, Detail> {
+) -> Result<Secret<Vec<u8>>, Detail> {
     let bytes = env(name).ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)))?;
     let secret = Secret::new(bytes);
     let shortest = algorithms.iter().map(|algorithm| algorithm.hash().size()).max().unwrap_or(0);
@@ -329,5 +411,5 @@ fn shared_secret(
             Rc::clone(name),
         ));
     }
-    Ok(KeySet::secret(secret))
+    Ok(secret)
 }

@@ -168,6 +168,10 @@ impl Key {
                 self.piece(key.client().as_bytes());
                 self.piece(key.fingerprint().as_bytes());
             }
+            Caller::Certificate(certificate) => {
+                self.kind(3);
+                self.piece(certificate.name().as_bytes());
+            }
         }
     }
 

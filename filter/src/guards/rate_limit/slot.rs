@@ -57,6 +57,8 @@ pub struct Charged {
     pub outcome: Outcome,
     /// Whether the slot has changed.
     pub dirty: bool,
+    /// Whether another key that had something spent made room.
+    pub evicted: bool,
 }
 
 impl Slot {
@@ -96,12 +98,12 @@ impl Slot {
             // A refusal is not written, or a flood of refused newcomers would push out the others. But one that started from too far
             // ahead is: it must not start from there again.
             Outcome::Refused { tat, .. } if tat == level => {
-                return Charged { outcome, dirty: lowered };
+                return Charged { outcome, dirty: lowered, evicted: false };
             }
             Outcome::Taken { tat, .. } | Outcome::Refused { tat, .. } => tat,
         };
-        self.put(tag, lane, tat, now);
-        Charged { outcome, dirty: true }
+        let evicted = self.put(tag, lane, tat, now);
+        Charged { outcome, dirty: true, evicted }
     }
 
     /// Gives back what a charge took that left `written`; see [`Meter::refund`]. Whether the slot has changed: a key that was dropped in the
@@ -116,12 +118,12 @@ impl Slot {
         changed
     }
 
-    /// Takes `cost` for a request that has passed, as far as [`Meter::owe`] goes.
-    pub fn owe(&mut self, tag: u64, meter: &Meter, now: u64, cost: u64) {
+    /// Takes `cost` for a request that has passed, as far as [`Meter::owe`] goes. Whether another key that had something spent made room.
+    pub fn owe(&mut self, tag: u64, meter: &Meter, now: u64, cost: u64) -> bool {
         let lane = lane(meter);
         self.lower_floor(lane, now);
         let tat = meter.owe(self.level(tag, lane), now, cost);
-        self.put(tag, lane, tat, now);
+        self.put(tag, lane, tat, now)
     }
 
     /// Where the key stands: its own TAT, or the floor of its lane.
@@ -144,14 +146,16 @@ impl Slot {
     }
 
     /// Sets the key's TAT. If it is new, the way that has least spent makes room: one that was never used, else one that has nothing spent
-    /// (which costs nobody anything, since the floor then stays in the past), else the one that is next to be whole again.
-    fn put(&mut self, tag: u64, lane: usize, tat: u64, now: u64) {
+    /// (which costs nobody anything, since the floor then stays in the past), else the one that is next to be whole again. Whether
+    /// it was the last of these.
+    fn put(&mut self, tag: u64, lane: usize, tat: u64, now: u64) -> bool {
         let known = self.ways.iter().position(|way| way.is(tag));
         let way = match known {
             Some(at) => self.ways.get_mut(at),
             None => self.ways.iter_mut().min_by_key(|way| way.spent(now)),
         };
-        let Some(way) = way else { return };
+        let Some(way) = way else { return false };
+        let evicts = known.is_none() && way.spent(now) > 0;
         if known.is_none()
             && let Some(floor) = self.floors.get_mut(way.lane())
         {
@@ -159,6 +163,7 @@ impl Slot {
         }
         // Three bits: `as` loses nothing.
         *way = Way { tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS, tat };
+        evicts
     }
 }
 

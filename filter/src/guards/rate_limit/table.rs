@@ -6,8 +6,9 @@ use super::gcra::Outcome;
 use super::key::Bucket;
 use super::meter::Meter;
 use super::slot::{BYTES, Charged, Slot};
-use crate::host::{Cas, HostError, SharedData, Swap};
+use crate::host::{Cas, HostError, Metrics, SharedData, Swap};
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::slots::{SlotName, Slots, read};
 use crate::time::Timestamp;
 
@@ -22,6 +23,15 @@ const NAME: &str = "portcullis.limits.v2";
 #[derive(Clone, Debug)]
 pub struct Table {
     slots: Slots,
+    tallies: Tallies,
+}
+
+/// What this worker has done to the table.
+#[derive(Clone, Debug, Default)]
+struct Tallies {
+    evictions: Tally,
+    lost_races: Tally,
+    penalties: Tally,
 }
 
 /// Why a bucket could not be charged.
@@ -77,7 +87,39 @@ impl Table {
 
     /// [`Table::prepare`] with a number of slots.
     pub fn sized(data: &impl SharedData, seed: [u8; 16], slots: NonZeroU32) -> Result<Self, HostError> {
-        Ok(Self { slots: Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())? })
+        let slots = Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())?;
+        Ok(Self { slots, tallies: Tallies::default() })
+    }
+
+    /// Tells the host what has been counted.
+    pub fn measure(&self, host: &impl Metrics) {
+        let Tallies { evictions, lost_races, penalties } = &self.tallies;
+        Metric::Evictions.add(host, &[], evictions.take());
+        Metric::LostRaces.add(host, &[], lost_races.take());
+        Metric::Penalties.add(host, &[], penalties.take());
+    }
+
+    /// A penalty has begun.
+    pub(super) fn count_penalty(&self) {
+        self.tallies.penalties.count();
+    }
+
+    /// Writes a slot, if nobody wrote first.
+    fn write(
+        &self,
+        data: &impl SharedData,
+        name: &SlotName,
+        slot: &Slot,
+        cas: Cas,
+        evicted: bool,
+    ) -> Result<Swap, HostError> {
+        let swap = data.set_shared(name.as_str(), &slot.encode(), Some(cas))?;
+        match swap {
+            Swap::Lost => self.tallies.lost_races.count(),
+            Swap::Done if evicted => self.tallies.evictions.count(),
+            Swap::Done => {}
+        }
+        Ok(swap)
     }
 
     /// The seed under which keys are hashed.
@@ -100,7 +142,7 @@ impl Table {
             if !draft.charged.dirty {
                 return Ok(draft.outcome());
             }
-            match data.set_shared(draft.name.as_str(), &draft.slot.encode(), Some(draft.cas))? {
+            match self.write(data, &draft.name, &draft.slot, draft.cas, draft.charged.evicted)? {
                 Swap::Done => return Ok(draft.outcome()),
                 Swap::Lost => draft = self.draft(data, charge)?,
             }
@@ -128,7 +170,7 @@ impl Table {
             if !slot.refund(bucket.tag, &meter, written, now.nanos(), cost) {
                 return;
             }
-            if data.set_shared(name.as_str(), &slot.encode(), Some(cas)) != Ok(Swap::Lost) {
+            if self.write(data, &name, &slot, cas, false) != Ok(Swap::Lost) {
                 return;
             }
         }
@@ -139,8 +181,8 @@ impl Table {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
             let (mut slot, cas) = read(data, &name, decode)?;
-            slot.owe(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
-            if data.set_shared(name.as_str(), &slot.encode(), Some(cas))? == Swap::Done {
+            let evicted = slot.owe(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
+            if self.write(data, &name, &slot, cas, evicted)? == Swap::Done {
                 return Ok(());
             }
         }

@@ -43,9 +43,16 @@ pub struct RequiredHeader {
 impl Limits {
     /// Cheap checks first. Nothing is read of a header but its name and length until the number and size are known to be in bounds.
     pub fn check(&self, head: &Head, request: &Wellformed<'_>) -> Result<(), Refusal> {
-        if !self.methods.iter().any(|method| method.as_bytes() == request.method()) {
+        if !self.takes(request.method()) {
             return Err(Refusal::new(Reason::MethodNotAllowed).advise(Advice::Allow(self.allow.clone())));
         }
+        self.tolerates(head, request)?;
+        self.required.iter().try_for_each(|header| header.check(head))
+    }
+
+    /// Whether it may be so large, and have such headers. Holds for a preflight too, which is of another method and has none of the
+    /// required headers yet.
+    pub fn tolerates(&self, head: &Head, request: &Wellformed<'_>) -> Result<(), Refusal> {
         within_path(request, self.path_bytes)?;
         within(
             Reason::UriTooLong,
@@ -60,7 +67,12 @@ impl Limits {
                 return Err(Refusal::because(Reason::HeaderForbidden, Detail::Named("header", name.clone())));
             }
         }
-        self.required.iter().try_for_each(|header| header.check(head))
+        Ok(())
+    }
+
+    /// Whether such a method may come.
+    pub fn takes(&self, method: &[u8]) -> bool {
+        self.methods.iter().any(|known| known.as_bytes() == method)
     }
 }
 

@@ -143,3 +143,24 @@ fn what_a_user_may_not_write() {
         assert_eq!(found, [problem], "{document}");
     }
 }
+
+#[test]
+fn no_header_is_taken_off_behind_us() {
+    let value = |name: &'static str, value: &'static str| (name, value.as_bytes());
+    for (fields, good) in [
+        (vec![value("connection", "close")], true),
+        (vec![value("connection", "Keep-Alive, TE"), value("te", "trailers")], true),
+        (vec![value("connection", "upgrade"), value("upgrade", "websocket")], true),
+        (vec![value("connection", "")], true),
+        (vec![value("connection", "x-user")], false),
+        (vec![value("connection", "close, x-portcullis-assertion")], false),
+        (vec![value("connection", "close"), value("connection", "X-User")], false),
+        (vec![value("connection", "authorization")], false),
+        (vec![value("connection", "upgrade, http2-settings"), value("upgrade", "h2c")], false),
+        (vec![value("connection", "upgrade"), value("upgrade", "websocket, H2C")], false),
+        (vec![value("upgrade", "h2c")], false),
+    ] {
+        let refused = examine(&head("GET", "/", &fields)).err().map(|refusal| refusal.reason);
+        assert_eq!(refused, (!good).then_some(Reason::HeaderForbidden), "{fields:?}");
+    }
+}

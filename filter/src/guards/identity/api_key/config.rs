@@ -7,9 +7,8 @@ use super::table::Table;
 use super::{ApiKeys, Entry, shapes};
 use crate::decision::Detail;
 use crate::document::{Field, Section, quoted};
-use crate::guards::identity::config::shapes::ENV;
 use crate::guards::identity::config::{
-    cookie_names, header_name, identity_header_name, is_reserved, param_names, variable,
+    cookie_names, header_name, identity_header_name, is_reserved, param_names, secret,
 };
 use crate::guards::identity::rules::{Place, Providers};
 use crate::http::passes_for;
@@ -33,8 +32,7 @@ pub fn read(field: &Field<'_>, providers: &mut Providers) {
             .get("forwardClientIDHeader")
             .and_then(|field| client_header(&field, &keys.places, providers));
         keys.forward = section.get("forward").and_then(|field| field.boolean()).unwrap_or(false);
-        keys.pepper_source =
-            section.get("pepper").and_then(|field| variable(&field.section(&ENV)?.get("env")?));
+        keys.pepper_source = section.get("pepper").and_then(|field| secret(&field));
         if let Some(name) = &keys.pepper_source {
             keys.pepper = Err(Detail::Named("not read yet: environment variable", Rc::clone(name)));
         }

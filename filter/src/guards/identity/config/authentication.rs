@@ -2,6 +2,7 @@
 
 use super::{shapes, step_up};
 use crate::document::{Field, Section, quoted, suggestion};
+use crate::guards::identity::certificate::{self, Accepted};
 use crate::guards::identity::rules::{Authentication, CredentialRule, Place, ProviderId, Providers};
 use crate::guards::identity::step_up::StepUp;
 use crate::json::Json;
@@ -18,6 +19,10 @@ pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<A
     let api_keys = ways.iter().filter(|way| matches!(way, Way::ApiKey)).count();
     if api_keys > 1 {
         field.error("`apiKey` stands twice", "");
+    }
+    let mut certificates: Option<Accepted> = None;
+    for accepted in ways.iter().filter_map(Way::certificates) {
+        certificates.get_or_insert_default().extend(accepted.clone());
     }
     let takes_tokens = ways.iter().any(|way| matches!(way, Way::Token(..)));
     let mut asked: Vec<(ProviderId, StepUp)> = Vec::new();
@@ -47,6 +52,7 @@ pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<A
         providers: ids,
         places,
         api_keys: api_keys > 0,
+        certificates,
         optional,
         step_ups,
         asks,
@@ -56,7 +62,17 @@ pub fn read_authentication(field: &Field<'_>, providers: &Providers) -> Option<A
 enum Way {
     Token(Vec<ProviderId>, StepUp),
     ApiKey,
+    Certificate(Accepted),
     Open,
+}
+
+impl Way {
+    fn certificates(&self) -> Option<&Accepted> {
+        match self {
+            Way::Certificate(accepted) => Some(accepted),
+            Way::Token(..) | Way::ApiKey | Way::Open => None,
+        }
+    }
 }
 
 /// The one key of a map that must have exactly one.
@@ -64,8 +80,10 @@ fn the_only_key(section: &Section<'_>) -> Option<&'static str> {
     match section.present().as_slice() {
         [key] => Some(key),
         [] => {
-            section
-                .error("nothing is asked for", "write `jwt: {}`, `apiKey: {}`, or `open: {because: \"…\"}`");
+            section.error(
+                "nothing is asked for",
+                "write `jwt: {}`, `apiKey: {}`, `mtls: {…}`, or `open: {because: \"…\"}`",
+            );
             None
         }
         [_, _, ..] => {
@@ -100,6 +118,9 @@ fn way(section: &Section<'_>, providers: &Providers) -> Option<Way> {
     }
     if let Some(api_key) = section.get("apiKey") {
         return api_keys(&api_key, providers);
+    }
+    if let Some(mtls) = section.get("mtls") {
+        return certificate::config::read_route(&mtls, providers).map(Way::Certificate);
     }
     let jwt = section.get("jwt")?;
     let section = jwt.section(&shapes::ROUTE_JWT)?;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{remote_jwks, shapes, variable};
+use super::{remote_jwks, secret, shapes, variable};
 use crate::decision::Detail;
 use crate::document::{Field, Section};
 use crate::guards::identity::jwt::algorithm::Family;
@@ -29,8 +29,13 @@ pub(super) fn keys(
     let symmetric = algorithms.iter().any(|algorithm| algorithm.family() == Family::Hmac);
     match (section.get("localJWKS"), section.get("secret"), symmetric) {
         (None, Some(field), true) => {
-            let name = variable(&field.section(&shapes::ENV)?.get("env")?)?;
-            Some((KeySource::Secret(Rc::clone(&name)), Err(unread(&name))))
+            let name = secret(&field)?;
+            let next = match section.get("nextSecret") {
+                Some(field) => Some(secret(&field)?),
+                None => None,
+            };
+            let unread = unread(&name);
+            Some((KeySource::Secret { name, next }, Err(unread)))
         }
         (Some(field), None, false) => local_jwks(&field, algorithms),
         (_, Some(field), false) => {

@@ -17,15 +17,18 @@ mod tests;
 use std::rc::Rc;
 
 pub use super::api_key::config::read as read_api_key_auth;
+pub use super::certificate::config::read as read_client_certificates;
 pub use authentication::read_authentication;
 pub(super) use places::{cookie_names, param_names};
-pub(super) use provider::{identity_header_name, is_reserved};
+pub(in crate::guards) use provider::identity_header_name;
+pub(super) use provider::is_reserved;
+
+pub(super) use crate::document::outside::variable;
 
 use super::rules::{Place, Provider, Providers};
 use crate::document::{Field, Section, quoted};
 use crate::http::is_field_name;
 use crate::limits;
-use crate::redaction::is_secret_shaped;
 
 /// Reads the section `jwt`. Every problem is noted; a provider with an error is left out, and its name kept.
 pub fn read_jwt(field: &Field<'_>) -> Providers {
@@ -88,17 +91,16 @@ fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
     }
 }
 
-/// A variable of the environment, by a name that every host can pass.
-pub(super) fn variable(field: &Field<'_>) -> Option<Rc<str>> {
-    let name = field.text()?;
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) || is_secret_shaped(name) {
-        // Not repeated: somebody may have put the secret itself here.
-        let help = "letters, digits and `_`, no digit in front, and not the secret itself";
-        field.error("not the name of a variable", help);
+/// The variable that a secret is in: `{env: NAME}`.
+pub(in crate::guards) fn secret(field: &Field<'_>) -> Option<Rc<str>> {
+    if field.value.get("file").is_some() {
+        // The proxy's sandbox has no files. Left as an unknown key, it would look like a mistake in spelling.
+        let help = "write `{env: NAME}`, and start the proxy with the file's content in that variable: `NAME=\"$(cat FILE)\"`, and NAME in \
+                    `host_env_keys`";
+        field.error("a secret in a file is out of the filter's reach", help);
         return None;
     }
-    Some(name.into())
+    variable(&field.section(&shapes::ENV)?.get("env")?)
 }
 
 /// A header name, in lower case whatever the document has.

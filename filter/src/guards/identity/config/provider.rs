@@ -10,7 +10,7 @@ use crate::guards::identity::confirmation;
 use crate::guards::identity::jwt::Algorithm;
 use crate::guards::identity::jwt::algorithm::Family;
 use crate::guards::identity::jwt::compact::media_type;
-use crate::guards::identity::rules::{Audience, ClaimHeader, Provider, TokenTypes};
+use crate::guards::identity::rules::{Audience, ClaimHeader, Provider, Tallies, TokenTypes};
 use crate::limits;
 use crate::time::SECOND;
 
@@ -58,6 +58,7 @@ pub(super) fn read(section: &Section<'_>, name: Rc<str>) -> Option<Provider> {
         confirmation: confirmation?,
         revoked: revoked?,
         introspection: introspection.map_or(Some(None), |read| read.map(Some))?,
+        tallies: Tallies::default(),
     })
 }
 
@@ -153,7 +154,7 @@ fn claim_headers(section: &Section<'_>) -> Vec<ClaimHeader> {
 }
 
 /// A header that tells the upstream of the caller.
-pub(in crate::guards::identity) fn identity_header_name(field: &Field<'_>) -> Option<Rc<str>> {
+pub(in crate::guards) fn identity_header_name(field: &Field<'_>) -> Option<Rc<str>> {
     let name = header_name(field)?;
     if !is_reserved(&name) {
         return Some(name);

@@ -1,6 +1,8 @@
 //! How is authentication written in a policy? These are the pages of the reference.
 
+pub use crate::document::outside::ENV;
 use crate::document::{Default, Key, Shape};
+use crate::guards::identity::certificate::shapes::MTLS;
 use crate::guards::identity::confirmation::config::CONFIRMATION;
 
 /// `jwt`
@@ -42,6 +44,9 @@ pub static PROVIDER: Shape = Shape {
         Key::new("secret", "map", Default::Is("none"),
             "The shared secret for HS256, HS384, HS512: the variable's bytes as they are. It must be as long as the hash \
              (32, 48, 64 bytes); a shorter or missing one refuses this provider's tokens with 503.").nested(&ENV),
+        Key::new("nextSecret", "map", Default::Is("none"),
+            "A second secret, for the time of a change: tokens by either are taken. Put the new one here, let the issuer change, then let it be \
+             `secret`. If only one of the two is there, it serves.").nested(&ENV),
         Key::new("extractFrom", "map", Default::Is("the `authorization` header behind `Bearer `"),
             "Where the token stands. A request with more than one credential is refused.").nested(&EXTRACT_FROM),
         Key::new("forward", "boolean", Default::Is("false"),
@@ -104,14 +109,6 @@ pub static BECAUSE: Shape = Shape {
     name: "{because}",
     about: "What weakens a check is written down with its reason.",
     keys: &[Key::new("because", "string", Default::Required, "Why, for whoever reviews the policy.")],
-};
-
-/// `{env: NAME}`
-pub static ENV: Shape = Shape {
-    name: "{env}",
-    about: "A variable of the plugin's environment (`vm_config.environment_variables` in Envoy), so that no secret stands in \
-            the policy.",
-    keys: &[Key::new("env", "name of a variable", Default::Required, "Letters, digits and `_`.")],
 };
 
 /// `jwt.providers[].localJWKS`
@@ -195,6 +192,13 @@ pub static INTROSPECTION: Shape = Shape {
             "The secret, in a variable of the plugin's environment. Missing, it refuses this provider's opaque tokens with 503.",
         )
         .nested(&ENV),
+        Key::new(
+            "nextClientSecret",
+            "map",
+            Default::Is("none"),
+            "A second secret, for the time of a change: whichever of the two the issuer takes is used, and when it is refused (401), the other.",
+        )
+        .nested(&ENV),
         Key::new("timeout", "duration", Default::Is("1s"), "For one question, `10ms` to `30s`."),
         Key::new(
             "cacheDuration",
@@ -264,6 +268,7 @@ pub static AUTHENTICATION: Shape = Shape {
             "One of several. With `open` among them the credential is optional: a request without one passes as anonymous, a bad \
              one is refused all the same; so is a request with a token and an API key.").nested(&ANY_OF),
         Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
+        Key::new("mtls", "map", Default::Is("none"), "Whoever shows a client certificate with one of these names.").nested(&MTLS),
     ],
 };
 
@@ -275,6 +280,13 @@ pub static ANY_OF: Shape = Shape {
         Key::new("jwt", "map", Default::Is("none"), "The bearer of a token.").nested(&ROUTE_JWT),
         Key::new("open", "map", Default::Is("none"), "Anybody who brings no credential.").nested(&BECAUSE),
         Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
+        Key::new(
+            "mtls",
+            "map",
+            Default::Is("none"),
+            "Whoever shows a client certificate with one of these names.",
+        )
+        .nested(&MTLS),
     ],
 };
 

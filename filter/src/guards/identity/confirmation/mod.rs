@@ -17,6 +17,7 @@ pub(super) mod tests;
 
 use super::attempt::Gate;
 use super::caller::Token;
+use super::certificate::Presented;
 use super::credential::Found;
 use super::rules::Provider;
 use crate::decision::{Detail, Reason, Refusal};
@@ -73,6 +74,8 @@ pub struct Witness<'a> {
     pub gate: &'a dyn Gate,
     /// The SHA-256 of the client's certificate, in hexadecimal: `connection.sha256_peer_certificate_digest` (host-facts §5).
     pub certificate: &'a dyn Fn() -> Result<Option<Vec<u8>>, HostError>,
+    /// The same certificate whole, as PEM: `connection.peer_certificate`.
+    pub presented: &'a Presented<'a>,
     /// Where proofs are remembered.
     pub data: &'a dyn SharedData,
     /// How they are; `None` if no provider of the policy takes proofs.

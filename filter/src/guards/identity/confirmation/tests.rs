@@ -63,7 +63,7 @@ impl SharedData for Shared {
 impl Shared {
     /// A client without a certificate, and a policy without proofs.
     pub(in crate::guards::identity) fn witness(&self) -> Witness<'_> {
-        Witness { gate: &Open, certificate: &|| Ok(None), data: self, memory: None }
+        Witness { gate: &Open, certificate: &|| Ok(None), presented: &|| Ok(None), data: self, memory: None }
     }
 }
 
@@ -114,6 +114,7 @@ impl World {
             Ok(self.certificate.clone())
         };
         let witness = Witness {
+            presented: &|| Ok(None),
             gate: &Open,
             certificate: &certificate,
             data: &self.data,

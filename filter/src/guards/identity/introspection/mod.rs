@@ -24,9 +24,10 @@ use self::cache::{Cache, Key, Known};
 use super::stop::{Need, Stop, What};
 use super::target::Target;
 use crate::decision::{Advice, Detail, Reason, Refusal};
-use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::host::{Answer, Call, CallId, Host, Level, Metrics};
 use crate::json::Json;
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::secret::Secret;
 use crate::time::{SECOND, Timestamp};
 
@@ -43,6 +44,8 @@ pub struct Source {
     pub client_id: Box<str>,
     /// The variable of the environment that holds the secret.
     pub secret: Rc<str>,
+    /// The one that holds the secret that comes after it.
+    pub next_secret: Option<Rc<str>>,
     /// For one question.
     pub timeout: u64,
     /// How long `active` is believed, at most.
@@ -55,7 +58,19 @@ pub struct Introspection {
     source: Source,
     /// The value of `authorization`, or why there is none.
     authorization: Result<Secret<String>, Detail>,
+    /// Another one, which may be the right one: the secret is being changed.
+    other: Option<Secret<String>>,
     state: RefCell<State>,
+    tallies: Tallies,
+}
+
+/// What was found of tokens.
+#[derive(Debug, Default)]
+struct Tallies {
+    cached: Tally,
+    active: Tally,
+    inactive: Tally,
+    failed: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -65,26 +80,50 @@ struct State {
     pending: HashSet<Key>,
     /// Tokens that somebody waits for and nobody has asked about yet.
     queue: VecDeque<(Key, Secret<Vec<u8>>)>,
-    /// Questions on their way, and when they are given up.
-    asked: Vec<(CallId, Key, u64)>,
+    /// Questions on their way.
+    asked: Vec<Asked>,
+    /// Whether the other secret is the one that the service took last.
+    by_other: bool,
     /// After a failure: until when nobody asks, and why.
     rest: Option<(u64, Fault)>,
+}
+
+/// A question on its way.
+#[derive(Debug)]
+struct Asked {
+    call: CallId,
+    key: Key,
+    /// When it is given up.
+    until: u64,
+    /// Whether it was asked with the other secret.
+    by_other: bool,
+    /// The token, where it can be asked about once more: with the secret that it was not asked with.
+    again: Option<Secret<Vec<u8>>>,
 }
 
 impl Introspection {
     /// An endpoint that nobody has asked yet, and whose secret is not read.
     pub fn new(source: Source) -> Self {
         let unread = Detail::Named("not read yet: environment variable", Rc::clone(&source.secret));
-        Self { source, authorization: Err(unread), state: RefCell::default() }
+        let (state, tallies) = (RefCell::default(), Tallies::default());
+        Self { source, authorization: Err(unread), other: None, state, tallies }
     }
 
     /// Reads the secret. Loading a policy does not look there (host-facts §0.1).
     pub fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
+        let authorization = |name: &Rc<str>| {
+            let secret = env(name).map(Secret::new).filter(|secret| !secret.expose().is_empty());
+            Some(Secret::new(basic(&self.source.client_id, &secret?)))
+        };
         let name = &self.source.secret;
-        let secret = env(name).map(Secret::new).filter(|secret| !secret.expose().is_empty());
-        self.authorization = secret
-            .map(|secret| Secret::new(basic(&self.source.client_id, &secret)))
-            .ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)));
+        let next = self.source.next_secret.as_ref().and_then(authorization);
+        let (authorization, other) = match (authorization(name), next) {
+            (None, next) => (next, None),
+            both => both,
+        };
+        self.authorization =
+            authorization.ok_or_else(|| Detail::Named("missing environment variable", Rc::clone(name)));
+        self.other = other;
     }
 
     /// Why nothing can be asked, if so.
@@ -97,7 +136,11 @@ impl Introspection {
     pub fn claims(&self, token: &[u8], now: Timestamp) -> Result<Rc<Json>, Stop> {
         let key = hmac_sha256::Hash::hash(token);
         let mut state = self.state.borrow_mut();
-        match state.cache.get(&key, now) {
+        let known = state.cache.get(&key, now);
+        if known.is_some() {
+            self.tallies.cached.count();
+        }
+        match known {
             Some(Known::Active(claims)) => return Ok(claims),
             Some(Known::Inactive) => return Err(Reason::TokenInactive.into()),
             None => {}
@@ -155,12 +198,14 @@ impl Introspection {
                 return;
             }
             let Some((key, token)) = state.queue.pop_front() else { return };
+            let by_other = state.by_other;
             drop(state);
-            match self.ask(host, &token) {
-                Ok(id) => {
+            match self.ask(host, &token, by_other) {
+                Ok(call) => {
                     // The host gives up at the timeout; an answer that never comes is forgotten a little later.
-                    let given_up = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
-                    self.state.borrow_mut().asked.push((id, key, given_up));
+                    let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
+                    let again = self.other.is_some().then_some(token);
+                    self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, again });
                 }
                 Err(fault) => {
                     self.state.borrow_mut().pending.remove(&key);
@@ -170,8 +215,11 @@ impl Introspection {
         }
     }
 
-    fn ask(&self, host: &impl Host, token: &Secret<Vec<u8>>) -> Result<CallId, Fault> {
-        let Ok(authorization) = &self.authorization else { return Err(Fault::NotSent) };
+    fn ask(&self, host: &impl Host, token: &Secret<Vec<u8>>, by_other: bool) -> Result<CallId, Fault> {
+        let other = self.other.as_ref().filter(|_| by_other);
+        let Some(authorization) = other.or(self.authorization.as_ref().ok()) else {
+            return Err(Fault::NotSent);
+        };
         let mut body = Secret::new("token=".to_owned());
         body.expose_mut().push_str(&form(token.expose()));
         body.expose_mut().push_str("&token_type_hint=access_token");
@@ -197,20 +245,31 @@ impl Introspection {
     /// An answer to a call; whether it was ours.
     pub fn answered(&self, host: &impl Host, id: CallId, answer: &mut Answer, now: Timestamp) -> bool {
         let mut state = self.state.borrow_mut();
-        let Some(place) = state.asked.iter().position(|(ours, ..)| *ours == id) else {
+        let Some(place) = state.asked.iter().position(|asked| asked.call == id) else {
             return false;
         };
-        let (_, key, _) = state.asked.swap_remove(place);
+        let Asked { key, by_other, again, .. } = state.asked.swap_remove(place);
+        if let Some(token) = again.filter(|_| answer.status == UNAUTHORIZED) {
+            // It may be that the issuer has changed to the other secret. If it takes neither, that is found out with the second question.
+            state.by_other = !by_other;
+            drop(state);
+            if self.ask_again(host, &token, key, !by_other, now) {
+                return true;
+            }
+            state = self.state.borrow_mut();
+        }
         state.pending.remove(&key);
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
         match answer::read(answer) {
             Ok(Said::Active(claims)) => {
+                self.tallies.active.count();
                 let until = now.nanos().saturating_add(self.source.cache).min(expiry(&claims));
                 // Without a cache it answers for those who wait for it now, who ask again at once.
                 let until = until.max(now.nanos().saturating_add(limits::INTROSPECTED_MIN));
                 state.cache.put(key, Known::Active(Rc::new(claims)), bytes.saturating_mul(4), until);
             }
             Ok(Said::Inactive) => {
+                self.tallies.inactive.count();
                 let kept = limits::INACTIVE_KEPT.min(self.source.cache).max(limits::INTROSPECTED_MIN);
                 state.cache.put(key, Known::Inactive, 0, now.nanos().saturating_add(kept));
             }
@@ -222,7 +281,33 @@ impl Introspection {
         true
     }
 
+    /// Tells the host what was found of tokens.
+    pub fn measure(&self, host: &impl Metrics) {
+        let Tallies { cached, active, inactive, failed } = &self.tallies;
+        for (outcome, tally) in
+            [("cached", cached), ("active", active), ("inactive", inactive), ("failed", failed)]
+        {
+            Metric::Introspections.add(host, &[&self.source.provider, outcome], tally.take());
+        }
+    }
+
+    /// Asks with that secret, for the last time; whether it was asked.
+    fn ask_again(
+        &self,
+        host: &impl Host,
+        token: &Secret<Vec<u8>>,
+        key: Key,
+        by_other: bool,
+        now: Timestamp,
+    ) -> bool {
+        let Ok(call) = self.ask(host, token, by_other) else { return false };
+        let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
+        self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, again: None });
+        true
+    }
+
     fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {
+        self.tallies.failed.count();
         let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
         self.state.borrow_mut().rest = Some((until, fault));
         host.log(Level::Warn, &format!("portcullis: {} `{}`", fault.words(), self.source.provider));
@@ -233,15 +318,18 @@ impl State {
     /// Gives up on answers that never came: the host answers at the timeout at the latest.
     fn forget(&mut self, now: Timestamp) {
         let Self { asked, pending, .. } = self;
-        asked.retain(|(_, key, given_up)| {
-            let waits = now.nanos() < *given_up;
+        asked.retain(|asked| {
+            let waits = now.nanos() < asked.until;
             if !waits {
-                pending.remove(key);
+                pending.remove(&asked.key);
             }
             waits
         });
     }
 }
+
+/// RFC 6749 §5.2: the service does not know the client by this secret.
+const UNAUTHORIZED: u16 = 401;
 
 /// `exp` in nanoseconds; the end of time if there is none. One that cannot be read is refused by the check of the claims.
 fn expiry(claims: &Json) -> u64 {

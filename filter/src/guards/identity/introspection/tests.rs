@@ -8,8 +8,8 @@ use crate::decision::Reason;
 use crate::guards::identity::stop::{Stop, What};
 use crate::guards::identity::target::Target;
 use crate::host::{
-    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict,
-    Verifier,
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
+    Verdict, Verifier,
 };
 use crate::limits::{INTROSPECTIONS, WAITERS};
 use crate::testing::test;
@@ -52,6 +52,8 @@ impl Calls for Proxy {
         Ok(CallId(u32::try_from(self.calls.borrow().len()).unwrap()))
     }
 }
+
+impl Metrics for Proxy {}
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {
@@ -106,6 +108,7 @@ fn endpoint(secret: Option<&str>) -> Introspection {
         cluster: "id".into(),
         client_id: "gate way".into(),
         secret: "SECRET".into(),
+        next_secret: None,
         timeout: SECOND,
         cache: 30 * SECOND,
     });
@@ -157,6 +160,65 @@ fn one_question_answers_for_all_who_wait() {
     assert_eq!(outcome(&endpoint, "a+b/c==", at(30)), "waits", "believed for so long and no longer");
     let shown = format!("{endpoint:?}");
     assert!(!shown.contains("a+b/c") && !shown.contains("Z2F0ZSU"), "{shown}");
+}
+
+/// The secret is being changed: whichever the service takes is used, each question is asked at most twice, and nobody is refused.
+#[test]
+fn two_secrets_for_the_time_of_a_change() {
+    let secrets = |first: Option<&'static str>, next: Option<&'static str>| {
+        let mut endpoint = endpoint(None);
+        endpoint.source.next_secret = Some("NEXT".into());
+        endpoint.resolve(|name| {
+            let secret = if name == "NEXT" { next } else { first };
+            secret.map(|secret| secret.as_bytes().to_vec())
+        });
+        endpoint
+    };
+    // `gate%20way:old` and `gate%20way:new`.
+    let (old, new) = ("Basic Z2F0ZSUyMHdheTpvbGQ=", "Basic Z2F0ZSUyMHdheTpuZXc=");
+    let asked_with = |proxy: &Proxy| {
+        let calls = proxy.calls.borrow();
+        calls
+            .iter()
+            .map(|call| {
+                if call.contains(old) {
+                    'o'
+                } else if call.contains(new) {
+                    'n'
+                } else {
+                    '?'
+                }
+            })
+            .collect::<String>()
+    };
+    let (proxy, endpoint) = (Proxy::default(), secrets(Some("old"), Some("new")));
+    let good = || answer(200, r#"{"active":true,"sub":"ada"}"#);
+    let ask = |token| {
+        assert_eq!(outcome(&endpoint, token, at(0)), "waits");
+        endpoint.tick(&proxy, at(0));
+    };
+    ask("t");
+    endpoint.answered(&proxy, CallId(1), &mut good(), at(0));
+    ask("u");
+    endpoint.answered(&proxy, CallId(2), &mut answer(401, ""), at(0));
+    assert!(endpoint.is_busy(), "it is asked with the other one");
+    endpoint.answered(&proxy, CallId(3), &mut good(), at(0));
+    assert_eq!((outcome(&endpoint, "u", at(0)), asked_with(&proxy)), ("ada".to_owned(), "oon".to_owned()));
+    ask("v");
+    endpoint.answered(&proxy, CallId(4), &mut answer(401, ""), at(0));
+    endpoint.answered(&proxy, CallId(5), &mut answer(401, ""), at(0));
+    assert_eq!(outcome(&endpoint, "v", at(0)), "introspection_unavailable", "it takes neither");
+    assert_eq!(asked_with(&proxy), "oonno");
+    assert!(!endpoint.is_busy());
+    for (first, next, used) in [(Some("old"), None, "o"), (None, Some("new"), "n")] {
+        let (proxy, endpoint) = (Proxy::default(), secrets(first, next));
+        assert_eq!(outcome(&endpoint, "t", at(0)), "waits");
+        endpoint.tick(&proxy, at(0));
+        endpoint.answered(&proxy, CallId(1), &mut answer(401, ""), at(0));
+        assert_eq!(outcome(&endpoint, "t", at(0)), "introspection_unavailable");
+        assert_eq!(asked_with(&proxy), used, "there is no other");
+    }
+    assert!(secrets(None, None).without_secret().is_some());
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::compact::base64url;
 use crate::decision::{Detail, Reason, Refusal};
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
+use crate::redaction::{self, Redacted};
 use crate::secret::Secret;
 
 /// The keys that vouch for one issuer. Never empty.
@@ -39,11 +40,22 @@ pub struct Key {
 /// The key itself, ready for both ways of checking.
 #[derive(Debug)]
 pub(super) enum Material {
-    Rsa { spki: Vec<u8>, key: Box<PKey<Public>>, bytes: usize },
-    P256 { spki: Vec<u8>, key: ES256PublicKey },
-    P384 { spki: Vec<u8>, key: ES384PublicKey },
+    Rsa {
+        spki: Vec<u8>,
+        key: Box<PKey<Public>>,
+        bytes: usize,
+    },
+    P256 {
+        spki: Vec<u8>,
+        key: ES256PublicKey,
+    },
+    P384 {
+        spki: Vec<u8>,
+        key: ES384PublicKey,
+    },
     Ed25519(Ed25519PublicKey),
-    Hmac(Secret<Vec<u8>>),
+    /// Any of these: the next one is taken before it signs.
+    Hmac(Vec<Secret<Vec<u8>>>),
 }
 
 /// What was found in a key set: which key, counted from 0 (`None` for the set as a whole), what of it, what to do.
@@ -107,9 +119,10 @@ impl Material {
 }
 
 impl KeySet {
-    /// The set of one shared secret.
-    pub fn secret(secret: Secret<Vec<u8>>) -> Self {
-        let key = Key { kid: None, algorithm: None, material: Material::Hmac(secret), mark: Mark::default() };
+    /// The set of one shared secret, or of several of which each is as good.
+    pub fn secret(secrets: Vec<Secret<Vec<u8>>>) -> Self {
+        let material = Material::Hmac(secrets);
+        let key = Key { kid: None, algorithm: None, material, mark: Mark::default() };
         Self { keys: vec![key] }
     }
 
@@ -178,6 +191,13 @@ impl KeySet {
                 key.mark = same.mark();
             }
         }
+    }
+
+    /// The `kid`s of keys that `other` does not have, to be written down.
+    pub fn names_beyond(&self, other: Option<&Self>) -> Vec<Redacted> {
+        let known = |key: &Key| other.is_some_and(|other| other.keys.iter().any(|same| same.is_same(key)));
+        let names = self.keys.iter().filter(|key| !known(key)).map(|key| key.kid().unwrap_or("-"));
+        names.take(limits::CHANGES_TOLD).map(redaction::name).collect()
     }
 
     /// How many keys there are.

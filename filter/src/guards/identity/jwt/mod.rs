@@ -21,7 +21,7 @@ mod key_sets;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(super) mod vectors;
+pub(in crate::guards) mod vectors;
 
 use std::rc::Rc;
 

@@ -39,7 +39,9 @@ pub fn holds(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8], hos
             ecdsa(48, algorithm, spki, signature, text, host, || p384(key, text, signature))
         }
         Material::Ed25519(key) => ed25519(key, text, signature),
-        Material::Hmac(secret) => hmac(secret.expose(), algorithm, text, signature),
+        Material::Hmac(secrets) => {
+            secrets.iter().any(|secret| hmac(secret.expose(), algorithm, text, signature))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::guards::identity::caller::Token;
 use crate::guards::identity::confirmation::Confirmation;
 use crate::guards::identity::jwt::KeySet;
 use crate::guards::identity::revoked::Revoked;
-use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, TokenTypes};
+use crate::guards::identity::rules::{Audience, KeySource, Place, Provider, Providers, Tallies, TokenTypes};
 use crate::json::Json;
 use crate::limits;
 use crate::testing::test;
@@ -46,6 +46,7 @@ pub(super) fn provider() -> Provider {
         confirmation: Confirmation::default(),
         revoked: Revoked::default(),
         introspection: None,
+        tallies: Tallies::default(),
     }
 }
 
@@ -205,13 +206,40 @@ fn a_shared_secret_has_no_name() {
     let mut provider = provider();
     provider.algorithms = vec![Algorithm::HS256];
     let secret = unbase64(super::vectors::SECRET);
-    provider.keys = Ok(Rc::new(KeySet::secret(crate::secret::Secret::new(secret))));
+    provider.keys = Ok(Rc::new(KeySet::secret(vec![crate::secret::Secret::new(secret)])));
     for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"2026-11"}"#] {
         assert_eq!(reason(mint_with(header, SOUND, Algorithm::HS256), &provider), None, "{header}");
     }
     let other = mint_with(r#"{"alg":"HS512"}"#, SOUND, Algorithm::HS512);
     assert_eq!(reason(other, &provider), Some(Reason::AlgorithmUnaccepted), "HS512 is not named");
     assert_eq!(reason(mint(HEADER, SOUND), &provider), Some(Reason::AlgorithmUnaccepted));
+}
+
+/// While a secret is changed, tokens by the old one and by the new one hold, and by no other.
+#[test]
+fn two_secrets_for_the_time_of_a_change() {
+    let mut provider = provider();
+    provider.algorithms = vec![Algorithm::HS256];
+    provider.source = KeySource::Secret { name: "OLD".into(), next: Some("NEW".into()) };
+    let mut providers = Providers { list: vec![provider], ..Providers::default() };
+    let (old, new, third) = ([1; 32], [2; 32], [3; 32]);
+    let by = |secret: &[u8]| {
+        let text = format!("{}.{}", base64(r#"{"alg":"HS256"}"#), base64(SOUND));
+        format!("{text}.{}", base64(hmac(Algorithm::HS256, secret, text.as_bytes())))
+    };
+    let (wrong, missing) = (Some(Reason::SignatureInvalid), Some(Reason::KeysUnavailable));
+    for (first, next, by_old, by_new) in [
+        (Some(&old[..]), Some(&new[..]), None, None),
+        (Some(&old[..]), None, None, wrong),
+        (None, Some(&new[..]), wrong, None),
+        (Some(&old[..]), Some(&b"short"[..]), None, wrong),
+        (None, None, missing, missing),
+    ] {
+        providers.resolve(|name| if name == "OLD" { first } else { next }.map(<[u8]>::to_vec));
+        let outcome = |secret: &[u8]| reason(by(secret), &providers.list[0]);
+        assert_eq!((outcome(&old), outcome(&new)), (by_old, by_new));
+        assert_eq!(outcome(&third), wrong.filter(|_| by_old.or(by_new) != missing).or(missing), "{first:?}");
+    }
 }
 
 #[test]

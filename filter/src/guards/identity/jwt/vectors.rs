@@ -185,7 +185,7 @@ pub(crate) fn set(keys: &[String]) -> String {
 
 fn keys_for(family: Family) -> KeySet {
     if family == Family::Hmac {
-        return KeySet::secret(Secret::new(unbase64(SECRET)));
+        return KeySet::secret(vec![Secret::new(unbase64(SECRET))]);
     }
     KeySet::read(set(&[jwk(family, "")]).as_bytes()).unwrap().0
 }

@@ -90,8 +90,8 @@ fn rule(field: &Field<'_>, scope: Scope<'_>) -> Option<Rule> {
     };
     let once = distinct?.then(|| written.once(scope.failures(name, true))).flatten();
     let plan = written.with(rate.with_debt(penalty).into(), scope.failures(name, false));
-    let penalty = penalty.div_ceil(rate.interval());
-    Some(Rule { name: name.into(), by: by?, plan, once, penalty, mode: mode? })
+    let attempts = penalty.div_ceil(rate.interval());
+    Some(Rule { name: name.into(), by: by?, plan, once, penalty: attempts, holds: penalty, mode: mode? })
 }
 
 fn by(field: &Field<'_>) -> Option<Vec<Part>> {

@@ -38,6 +38,8 @@ pub struct Rule {
     once: Option<Plan>,
     /// In attempts' worth of time.
     penalty: u64,
+    /// The same in nanoseconds.
+    holds: u64,
     mode: Mode,
 }
 
@@ -69,19 +71,19 @@ impl<'a, D: SharedData> Watch<'a, D> {
     }
 
     /// The attempt has failed for that reason: it is counted, if it is one of those that guessing brings about. What cannot be counted is
-    /// not: the request is refused in any case.
-    pub fn failed(&self, reason: Reason) {
+    /// not: the request is refused in any case. The rules whose penalties begin with it, and for how many nanoseconds they hold.
+    pub fn failed(&self, reason: Reason) -> Vec<(Rc<str>, u64)> {
         if !counts(reason) {
-            return;
+            return Vec::new();
         }
         if self.tried.borrow().is_empty() {
             // It was too broken to claim anything.
             let asked = self.rules.failures.iter().map(|rule| self.tried(rule, Attempt::default()));
             self.tried.borrow_mut().extend(asked);
         }
-        for tried in self.tried.borrow().iter() {
-            tried.count(self.data, self.table);
-        }
+        let tried = self.tried.borrow();
+        let begun = tried.iter().filter(|tried| tried.count(self.data, self.table));
+        begun.map(|tried| (Rc::clone(&tried.rule.name), tried.rule.holds)).collect()
     }
 
     /// The rule in `Shadow` that would have refused the attempt.
@@ -132,17 +134,21 @@ impl<D: SharedData> Gate for Watch<'_, D> {
 }
 
 impl Tried<'_> {
-    fn count(&self, data: &impl SharedData, table: &Table) {
+    /// Whether a penalty begins with it.
+    fn count(&self, data: &impl SharedData, table: &Table) -> bool {
         if let Some(once) = &self.once
             && !matches!(take(once, data, table), Some(Outcome::Taken { .. }))
         {
-            return;
+            return false;
         }
-        let Some(Outcome::Taken { remaining: 0, .. }) = take(&self.charge, data, table) else { return };
-        if self.rule.penalty > 0 {
-            // If this fails, the rate alone holds.
-            let _ = table.owe(data, &Charge { cost: self.rule.penalty, ..self.charge });
+        let Some(Outcome::Taken { remaining: 0, .. }) = take(&self.charge, data, table) else { return false };
+        // If this fails, the rate alone holds.
+        let owed = self.rule.penalty > 0
+            && table.owe(data, &Charge { cost: self.rule.penalty, ..self.charge }).is_ok();
+        if owed {
+            table.count_penalty();
         }
+        owed && self.rule.mode == Mode::Enforce
     }
 }
 

@@ -9,8 +9,9 @@ use std::rc::Rc;
 
 use super::answer::Fault;
 use super::lease::Leases;
-use crate::host::CallId;
+use crate::host::{CallId, Metrics};
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::time::Timestamp;
 
 /// The questions of one worker.
@@ -19,6 +20,17 @@ pub struct Asker {
     state: RefCell<State>,
     /// What was asked for and is not spent yet.
     pub(super) leases: RefCell<Leases>,
+    pub(super) tallies: Tallies,
+}
+
+/// What came of questions.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    pub(super) ok: Tally,
+    pub(super) over_limit: Tally,
+    pub(super) failed: Tally,
+    pub(super) unasked: Tally,
+    pub(super) leased: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +53,20 @@ struct Circuit {
 }
 
 impl Asker {
+    /// Tells the host what came of questions.
+    pub fn measure(&self, host: &impl Metrics) {
+        let Tallies { ok, over_limit, failed, unasked, leased } = &self.tallies;
+        for (outcome, tally) in [
+            ("ok", ok),
+            ("over_limit", over_limit),
+            ("failed", failed),
+            ("unasked", unasked),
+            ("leased", leased),
+        ] {
+            Metric::LimiterCalls.add(host, &[outcome], tally.take());
+        }
+    }
+
     /// Whether a question may be sent now. Where a service has rested, this is the one that finds out: for its `timeout` (in nanoseconds)
     /// nobody else is let through.
     pub fn admit(&self, cluster: &str, timeout: u64, now: Timestamp) -> Result<(), Fault> {

@@ -109,6 +109,7 @@ fn address(address: IpAddr, v4: u8, v6: u8) -> String {
 fn token(caller: &Caller) -> Option<String> {
     match caller {
         Caller::Anonymous => None,
+        Caller::Certificate(certificate) => Some(plain(certificate.name().as_bytes())),
         Caller::ApiKey(key) => Some(plain(format!("{}|{}", key.client(), key.fingerprint()).as_bytes())),
         Caller::Token(token) => {
             let jti = token.claim("jti").and_then(Json::as_text);

@@ -120,7 +120,10 @@ impl Global {
         let descriptors: Vec<Descriptor<'_>> = self.rules.iter().map(|rule| rule.descriptor(facts)).collect();
         let patience = self.timeout.saturating_add(SECOND / 8);
         let lease = match self.turn(&descriptors, asker, patience, now) {
-            Some((_, Turn::Passes)) => return Ok(Asked::Before),
+            Some((_, Turn::Passes)) => {
+                asker.tallies.leased.count();
+                return Ok(Asked::Before);
+            }
             Some((key, Turn::AsksFor(size))) => Some((key, size)),
             Some((_, Turn::Asks)) | None => None,
         };
@@ -133,6 +136,10 @@ impl Global {
                 Ok(Asked::Sent(Question { call, patience, lease }))
             }
             Err(fault) => {
+                match fault {
+                    Fault::Crowded | Fault::Resting => asker.tallies.unasked.count(),
+                    _ => asker.tallies.failed.count(),
+                }
                 self.settle_lease(lease, None, asker, now);
                 Err(fault)
             }
@@ -200,8 +207,15 @@ impl Global {
         let granted = said.as_ref().ok().map(|said| said.overall == Code::Ok);
         self.settle_lease(question.lease, granted, asker, now);
         match &said {
-            Ok(_) => asker.worked(&self.cluster),
-            Err(fault) => self.failed(asker, host, *fault, now),
+            Ok(said) => {
+                let over = said.overall != Code::Ok;
+                if over { &asker.tallies.over_limit } else { &asker.tallies.ok }.count();
+                asker.worked(&self.cluster);
+            }
+            Err(fault) => {
+                asker.tallies.failed.count();
+                self.failed(asker, host, *fault, now);
+            }
         }
         said
     }

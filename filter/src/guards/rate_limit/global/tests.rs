@@ -10,8 +10,8 @@ use crate::guards::identity::Caller;
 use crate::guards::identity::attempt::Attempt;
 use crate::guards::rate_limit::{self, Facts, Rules, Scope};
 use crate::host::{
-    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict,
-    Verifier,
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
+    Verdict, Verifier,
 };
 use crate::http::Head;
 use crate::http::head::serialize;
@@ -61,6 +61,8 @@ impl Verifier for Proxy {
         Verdict::Unavailable
     }
 }
+
+impl Metrics for Proxy {}
 
 impl Host for Proxy {
     fn now(&self) -> Result<Timestamp, HostError> {

@@ -21,10 +21,12 @@ use std::rc::Rc;
 use self::fetch::Fault;
 use self::record::{Record, Shelf};
 use super::KeySet;
+use crate::audit::Rotation;
 use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::guards::identity::target::Target;
-use crate::host::{CallId, Host, Level};
+use crate::host::{CallId, Host, Level, Metrics};
 use crate::limits;
+use crate::metrics::{Metric, Tally};
 use crate::time::{SECOND, Timestamp};
 
 /// What the policy says of a remote key set. Durations are nanoseconds.
@@ -54,6 +56,8 @@ pub struct Remote {
     source: Source,
     shelf: Shelf,
     state: RefCell<State>,
+    fetched: Tally,
+    failed: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +75,8 @@ struct State {
     absent: VecDeque<(Box<str>, u64)>,
     /// Calls to the host that failed, which count as outcomes: whoever waits must hear of them.
     broken: u64,
+    /// What our last fetch has changed, until it is told.
+    rotation: Option<Rotation>,
 }
 
 /// What a call asks for.
@@ -116,7 +122,7 @@ impl Remote {
     pub fn new(source: Source) -> Self {
         let uri = source.uri.as_ref().map(|uri| format!("{}://{}{}", uri.scheme, uri.authority, uri.path));
         let shelf = Shelf::new(&[&source.issuer, &source.cluster, uri.as_deref().unwrap_or_default()]);
-        Self { source, shelf, state: RefCell::default() }
+        Self { source, shelf, state: RefCell::default(), fetched: Tally::default(), failed: Tally::default() }
     }
 
     /// Makes the record that the workers share. `me` is random, and this worker's own.
@@ -163,6 +169,25 @@ impl Remote {
         }
         state.wanted = true;
         Newer::Wait(self.wait_in(&state))
+    }
+
+    /// Tells the host how old the keys are, and what came of fetches. As long as there are no keys they are as old as we are.
+    pub fn measure(&self, host: &impl Metrics, began: Timestamp, now: Timestamp) {
+        let provider = &*self.source.provider;
+        Metric::KeyFetches.add(host, &[provider, "ok"], self.fetched.take());
+        Metric::KeyFetches.add(host, &[provider, "failed"], self.failed.take());
+        let (fetched, fresh) = match self.state.borrow().record {
+            Record { generation: 0, .. } => (began.nanos(), began.nanos()),
+            Record { fetched_at, fresh_until, .. } => (fetched_at, fresh_until),
+        };
+        let since = |then: u64| now.nanos().saturating_sub(then) / SECOND;
+        Metric::KeysAge.set(host, &[provider], since(fetched));
+        Metric::KeysOverdue.set(host, &[provider], since(fresh));
+    }
+
+    /// What our last fetch has changed, if that was not asked before.
+    pub fn rotation(&self) -> Option<Rotation> {
+        self.state.borrow_mut().rotation.take()
     }
 
     /// How many fetches have ended.

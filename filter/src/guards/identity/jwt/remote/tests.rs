@@ -10,8 +10,8 @@ use crate::guards::identity::jwt::algorithm::{Algorithm, Family};
 use crate::guards::identity::jwt::vectors::{jwk, set};
 use crate::guards::identity::target::Target;
 use crate::host::{
-    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, SharedData, Swap, Verdict,
-    Verifier,
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
+    Verdict, Verifier,
 };
 use crate::limits::{KID_ABSENT, KID_COOLDOWN, KIDS_ABSENT};
 use crate::testing::test;
@@ -116,6 +116,8 @@ impl Calls for Process {
         Ok(id)
     }
 }
+
+impl Metrics for Process {}
 
 impl Host for Process {
     fn now(&self) -> Result<Timestamp, HostError> {

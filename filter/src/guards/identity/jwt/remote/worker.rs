@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::fetch::{self, Fault, Fetched};
 use super::record::Record;
 use super::{Remote, State, Step};
+use crate::audit::Rotation;
 use crate::guards::identity::jwt::KeySet;
 use crate::guards::identity::target::Target;
 use crate::host::{Answer, Call, CallId, Host, HostError, Level, Swap};
@@ -126,6 +127,7 @@ impl Remote {
                 Err(fault) => self.failure(record, *fault, now),
             };
             if self.shelf.write(host, &next, cas)? == Swap::Done {
+                if outcome.is_ok() { &self.fetched } else { &self.failed }.count();
                 self.tell(host, &record, &next, outcome);
                 return self.learn(host, next);
             }
@@ -210,6 +212,13 @@ impl Remote {
             Ok(fetched) if before.generation != after.generation => {
                 let (count, generation) = (fetched.keys.count(), after.generation);
                 self.report(host, Level::Info, &format!("{count} keys fetched, set {generation}"));
+                let mut state = self.state.borrow_mut();
+                let older = state.keys.as_deref();
+                let removed = older.map(|older| older.names_beyond(Some(&fetched.keys))).unwrap_or_default();
+                let provider = Rc::clone(&self.source.provider);
+                let rotation = Rotation { provider, added: fetched.keys.names_beyond(older), removed };
+                state.rotation = Some(rotation);
+                drop(state);
                 for note in &fetched.skipped {
                     let whose = note.key.map_or(String::new(), |key| format!("keys[{key}] "));
                     self.report(host, Level::Warn, &format!("{whose}skipped: {}", note.what));

@@ -1,6 +1,6 @@
 //! Which URL does the policy, or an issuer's metadata, name?
 
-use crate::http::Authority;
+use super::Authority;
 use crate::limits;
 
 /// An absolute `http` or `https` URL, in the parts that a call takes.

@@ -1,0 +1,374 @@
+//! What is there to tell? The events, and under which names their fields are written.
+//!
+//! Names are those of the Elastic Common Schema where it has one, and begin with `portcullis.` where it has none.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::SCHEMA;
+use crate::decision::{Detail, Reason};
+use crate::http::TraceParent;
+use crate::redaction::Redacted;
+use crate::time::Timestamp;
+
+/// The version of the Elastic Common Schema whose names are used.
+const ECS: &str = "8.17.0";
+
+/// Something that happened.
+#[derive(Debug)]
+pub struct Event {
+    /// When. For a request, when its head was judged.
+    pub time: Timestamp,
+    /// The policy's name; none if a document was refused before it had one.
+    pub policy: Option<Rc<str>>,
+    /// The first twelve digits of the policy's digest.
+    pub digest: Rc<str>,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum What {
+    /// A request came.
+    Request(Box<Request>),
+    /// The policy is in force.
+    PolicyLoaded(Changes),
+    /// A document was refused, with so many errors; the policy before it, if there is one, stays in force.
+    PolicyRefused(u64),
+    /// An issuer's keys are others than before.
+    KeysChanged(Rotation),
+    /// A rule of `rateLimit.failures` has had enough of somebody.
+    PenaltyEntered(Penalty),
+}
+
+/// How a request ended, seen from the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It went on to the upstream.
+    Allowed,
+    /// It did not.
+    Refused,
+    /// It did not need to: the gateway answered it itself.
+    Answered,
+    /// It would not have, but for `mode: Shadow`.
+    Shadow,
+}
+
+impl Decision {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+            Self::Answered => "answered",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// Who was calling, as far as that was proved.
+#[derive(Debug, Default)]
+pub struct Caller {
+    /// `sub`
+    pub subject: Option<Subject>,
+    /// `client_id` or `azp`, or the client of the API key.
+    pub client: Option<Redacted>,
+    /// `iss`
+    pub issuer: Option<Redacted>,
+    /// The policy's name of the provider, if a token came.
+    pub provider: Option<Rc<str>>,
+    /// The key that signed.
+    pub kid: Option<Redacted>,
+    /// The first eight digits of the API key's hash in the policy.
+    pub api_key: Option<Rc<str>>,
+}
+
+/// A subject, as it may be written down.
+#[derive(Debug)]
+pub enum Subject {
+    /// By name.
+    Plain(Redacted),
+    /// By a keyed hash: the same for the same subject, and nothing to whoever lacks the key.
+    Hashed(Redacted),
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Request {
+    /// `x-request-id`
+    pub id: Option<Redacted>,
+    /// `traceparent`
+    pub trace: Option<TraceParent>,
+    /// The route, if one matched.
+    pub route: Option<Rc<str>>,
+    /// For whom the route is, if the policy says so.
+    pub exposure: Option<&'static str>,
+    /// How it ended.
+    pub decision: Decision,
+    /// Why it was refused, or would have been.
+    pub reason: Option<Reason>,
+    /// The fact behind the reason.
+    pub detail: Detail,
+    /// The authorization rule that decided.
+    pub rule: Option<Rc<str>>,
+    /// Rules in Shadow that would have refused.
+    pub shadow_rules: Vec<Rc<str>>,
+    /// Who.
+    pub caller: Option<Caller>,
+    /// From where.
+    pub client_address: Option<IpAddr>,
+    /// `:method`
+    pub method: Redacted,
+    /// `:authority`
+    pub host: Redacted,
+    /// `:path`, secrets taken out.
+    pub target: Redacted,
+    /// What the client got, if the host tells.
+    pub status: Option<u16>,
+    /// From the head to the end of the stream, in nanoseconds.
+    pub duration: u64,
+}
+
+/// What a policy changes in the one before it: names of sections (`jwt`) and routes (`routes.orders`), at most
+/// [`crate::limits::CHANGES_TOLD`] of each kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The digest of the policy before it, if the process had one.
+    pub former: Option<Rc<str>>,
+    /// What is new.
+    pub added: Vec<Rc<str>>,
+    /// What is otherwise.
+    pub changed: Vec<Rc<str>>,
+    /// What is gone.
+    pub removed: Vec<Rc<str>>,
+}
+
+/// Which keys of an issuer came and which went, by `kid`, at most [`crate::limits::CHANGES_TOLD`] of each kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The provider's name in the policy.
+    pub provider: Rc<str>,
+    /// New ones.
+    pub added: Vec<Redacted>,
+    /// Those that are gone.
+    pub removed: Vec<Redacted>,
+}
+
+/// Who has failed too often.
+#[derive(Debug)]
+pub struct Penalty {
+    /// The rule.
+    pub rule: Rc<str>,
+    /// Where.
+    pub route: Option<Rc<str>>,
+    /// From where.
+    pub client_address: Option<IpAddr>,
+    /// `x-request-id` of the attempt that was one too many.
+    pub id: Option<Redacted>,
+    /// For how long, in nanoseconds.
+    pub duration: u64,
+}
+
+/// The value of a field. It holds only what the types above let in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'e> {
+    Text(&'e str),
+    Texts(&'e [&'e str]),
+    Number(u64),
+}
+
+/// Takes the fields of an event, one after the other.
+pub(super) type Put<'p> = dyn FnMut(&'static str, Value<'_>) + 'p;
+
+impl Event {
+    /// The word for what happened.
+    pub const fn action(&self) -> &'static str {
+        match self.what {
+            What::Request(_) => "request",
+            What::PolicyLoaded(_) => "policy-loaded",
+            What::PolicyRefused(_) => "policy-refused",
+            What::KeysChanged(_) => "keys-changed",
+            What::PenaltyEntered(_) => "penalty-entered",
+        }
+    }
+
+    /// How an analyst's tools file it: category and type of the Elastic Common Schema, and whether it went well.
+    const fn kind(&self) -> (&'static str, &'static str, &'static str) {
+        match &self.what {
+            What::Request(request) => match request.decision {
+                Decision::Refused => ("api", "denied", "failure"),
+                Decision::Allowed | Decision::Answered | Decision::Shadow => ("api", "allowed", "success"),
+            },
+            What::PolicyLoaded(_) | What::KeysChanged(_) => ("configuration", "change", "success"),
+            What::PolicyRefused(_) => ("configuration", "info", "failure"),
+            What::PenaltyEntered(_) => ("intrusion_detection", "info", "success"),
+        }
+    }
+
+    /// Whether somebody should look: everything but what went as it should.
+    pub const fn is_notable(&self) -> bool {
+        match &self.what {
+            What::Request(request) => matches!(request.decision, Decision::Refused | Decision::Shadow),
+            What::PolicyRefused(_) | What::PenaltyEntered(_) => true,
+            What::PolicyLoaded(_) | What::KeysChanged(_) => false,
+        }
+    }
+
+    /// Every field, in the order in which a person would read them.
+    pub(super) fn fields(&self, put: &mut Put<'_>) {
+        put("@timestamp", Value::Text(&self.time.to_string()));
+        put("event.action", Value::Text(self.action()));
+        match &self.what {
+            What::Request(request) => request.fields(put),
+            What::PolicyLoaded(changes) => changes.fields(put),
+            What::PolicyRefused(problems) => put("portcullis.policy.problems", Value::Number(*problems)),
+            What::KeysChanged(rotation) => rotation.fields(put),
+            What::PenaltyEntered(penalty) => penalty.fields(put),
+        }
+        text("portcullis.policy.name", self.policy.as_deref(), put);
+        put("portcullis.policy.digest", Value::Text(&self.digest));
+        let (category, kind, outcome) = self.kind();
+        put("event.category", Value::Texts(&[category]));
+        put("event.type", Value::Texts(&[kind]));
+        put("event.outcome", Value::Text(outcome));
+        put("portcullis.schema", Value::Text(SCHEMA));
+        put("ecs.version", Value::Text(ECS));
+    }
+}
+
+impl Request {
+    fn fields(&self, put: &mut Put<'_>) {
+        put("portcullis.decision", Value::Text(self.decision.word()));
+        text("event.reason", self.reason.map(Reason::code), put);
+        if self.detail != Detail::None {
+            put("portcullis.detail", Value::Text(&self.detail.to_string()));
+        }
+        if let Some(status) = self.status {
+            put("http.response.status_code", Value::Number(status.into()));
+        }
+        put("http.request.method", Value::Text(self.method.as_str()));
+        let (domain, port) = without_port(self.host.as_str());
+        put("url.domain", Value::Text(domain));
+        if let Some(port) = port {
+            put("url.port", Value::Number(port.into()));
+        }
+        let target = self.target.as_str();
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        put("url.path", Value::Text(path));
+        text("url.query", query, put);
+        text("portcullis.route", self.route.as_deref(), put);
+        text("portcullis.exposure", self.exposure, put);
+        text("rule.name", self.rule.as_deref(), put);
+        names("portcullis.shadow_rules", &self.shadow_rules, put);
+        if let Some(caller) = &self.caller {
+            caller.fields(put);
+        }
+        address(self.client_address, put);
+        text("http.request.id", self.id.as_ref().map(Redacted::as_str), put);
+        if let Some(trace) = &self.trace {
+            put("trace.id", Value::Text(trace.trace_id()));
+            put("span.id", Value::Text(trace.span_id()));
+        }
+        put("event.duration", Value::Number(self.duration));
+    }
+}
+
+impl Caller {
+    fn fields(&self, put: &mut Put<'_>) {
+        match &self.subject {
+            Some(Subject::Plain(subject)) => put("user.id", Value::Text(subject.as_str())),
+            Some(Subject::Hashed(subject)) => put("user.hash", Value::Text(subject.as_str())),
+            None => {}
+        }
+        text("portcullis.client", self.client.as_ref().map(Redacted::as_str), put);
+        text("portcullis.issuer", self.issuer.as_ref().map(Redacted::as_str), put);
+        text("portcullis.provider", self.provider.as_deref(), put);
+        text("portcullis.kid", self.kid.as_ref().map(Redacted::as_str), put);
+        text("portcullis.api_key", self.api_key.as_deref(), put);
+    }
+}
+
+impl Changes {
+    fn fields(&self, put: &mut Put<'_>) {
+        text("portcullis.policy.former_digest", self.former.as_deref(), put);
+        names("portcullis.policy.added", &self.added, put);
+        names("portcullis.policy.changed", &self.changed, put);
+        names("portcullis.policy.removed", &self.removed, put);
+    }
+}
+
+impl Rotation {
+    fn fields(&self, put: &mut Put<'_>) {
+        put("portcullis.provider", Value::Text(&self.provider));
+        let mut list = |name, kids: &[Redacted]| {
+            if !kids.is_empty() {
+                put(name, Value::Texts(&kids.iter().map(Redacted::as_str).collect::<Vec<_>>()));
+            }
+        };
+        list("portcullis.keys.added", &self.added);
+        list("portcullis.keys.removed", &self.removed);
+    }
+}
+
+impl Penalty {
+    fn fields(&self, put: &mut Put<'_>) {
+        put("rule.name", Value::Text(&self.rule));
+        text("portcullis.route", self.route.as_deref(), put);
+        address(self.client_address, put);
+        text("http.request.id", self.id.as_ref().map(Redacted::as_str), put);
+        put("event.duration", Value::Number(self.duration));
+    }
+}
+
+fn text(name: &'static str, value: Option<&str>, put: &mut Put<'_>) {
+    if let Some(value) = value {
+        put(name, Value::Text(value));
+    }
+}
+
+fn names(name: &'static str, list: &[Rc<str>], put: &mut Put<'_>) {
+    if !list.is_empty() {
+        put(name, Value::Texts(&list.iter().map(AsRef::as_ref).collect::<Vec<_>>()));
+    }
+}
+
+fn address(address: Option<IpAddr>, put: &mut Put<'_>) {
+    if let Some(address) = address {
+        put("client.ip", Value::Text(&address.to_string()));
+    }
+}
+
+/// Host and port of an authority. Where a port cannot be told for sure, all of it is the host.
+fn without_port(authority: &str) -> (&str, Option<u16>) {
+    let parts = authority.rsplit_once(':').filter(|(host, _)| host.ends_with(']') || !host.contains(':'));
+    let parts = parts.filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    match parts.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_port;
+    use crate::testing::test;
+
+    #[test]
+    fn ports() {
+        for (authority, host, port) in [
+            ("a", "a", None),
+            ("a:443", "a", Some(443)),
+            ("[::1]:80", "[::1]", Some(80)),
+            ("[::1]", "[::1]", None),
+            ("::1", "::1", None),
+            ("a:", "a:", None),
+            ("a:+1", "a:+1", None),
+            ("a:65536", "a:65536", None),
+            ("", "", None),
+        ] {
+            assert_eq!(without_port(authority), (host, port), "{authority}");
+        }
+    }
+}

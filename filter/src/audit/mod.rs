@@ -1,0 +1,22 @@
+//! What is written down, of requests and of what the gateway itself does?
+//!
+//! An event is built only of types that are safe to print: names from the policy, words of our own, numbers, and
+//! [`Redacted`](crate::redaction::Redacted) text. There is no way in for a header, a token or a query that nobody looked at. `docs/audit.md` tells
+//! the fields, `docs/audit.schema.json` is their schema.
+
+mod config;
+mod event;
+mod export;
+mod line;
+mod otlp;
+mod sinks;
+mod subject;
+
+pub use config::{AUDIT, Level, ROUTE_AUDIT, Rules};
+pub use event::{Caller, Changes, Decision, Event, Penalty, Request, Rotation, Subject, What};
+pub use export::Exporter;
+pub use line::line;
+
+/// The version of the events' schema, in every event. It changes when a field is taken away or means something else; a new field alone
+/// does not change it.
+pub const SCHEMA: &str = "portcullis.audit/v2";

@@ -1,0 +1,90 @@
+//! How does an event become a record of OpenTelemetry? `opentelemetry/proto/logs/v1/logs.proto`, in binary.
+//!
+//! Fields keep their names, as attributes. The trace and the time have places of their own there.
+
+use super::event::{Event, Value};
+use crate::protobuf::{put_bytes, put_fixed64, put_nested, put_number};
+
+/// `SEVERITY_NUMBER_INFO` and `SEVERITY_NUMBER_WARN`.
+const INFO: u64 = 9;
+const WARN: u64 = 13;
+
+/// Appends the event to the records of a `ScopeLogs`.
+pub(super) fn put_record(event: &Event, out: &mut Vec<u8>) {
+    put_nested(2, out, |record| {
+        put_fixed64(1, event.time.nanos(), record);
+        let (severity, word) = if event.is_notable() { (WARN, "WARN") } else { (INFO, "INFO") };
+        put_number(2, severity, record);
+        put_bytes(3, word.as_bytes(), record);
+        let mut body = String::new();
+        event.fields(&mut |name, value| match (name, value) {
+            ("@timestamp", _) => {}
+            ("trace.id", Value::Text(digits)) => put_bytes(9, &unhex::<16>(digits), record),
+            ("span.id", Value::Text(digits)) => put_bytes(10, &unhex::<8>(digits), record),
+            (name, value) => {
+                if let (true, Value::Text(text)) = (IN_BRIEF.contains(&name), value) {
+                    let blank = if body.is_empty() { "" } else { " " };
+                    body.extend([blank, text]);
+                }
+                put_nested(6, record, |attribute| {
+                    put_bytes(1, name.as_bytes(), attribute);
+                    put_nested(2, attribute, |any| put_value(value, any));
+                });
+            }
+        });
+        put_nested(5, record, |any| put_bytes(1, body.as_bytes(), any));
+    });
+}
+
+/// What a person reads where only the body is shown: `request refused token_expired GET /orders`.
+const IN_BRIEF: [&str; 7] = [
+    "event.action",
+    "portcullis.decision",
+    "event.reason",
+    "http.request.method",
+    "url.path",
+    "rule.name",
+    "portcullis.provider",
+];
+
+fn put_value(value: Value<'_>, any: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) => put_bytes(1, text.as_bytes(), any),
+        Value::Number(number) => put_number(3, number, any),
+        Value::Texts(texts) => put_nested(5, any, |list| {
+            for text in texts {
+                put_nested(1, list, |any| put_bytes(1, text.as_bytes(), any));
+            }
+        }),
+    }
+}
+
+/// The whole request for these records: `ExportLogsServiceRequest` of one resource and one scope.
+pub(super) fn request(records: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(records.len().saturating_add(128));
+    put_nested(1, &mut out, |logs| {
+        put_nested(1, logs, |resource| {
+            put_nested(1, resource, |attribute| {
+                put_bytes(1, b"service.name", attribute);
+                put_nested(2, attribute, |any| put_bytes(1, b"portcullis", any));
+            });
+        });
+        put_nested(2, logs, |scope_logs| {
+            put_nested(1, scope_logs, |scope| {
+                put_bytes(1, super::SCHEMA.as_bytes(), scope);
+                put_bytes(2, env!("CARGO_PKG_VERSION").as_bytes(), scope);
+            });
+            scope_logs.extend_from_slice(records);
+        });
+    });
+    out
+}
+
+fn unhex<const N: usize>(digits: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        let pair = core::str::from_utf8(pair).ok();
+        *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
+    }
+    bytes
+}

@@ -1,0 +1,158 @@
+//! How is it told what becomes of requests? One count a request, when it is over, and what guards have counted once a second.
+//!
+//! The count goes to the host at once and not with the rest, so that a VM that dies takes no more with it than the requests that it was busy
+//! with. The numbers of the series are kept by route and outcome, and made when the first such request ends: as many as the
+//! policy has routes (at most [`limits::METRIC_ROUTES`]) times what can become of a request, whatever clients send.
+
+use std::cell::{Cell, RefCell};
+
+use super::Gateway;
+use crate::audit::Decision;
+use crate::decision::Reason;
+use crate::host::{Host, MetricId, Metrics};
+use crate::limits;
+use crate::metrics::{Metric, NONE, OTHER};
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) decision: Decision,
+    pub(super) reason: Option<Reason>,
+}
+
+/// What one policy in one VM counts with.
+#[derive(Debug, Default)]
+pub(super) struct Meters {
+    /// By route, then by outcome.
+    requests: RefCell<Vec<Option<Box<Row>>>>,
+    /// Of the histogram, once it was asked for.
+    decision: Cell<Option<Series>>,
+    decided: Cell<u32>,
+    /// When the guards' counts were first told, and when last.
+    told: Cell<Option<(Timestamp, Timestamp)>>,
+}
+
+/// The series of one route.
+type Row = [Option<Series>; OUTCOMES];
+
+/// A series that was asked for, and its number unless the host has none for us.
+type Series = Option<MetricId>;
+
+/// Each decision with no reason, and with each reason.
+const OUTCOMES: usize = 4 * REASONS;
+const REASONS: usize = 1 + Reason::ALL.len();
+
+impl Outcome {
+    fn place(self) -> usize {
+        let decision = match self.decision {
+            Decision::Allowed => 0_usize,
+            Decision::Refused => 1,
+            Decision::Shadow => 2,
+            Decision::Answered => 3,
+        };
+        // A reason is its place in the table.
+        let reason = self.reason.map_or(0, |reason| (reason as usize).saturating_add(1));
+        decision.saturating_mul(REASONS).saturating_add(reason)
+    }
+
+    fn words(self) -> [&'static str; 2] {
+        let decision = match self.decision {
+            Decision::Allowed => "allowed",
+            Decision::Refused => "refused",
+            Decision::Shadow => "shadow",
+            Decision::Answered => "answered",
+        };
+        [decision, self.reason.map_or(NONE, Reason::code)]
+    }
+}
+
+impl Meters {
+    /// One head was decided on, which began at `began`: every so often it is told how long that took.
+    pub(super) fn decided(&self, host: &impl Host, began: Timestamp) {
+        let decided = self.decided.get().wrapping_add(1);
+        self.decided.set(decided);
+        if decided % limits::METRICS_TIMED != 0 {
+            return;
+        }
+        let series = self.decision.get().unwrap_or_else(|| Metric::Decision.define(host, &[]).ok());
+        self.decision.set(Some(series));
+        if let (Some(id), Ok(now)) = (series, host.now()) {
+            let _ = host.record(id, now.since(began) / 1000);
+        }
+    }
+}
+
+/// The name of a route is the policy's; the policy has checked that it can stand in a name.
+fn define(host: &impl Metrics, policy: Option<&Policy>, route: Option<usize>, outcome: Outcome) -> Series {
+    let named = |at: usize| policy?.routes.get(at).filter(|_| at < limits::METRIC_ROUTES);
+    let route = match route {
+        None => NONE,
+        Some(at) => named(at).map_or(OTHER, |route| &route.name),
+    };
+    let [decision, reason] = outcome.words();
+    Metric::Requests.define(host, &[route, decision, reason]).ok()
+}
+
+impl Gateway {
+    /// Counts a request that is over.
+    pub(super) fn count(&self, host: &impl Metrics, route: Option<usize>, outcome: Outcome) {
+        // The first place is that of no route, the last that of all others.
+        let at = route.map_or(0, |route| route.min(limits::METRIC_ROUTES).saturating_add(1));
+        let mut rows = self.meters.requests.borrow_mut();
+        if rows.len() <= at {
+            rows.resize_with(at.saturating_add(1), || None);
+        }
+        let Some(row) = rows.get_mut(at) else { return };
+        let row = row.get_or_insert_with(|| Box::new([None; OUTCOMES]));
+        let Some(series) = row.get_mut(outcome.place()) else { return };
+        let policy = self.policy.as_ref();
+        if let Some(id) = *series.get_or_insert_with(|| define(host, policy, route, outcome)) {
+            let _ = host.increment(id, 1);
+        }
+    }
+
+    /// Makes the series of which the first count matters: an increase is seen only where there was a number before.
+    pub(super) fn announce(&self, host: &impl Host) {
+        for metric in [Metric::Evictions, Metric::LostRaces, Metric::Penalties] {
+            let _ = metric.define(host, &[]);
+        }
+        for outcome in ["loaded", "refused"] {
+            let _ = Metric::PolicyLoads.define(host, &[outcome]);
+        }
+        let Some(policy) = &self.policy else { return };
+        if policy.audit.sinks.otlp.is_some() {
+            let _ = Metric::SinkDrops.define(host, &["otlp"]);
+        }
+        for route in policy.routes.iter().take(limits::METRIC_ROUTES) {
+            let _ = Metric::Requests.define(host, &[&route.name, "allowed", NONE]);
+        }
+        Metric::PolicyLoads.add(host, &["loaded"], 1);
+        if let Ok(now) = host.now() {
+            let digest = policy.digest.get(..12).unwrap_or_default();
+            Metric::PolicyLoaded.set(host, &[&policy.name, digest], now.nanos() / 1_000_000_000);
+        }
+    }
+
+    /// Tells the host what guards have counted, if it is time.
+    pub(super) fn measure(&self, host: &impl Host, now: Timestamp) {
+        let began = match self.meters.told.get() {
+            // A clock that was set back is time, too.
+            Some((_, last)) if now.nanos().abs_diff(last.nanos()) < limits::METRICS_PACE => return,
+            Some((began, _)) => began,
+            None => now,
+        };
+        self.meters.told.set(Some((began, now)));
+        if let Ok(table) = &self.table {
+            table.measure(host);
+        }
+        self.asker.measure(host);
+        if let Some(policy) = &self.policy {
+            policy.providers.measure(host, began, now);
+            if let Some(exporter) = &policy.audit.sinks.otlp {
+                exporter.measure(host);
+            }
+        }
+    }
+}

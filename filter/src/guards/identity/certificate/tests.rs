@@ -1,0 +1,394 @@
+use std::cell::Cell;
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::x509::{Name, X509};
+use super::{Accepted, Certificates, config};
+use crate::decision::{Detail, Reason, Refusal};
+use crate::document::Field;
+use crate::guards::identity::rules::Providers;
+use crate::host::{Verdict, Verifier};
+use crate::json::Json;
+use crate::problem::Problems;
+use crate::testing::test;
+use crate::time::Timestamp;
+
+/// A value of DER.
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = content.len();
+    let mut out = vec![tag];
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out.push(short),
+        Ok(short) => out.extend([0x81, short]),
+        Err(_) => {
+            out.extend([0x82, u8::try_from(length >> 8).unwrap(), u8::try_from(length & 0xff).unwrap()])
+        }
+    }
+    [out, content].concat()
+}
+
+const ECDSA_SHA256: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const EC: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+
+/// A certificate in the making.
+#[derive(Clone)]
+struct Draft {
+    version: Vec<u8>,
+    inner_algorithm: Vec<u8>,
+    issuer: &'static str,
+    subject: &'static str,
+    not_before: Vec<u8>,
+    not_after: Vec<u8>,
+    extensions: Vec<Vec<u8>>,
+    signature: &'static [u8],
+    behind: Vec<u8>,
+}
+
+fn name(text: &str) -> Vec<u8> {
+    der(0x30, &[&der(0x31, &[&der(0x30, &[&[6, 3, 0x55, 4, 3], &der(0x0c, &[text.as_bytes()])])])])
+}
+
+fn extension(id: &[u8], value: &[u8]) -> Vec<u8> {
+    der(0x30, &[&der(6, &[id]), &der(4, &[value])])
+}
+
+fn sans(names: &[(u8, &[u8])]) -> Vec<u8> {
+    let names: Vec<Vec<u8>> = names.iter().map(|(tag, text)| der(*tag, &[text])).collect();
+    extension(&[0x55, 0x1d, 0x11], &der(0x30, &[&names.concat()]))
+}
+
+fn uses(ids: &[&[u8]]) -> Vec<u8> {
+    let ids: Vec<Vec<u8>> = ids.iter().map(|id| der(6, &[id])).collect();
+    extension(&[0x55, 0x1d, 0x25], &der(0x30, &[&ids.concat()]))
+}
+
+impl Draft {
+    /// Of a service in the namespace `orders`, good for the year 2026.
+    fn service() -> Self {
+        Self {
+            version: vec![0xa0, 3, 2, 1, 2],
+            inner_algorithm: ECDSA_SHA256.to_vec(),
+            issuer: "corp",
+            subject: "",
+            not_before: der(0x17, &[b"260101000000Z"]),
+            not_after: der(0x17, &[b"270101000000Z"]),
+            extensions: vec![sans(&[(0x86, b"spiffe://corp.example/ns/orders/sa/api")])],
+            signature: b"good",
+            behind: Vec::new(),
+        }
+    }
+
+    fn with(mut self, extension: Vec<u8>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    fn named(names: &[(u8, &[u8])]) -> Self {
+        Self { extensions: vec![sans(names)], ..Self::service() }
+    }
+
+    fn der(&self) -> Vec<u8> {
+        let validity = der(0x30, &[&self.not_before, &self.not_after]);
+        let key = der(0x30, &[&der(0x30, &[EC]), &der(3, &[&[0, 4, 1, 2]])]);
+        let extensions = if self.extensions.is_empty() {
+            Vec::new()
+        } else {
+            der(0xa3, &[&der(0x30, &[&self.extensions.concat()])])
+        };
+        let (issuer, subject) = (name(self.issuer), name(self.subject));
+        let tbs = der(
+            0x30,
+            &[
+                &self.version,
+                &[2, 1, 5],
+                &self.inner_algorithm,
+                &issuer,
+                &validity,
+                &subject,
+                &key,
+                &extensions,
+            ],
+        );
+        let signature = der(3, &[&[0], self.signature]);
+        [der(0x30, &[&tbs, ECDSA_SHA256, &signature]), self.behind.clone()].concat()
+    }
+
+    fn pem(&self) -> Vec<u8> {
+        pem(&self.der())
+    }
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    let lines: Vec<String> = STANDARD
+        .encode(der)
+        .as_bytes()
+        .chunks(64)
+        .map(|line| String::from_utf8(line.to_vec()).unwrap())
+        .collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n")).into_bytes()
+}
+
+/// A host to which a signature is good that says so, by whomever.
+#[derive(Default)]
+struct Believing {
+    asked: Cell<u32>,
+    silent: bool,
+}
+
+impl Verifier for Believing {
+    fn verify_signature(&self, hash: &'static str, _: &[u8], signature: &[u8], _: &[u8]) -> Verdict {
+        self.asked.set(self.asked.get() + 1);
+        match (self.silent, hash == "sha256" && signature == b"good") {
+            (true, _) => Verdict::Unavailable,
+            (false, true) => Verdict::Valid,
+            (false, false) => Verdict::Invalid,
+        }
+    }
+}
+
+const NOW: &str = "2026-06-01T00:00:00Z";
+
+fn policy(certificates: &str, mtls: &str) -> Result<(Providers, Accepted), Vec<String>> {
+    let problems = Problems::new();
+    let mut providers = Providers::default();
+    let json: Json = serde_json::from_str(certificates).unwrap();
+    config::read(&Field::at("clientCertificates", &json, &problems), &mut providers);
+    let json: Json = serde_json::from_str(mtls).unwrap();
+    let accepted = config::read_route(&Field::at("mtls", &json, &problems), &providers);
+    match accepted {
+        Some(accepted) if !problems.is_fatal() => Ok((providers, accepted)),
+        _ => Err(problems.into_vec().iter().map(ToString::to_string).collect()),
+    }
+}
+
+const BY_PROXY: &str = r#"{"validatedByProxy": {"because": "the listener has a validation context"}}"#;
+const ORDERS: &str = r#"{"spiffe": ["spiffe://corp.example/ns/orders/*"], "sans": ["api.partner.example", "*.shop.example", "urn://x/y"]}"#;
+
+fn ask(
+    certificates: &Certificates,
+    accepted: &Accepted,
+    presented: &[u8],
+    at: &str,
+) -> Result<Option<Rc<str>>, Refusal> {
+    let now = Timestamp::parse(at).unwrap();
+    let presented = || Ok((!presented.is_empty()).then(|| presented.to_vec()));
+    let found = certificates.identify(accepted, &presented, now, &Believing::default())?;
+    Ok(found.map(|certificate| Rc::clone(certificate.name())))
+}
+
+fn outcome(presented: &[u8], at: &str) -> Result<Option<Rc<str>>, (Reason, Detail)> {
+    let (providers, accepted) = policy(BY_PROXY, ORDERS).unwrap();
+    ask(providers.certificates.as_ref().unwrap(), &accepted, presented, at)
+        .map_err(|refusal| (refusal.reason, refusal.detail))
+}
+
+#[test]
+fn whose_certificate_it_is() {
+    const URI: u8 = 0x86;
+    const DNS: u8 = 0x82;
+    let none = Err((Reason::CertificateUnaccepted, Detail::Fact("none of its names is the route's")));
+    let many = Err((Reason::CertificateUnaccepted, Detail::Fact("more than one URI")));
+    for (names, expected) in [
+        (vec![(URI, "spiffe://corp.example/ns/orders/sa/api")], Ok("spiffe://corp.example/ns/orders/sa/api")),
+        (vec![(URI, "spiffe://corp.example/ns/orders")], none.clone()),
+        (vec![(URI, "spiffe://corp.example/ns/orders/")], none.clone()),
+        (vec![(URI, "spiffe://corp.example/ns/orders-evil/sa/api")], none.clone()),
+        (vec![(URI, "spiffe://corp.example/ns/orders/../admin")], none.clone()),
+        (vec![(URI, "spiffe://corp.example/ns/orders/%2e%2e/admin")], none.clone()),
+        (vec![(URI, "spiffe://corp.example/ns/orders//api")], none.clone()),
+        (vec![(URI, "spiffe://corp.example.evil/ns/orders/api")], none.clone()),
+        (vec![(URI, "SPIFFE://corp.example/ns/orders/api")], none.clone()),
+        (vec![(URI, "spiffe://corp.example/ns/orders/a"), (URI, "spiffe://corp.example/ns/orders/b")], many),
+        (vec![(URI, "urn://x/y")], Ok("urn://x/y")),
+        (vec![(DNS, "API.partner.example")], Ok("api.partner.example")),
+        (vec![(DNS, "other.partner.example"), (DNS, "eu.shop.example")], Ok("eu.shop.example")),
+        (vec![(DNS, "a.eu.shop.example")], none.clone()),
+        (vec![(DNS, "*.shop.example")], none.clone()),
+        (vec![(DNS, "shop.example")], none.clone()),
+        // What is a URI in one place is no DNS name in another.
+        (vec![(DNS, "spiffe://corp.example/ns/orders/sa/api")], none.clone()),
+        (vec![(URI, "api.partner.example")], none.clone()),
+        // An e-mail address and an IP address are no names here.
+        (vec![(0x81, "api.partner.example"), (0x87, "abcd")], none.clone()),
+        (vec![], none),
+    ] {
+        let bytes: Vec<(u8, &[u8])> = names.iter().map(|(tag, text)| (*tag, text.as_bytes())).collect();
+        let expected = expected.map(|name: &str| Some(Rc::from(name)));
+        assert_eq!(outcome(&Draft::named(&bytes).pem(), NOW), expected, "{names:?}");
+    }
+    let nameless = Draft { extensions: Vec::new(), ..Draft::service() };
+    assert!(outcome(&nameless.pem(), NOW).is_err());
+    assert_eq!(outcome(b"", NOW), Ok(None));
+}
+
+#[test]
+fn when_it_holds_and_for_whom() {
+    let service = Draft::service();
+    for (draft, at, fact) in [
+        (service.clone(), "2025-12-31T23:59:59Z", Some("not valid at this time")),
+        (service.clone(), "2026-01-01T00:00:00Z", None),
+        (service.clone(), "2026-12-31T23:59:59Z", None),
+        (service.clone(), "2027-01-01T00:00:00Z", Some("not valid at this time")),
+        (
+            Draft { not_after: der(0x18, &[b"99991231235959Z"]), ..service.clone() },
+            "2100-01-01T00:00:00Z",
+            None,
+        ),
+        (Draft { not_before: der(0x17, &[b"500101000000Z"]), ..service.clone() }, NOW, None),
+        (service.clone().with(uses(&[&[0x2b, 6, 1, 5, 5, 7, 3, 2]])), NOW, None),
+        (service.clone().with(uses(&[&[0x2b, 6, 1, 5, 5, 7, 3, 1]])), NOW, Some("not made for clients")),
+        (service.clone().with(uses(&[&[0x55, 0x1d, 0x25, 0]])), NOW, None),
+    ] {
+        let expected = fact.map(|fact| (Reason::CertificateInvalid, Detail::Fact(fact)));
+        assert_eq!(outcome(&draft.pem(), at).err(), expected, "{at}");
+    }
+}
+
+#[test]
+fn what_is_no_certificate() {
+    let good = Draft::service();
+    let (text, bytes) = (good.pem(), good.der());
+    let twice = sans(&[(0x86, b"spiffe://corp.example/ns/orders/x")]);
+    let many: Vec<(u8, &[u8])> = (0..200).map(|_| (0x82, &b"a.example"[..])).collect();
+    let long = "a".repeat(1025);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("no PEM", bytes.clone()),
+        ("without an end", text.get(..text.len() - 30).unwrap().to_vec()),
+        ("with blanks in front", [b" ", &text[..]].concat()),
+        (
+            "of another kind",
+            String::from_utf8(text.clone()).unwrap().replace("CERTIFICATE", "PRIVATE KEY").into_bytes(),
+        ),
+        ("not base64", String::from_utf8(text).unwrap().replace('M', "!").into_bytes()),
+        ("too long", pem(&vec![0; 20_000])),
+        ("something behind it", Draft { behind: vec![0], ..good.clone() }.pem()),
+        ("version 1", Draft { version: Vec::new(), ..good.clone() }.pem()),
+        ("version 2", Draft { version: vec![0xa0, 3, 2, 1, 1], ..good.clone() }.pem()),
+        ("two algorithms", Draft { inner_algorithm: der(0x30, &[&[6, 1, 1]]), ..good.clone() }.pem()),
+        ("no date", Draft { not_after: der(0x17, &[b"270230000000Z"]), ..good.clone() }.pem()),
+        (
+            "no such date in a year that the clock has not",
+            Draft { not_after: der(0x18, &[b"99991332000000Z"]), ..good.clone() }.pem(),
+        ),
+        ("a date without zone", Draft { not_after: der(0x17, &[b"270101000000"]), ..good.clone() }.pem()),
+        ("a date in no form", Draft { not_after: der(0x13, &[b"270101000000Z"]), ..good.clone() }.pem()),
+        ("an extension twice", good.clone().with(twice).pem()),
+        ("a name with a NUL", Draft::named(&[(0x82, b"api.partner.example\0.evil.example")]).pem()),
+        ("a name with a comma", Draft::named(&[(0x86, b"urn://x/y,z")]).pem()),
+        ("a name that is no text", Draft::named(&[(0x82, b"\xff")]).pem()),
+        ("an empty name", Draft::named(&[(0x82, b"")]).pem()),
+        ("too many names", Draft::named(&many).pem()),
+        ("too long a name", Draft::named(&[(0x82, long.as_bytes())]).pem()),
+    ];
+    for (what, presented) in cases {
+        assert!(
+            matches!(outcome(&presented, NOW), Err((Reason::CertificateInvalid, _))),
+            "{what}: {:?}",
+            outcome(&presented, NOW)
+        );
+    }
+    // DER has one form for one value.
+    for (what, bytes) in [
+        ("an indefinite length", vec![0x30, 0x80, 0, 0]),
+        ("a length longer than it must be", vec![0x30, 0x81, 2, 5, 0]),
+        ("a length with a zero in front", [vec![0x30, 0x82, 0, 0x80], vec![0; 128]].concat()),
+        ("a length beyond the end", vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff]),
+        ("a tag of several bytes", vec![0x1f, 0x81, 1, 0]),
+        ("nothing", Vec::new()),
+    ] {
+        assert!(X509::parse(&bytes).is_none(), "{what}");
+    }
+}
+
+/// Any byte of a good certificate turned into any other: it is read or it is not, and what is read is within it.
+#[test]
+fn a_certificate_with_any_byte_changed_or_cut_off() {
+    let good = Draft::service().with(uses(&[&[0x2b, 6, 1, 5, 5, 7, 3, 2]])).der();
+    let mut read = 0_u32;
+    for at in 0..good.len() {
+        assert!(X509::parse(good.get(..at).unwrap()).is_none(), "{at}");
+        for flip in 1..=255_u8 {
+            let mut bad = good.clone();
+            *bad.get_mut(at).unwrap() ^= flip;
+            if let Some(certificate) = X509::parse(&bad) {
+                read += 1;
+                for name in certificate.names {
+                    let (Name::Dns(text) | Name::Uri(text)) = name;
+                    assert!(text.bytes().all(|b| b.is_ascii_graphic()), "{at} {flip}");
+                }
+            }
+        }
+    }
+    assert!(read > 0);
+}
+
+fn authority() -> Draft {
+    let constraints = extension(&[0x55, 0x1d, 0x13], &der(0x30, &[&[1, 1, 0xff]]));
+    Draft { subject: "corp", extensions: vec![constraints], ..Draft::service() }
+}
+
+fn by_authority(pem: &[u8]) -> String {
+    serde_json::json!({"authorities": String::from_utf8(pem.to_vec()).unwrap()}).to_string()
+}
+
+#[test]
+fn the_gateway_itself_asks_who_issued_it() {
+    let (providers, accepted) = policy(&by_authority(&authority().pem()), ORDERS).unwrap();
+    let certificates = providers.certificates.as_ref().unwrap();
+    let good = Draft::service();
+    let refused = |draft: &Draft, at| {
+        ask(certificates, &accepted, &draft.pem(), at).err().map(|refusal| refusal.detail)
+    };
+    let none = Some(Detail::Fact("issued by no authority of the policy"));
+    assert_eq!(refused(&good, NOW), None);
+    assert_eq!(refused(&Draft { signature: b"bad", ..good.clone() }, NOW), none);
+    assert_eq!(refused(&Draft { issuer: "evil", ..good.clone() }, NOW), none);
+    // It issued itself, and says what an authority says.
+    assert_eq!(refused(&Draft { issuer: "", ..good.clone() }, NOW), none);
+    let late = Draft { not_after: der(0x17, &[b"290101000000Z"]), ..good.clone() };
+    assert_eq!(refused(&late, "2027-06-01T00:00:00Z"), none, "the authority has expired");
+    let asked = Believing::default();
+    let presented = || Ok(Some(good.pem()));
+    let now = Timestamp::parse(NOW).unwrap();
+    assert!(certificates.identify(&accepted, &presented, now, &asked).is_ok());
+    assert_eq!(asked.asked.get(), 0, "what held is known again");
+    let (providers, accepted) = policy(&by_authority(&authority().pem()), ORDERS).unwrap();
+    let silent = Believing { silent: true, ..Believing::default() };
+    let refusal =
+        providers.certificates.as_ref().unwrap().identify(&accepted, &presented, now, &silent).unwrap_err();
+    assert_eq!(refusal.reason, Reason::HostFailed);
+}
+
+#[test]
+fn what_no_policy_may_say() {
+    let no_authority = by_authority(&Draft::service().pem());
+    for (certificates, mtls, problem) in [
+        ("{}", ORDERS, "nobody vouches for certificates"),
+        (r#"{"validatedByProxy": {}}"#, ORDERS, "`because` is missing"),
+        (r#"{"authorities": "x"}"#, ORDERS, "not certificates as PEM"),
+        (&no_authority, ORDERS, "is no authority's"),
+        (
+            r#"{"validatedByProxy": {"because": "x"}, "forwardIdentityHeader": "x-forwarded-user"}"#,
+            ORDERS,
+            "the proxy's or the protocol's own",
+        ),
+        (BY_PROXY, "{}", "nobody's certificate"),
+        (BY_PROXY, r#"{"spiffe": []}"#, "an empty list"),
+        (BY_PROXY, r#"{"spiffe": ["https://a/b"]}"#, "is not a SPIFFE id"),
+        (BY_PROXY, r#"{"spiffe": ["spiffe://a/b/../c"]}"#, "is not a SPIFFE id"),
+        (BY_PROXY, r#"{"spiffe": ["spiffe://a/*/c"]}"#, "is not a SPIFFE id"),
+        (BY_PROXY, r#"{"spiffe": ["spiffe:///b"]}"#, "is not a SPIFFE id"),
+        (BY_PROXY, r#"{"sans": ["spiffe://a/b"]}"#, "it belongs under `spiffe`"),
+        (BY_PROXY, r#"{"sans": ["a b"]}"#, "is not a DNS name"),
+        (BY_PROXY, r#"{"sans": ["*.*.example"]}"#, "is not a DNS name"),
+        (BY_PROXY, r#"{"sans": ["a.example:443"]}"#, "is not a DNS name"),
+        (BY_PROXY, r#"{"sans": ["https://a/*"]}"#, "is not a URI"),
+        (BY_PROXY, r#"{"san": ["a.example"]}"#, "did you mean `sans`?"),
+    ] {
+        let problems = policy(certificates, mtls).map(|_| ()).unwrap_err();
+        assert!(problems.iter().any(|told| told.contains(problem)), "{certificates} {mtls}: {problems:?}");
+    }
+}

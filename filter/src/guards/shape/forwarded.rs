@@ -1,0 +1,192 @@
+//! Which words of a proxy may a client say? None, unless the policy knows of a proxy before this one.
+//!
+//! Servers and frameworks believe headers by which proxies tell them who a client is, which path it asked for or what its certificate said. A proxy that
+//! does not set one of them passes on the client's own.
+//!
+//! What it does *not* protect against: headers by which a service of one's own believes something else; `stripHeaders` takes those. And not
+//! `x-forwarded-for`, `x-forwarded-proto`, `x-forwarded-client-cert` and `x-request-id`, which Envoy itself sets, adds to or takes off by its own
+//! configuration before we see them.
+
+use std::rc::Rc;
+
+use crate::document::{Default, Field, Key, Shape, quoted};
+use crate::http::passes_for;
+
+/// `forwardedHeaders`
+pub static FORWARDED: Shape = Shape {
+    name: "forwardedHeaders",
+    about: "Headers by which proxies tell upstreams of a client. What a client says under these names is taken off on every route, in every spelling: `forwarded`, all `x-forwarded-*` \
+            (but `for`, `proto` and `client-cert`, which Envoy sets or takes off itself), `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `fastly-client-ip`, `x-cluster-client-ip`, \
+            `x-originating-ip`, `x-remote-ip`, `x-remote-addr`, `x-remote-user`, `remote-user`, `x-client-cert`, `x-client-verify`, `x-client-dn`, all `x-ssl-client-*`, `client-cert`, `client-cert-chain`, `x-arr-clientcert`, \
+            `x-original-url`, `x-original-uri`, `x-original-host`, `x-original-method`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`, `x-host`, `proxy`, and all `x-envoy-*` but those that \
+            Envoy sets before the plugin.",
+    keys: &[
+        Key::new(
+            "trust",
+            "list of header names",
+            Default::Required,
+            "Those of them that a proxy before this one sets, or takes off if a client sends them. They reach upstreams as they come.",
+        ),
+        Key::new("because", "string", Default::Required, "Which proxy, for whoever reviews the policy."),
+    ],
+};
+
+const NAMES: [&str; 28] = [
+    "cf-connecting-ip",
+    "client-cert",
+    "client-cert-chain",
+    "fastly-client-ip",
+    "forwarded",
+    "proxy",
+    "remote-user",
+    "true-client-ip",
+    "x-arr-clientcert",
+    "x-client-cert",
+    "x-client-dn",
+    "x-client-ip",
+    "x-client-verify",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-remote-user",
+    "x-rewrite-url",
+];
+
+const FAMILIES: [&str; 3] = ["x-envoy-", "x-forwarded-", "x-ssl-client-"];
+
+/// What Envoy sets, or takes off, before a filter sees the request; byte for byte, since it knows no other spelling.
+const OF_THE_PROXY: [&str; 9] = [
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-envoy-peer-metadata",
+    "x-envoy-peer-metadata-id",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+];
+
+/// The compiled `forwardedHeaders`.
+#[derive(Clone, Debug, Default)]
+pub struct Forwarded {
+    trusted: Vec<Rc<str>>,
+}
+
+impl Forwarded {
+    /// Reads the section.
+    pub fn read(field: &Field<'_>) -> Option<Self> {
+        let section = field.section(&FORWARDED)?;
+        section.get("because")?.text()?;
+        let list = section.get("trust")?;
+        let trusted = list.header_names()?;
+        let strange = trusted.iter().find(|name| !is_claim(name.as_bytes()));
+        if let Some(name) = strange {
+            list.error(format!("{} is not taken off anyway", quoted(name)), "leave it out");
+            return None;
+        }
+        Some(Self { trusted })
+    }
+
+    /// Whether a header that came under this name goes no further.
+    pub fn strips(&self, sent: &[u8]) -> bool {
+        is_claim(sent) && !self.trusted.iter().any(|name| name.as_bytes() == sent)
+    }
+}
+
+/// Whether somebody could take this header for a proxy's word.
+fn is_claim(sent: &[u8]) -> bool {
+    // Most headers are told by their first letter.
+    if !matches!(
+        sent.first(),
+        Some(b'x' | b'c' | b'f' | b'p' | b'r' | b't' | b'X' | b'C' | b'F' | b'P' | b'R' | b'T')
+    ) {
+        return false;
+    }
+    let of_family = |family: &&str| sent.get(..family.len()).is_some_and(|front| passes_for(front, family));
+    let claims =
+        FAMILIES.iter().any(|family| of_family(&family)) || NAMES.iter().any(|name| passes_for(sent, name));
+    claims && !OF_THE_PROXY.iter().any(|name| name.as_bytes() == sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Forwarded;
+    use crate::document::Field;
+    use crate::json::Json;
+    use crate::problem::Problems;
+    use crate::testing::test;
+
+    fn read(text: &str) -> Result<Forwarded, Vec<String>> {
+        let json: Json = serde_json::from_str(text).unwrap();
+        let problems = Problems::new();
+        let read = Forwarded::read(&Field::at("forwardedHeaders", &json, &problems));
+        match read {
+            Some(read) if !problems.is_fatal() => Ok(read),
+            _ => Err(problems.into_vec().iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn what_a_client_may_not_say() {
+        let none = Forwarded::default();
+        for (name, stripped) in [
+            ("forwarded", true),
+            ("x-forwarded-host", true),
+            ("x-forwarded-user", true),
+            ("x_forwarded_host", true),
+            ("x.forwarded.host", true),
+            ("x-forwarded-for", false),
+            ("x_forwarded_for", true),
+            ("x-forwarded-proto", false),
+            ("x-real-ip", true),
+            ("x_real_ip", true),
+            ("x-envoy-original-path", true),
+            ("x-envoy-retry-on", true),
+            ("x-envoy-external-address", false),
+            ("x-ssl-client-verify", true),
+            ("x-client-cert", true),
+            ("true-client-ip", true),
+            ("proxy", true),
+            ("x-request-id", false),
+            ("x-user", false),
+            ("traceparent", false),
+            ("referer", false),
+            ("content-type", false),
+            ("x-forwarded", false),
+            ("", false),
+        ] {
+            assert_eq!(none.strips(name.as_bytes()), stripped, "{name}");
+        }
+        let some = read(r#"{"trust": ["X-Forwarded-Host"], "because": "the CDN"}"#).unwrap();
+        assert!(
+            !some.strips(b"x-forwarded-host")
+                && some.strips(b"x_forwarded_host")
+                && some.strips(b"forwarded")
+        );
+    }
+
+    #[test]
+    fn what_no_policy_may_say() {
+        for (text, problem) in [
+            (r#"{"trust": ["x-user"], "because": "x"}"#, "is not taken off anyway"),
+            (r#"{"trust": ["x-forwarded-for"], "because": "x"}"#, "is not taken off anyway"),
+            (r#"{"trust": ["forwarded"]}"#, "`because` is missing"),
+            (r#"{"because": "x"}"#, "`trust` is missing"),
+            (r#"{"trust": [], "because": "x"}"#, "an empty list"),
+        ] {
+            let problems = read(text).unwrap_err();
+            assert!(problems.iter().any(|told| told.contains(problem)), "{text}: {problems:?}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Does anything reach a service but through the gateway? The reference deployment of `deploy/` on this machine, in network namespaces of its own, with real
+//! Envoys, as its README says; and every way around it that we know.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use host_tests::artifacts;
+use host_tests::probe::{Outcome, Probe};
+use tempfile::TempDir;
+
+/// How long the three of them may take until the first request is served, on a machine that may be busy.
+const READY: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The namespaces, the certificates, and three Envoys. All of it goes when this is dropped, however the test ends.
+struct Deployment {
+    name: String,
+    directory: TempDir,
+    running: Vec<Child>,
+}
+
+fn deploy(file: &str) -> PathBuf {
+    artifacts::repository().join("deploy").join(file)
+}
+
+/// The program `ip`, as `make setup` leaves it.
+fn ip() -> PathBuf {
+    let script = artifacts::repository().join("scripts/ip-path");
+    let output =
+        Command::new(&script).output().unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+    assert!(output.status.success(), "iproute2 is not there: {}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
+fn must(command: &mut Command, what: &str) {
+    let output = command.output().unwrap_or_else(|error| panic!("{what}: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {}\n{told}", output.status);
+}
+
+impl Deployment {
+    fn start() -> Self {
+        // A name of this run, so that two can stand side by side.
+        let name = format!("portcullis-{}", std::process::id());
+        let mut deployment = Self { name, directory: TempDir::new().unwrap(), running: Vec::new() };
+        deployment.network("up");
+        must(Command::new(deploy("certificates")).arg(deployment.certificates("")), "deploy/certificates");
+        for (part, files) in [
+            ("gateway", [("edge-gateway", "edge-gateway"), ("gateway", "gateway")].as_slice()),
+            ("orders", &[("orders", "service")]),
+            ("billing", &[("billing", "service")]),
+        ] {
+            deployment.run(part, files);
+        }
+        deployment.wait();
+        deployment
+    }
+
+    fn network(&self, what: &str) {
+        let mut command = Command::new(deploy("network"));
+        command.args([what, &self.name]).env("IP_TOOL", ip());
+        must(&mut command, "network namespaces cannot be made (they take root and a kernel that has them)");
+    }
+
+    fn certificates(&self, file: &str) -> PathBuf {
+        self.directory.path().join("all").join(file)
+    }
+
+    /// Starts a part in its namespace, in a directory with the certificates that it may have and no others.
+    fn run(&mut self, part: &str, files: &[(&str, &str)]) {
+        let home = self.directory.path().join(part);
+        fs::create_dir_all(home.join("certs")).unwrap();
+        for authority in ["services.pem", "clients.pem"] {
+            fs::copy(self.certificates(authority), home.join("certs").join(authority)).unwrap();
+        }
+        for (from, to) in files {
+            for kind in ["pem", "key"] {
+                fs::copy(
+                    self.certificates(&format!("{from}.{kind}")),
+                    home.join(format!("certs/{to}.{kind}")),
+                )
+                .unwrap();
+            }
+        }
+        fs::copy(artifacts::plugin().unwrap(), home.join("portcullis.wasm")).unwrap();
+        let config = deploy(if part == "gateway" { "gateway.yaml" } else { "service.yaml" });
+        let log = File::create(home.join("log")).unwrap();
+        let child = Command::new(ip())
+            .args(["netns", "exec", &format!("{}-{part}", self.name)])
+            .arg(artifacts::envoy().unwrap())
+            .arg("--config-path")
+            .arg(config)
+            .args(["--disable-hot-restart", "--use-dynamic-base-id", "--concurrency", "1"])
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.running.push(child);
+    }
+
+    fn wait(&mut self) {
+        let start = Instant::now();
+        loop {
+            let outcomes = ["/orders", "/billing"].map(|path| self.partner(path, &[]));
+            if outcomes.iter().all(|outcome| outcome.status() == 200) {
+                return;
+            }
+            let ended = self.running.iter_mut().any(|child| matches!(child.try_wait(), Ok(Some(_))));
+            assert!(!ended && start.elapsed() < READY, "it does not serve: {outcomes:?}\n{}", self.logs());
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn logs(&self) -> String {
+        let tail = |part: &str| {
+            let text = fs::read_to_string(self.directory.path().join(part).join("log")).unwrap_or_default();
+            let lines: Vec<&str> =
+                text.lines().filter(|line| line.contains("[error]") || line.contains("[critical]")).collect();
+            format!("{part}: {}", lines.join("\n"))
+        };
+        ["gateway", "orders", "billing"].map(tail).join("\n")
+    }
+
+    /// A request out of a namespace.
+    fn ask(&self, from: &str, probe: &Probe) -> Outcome {
+        let output = Command::new(ip())
+            .args(["netns", "exec", &format!("{}-{from}", self.name)])
+            .arg(Path::new(env!("CARGO_BIN_EXE_probe")))
+            .arg(serde_json::to_string(probe).unwrap())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("the probe said nothing: {error}\n{told}"))
+    }
+
+    /// Of the gateway, from outside.
+    fn outside(&self, shown: Option<&str>, target: &str, fields: &[(&str, &str)]) -> Outcome {
+        let probe = Probe {
+            server: "10.77.0.1:443".parse().unwrap(),
+            host: "gateway.example".to_owned(),
+            target: target.to_owned(),
+            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            trusted: Some(self.certificates("edge.pem")),
+            shown: shown.map(|name| self.certificates(name)),
+        };
+        self.ask("outside", &probe)
+    }
+
+    fn partner(&self, target: &str, fields: &[(&str, &str)]) -> Outcome {
+        self.outside(Some("partner"), target, fields)
+    }
+
+    /// Of a service, past the gateway. `speaks`: with TLS, and as whom.
+    fn past(&self, from: &str, server: &str, host: &str, speaks: Option<Option<&str>>) -> Outcome {
+        let probe = Probe {
+            server: server.parse().unwrap(),
+            host: host.to_owned(),
+            target: "/orders/1".to_owned(),
+            fields: vec![("x-peer".to_owned(), "app.partner.example".to_owned())],
+            trusted: speaks.map(|_| self.certificates("services.pem")),
+            shown: speaks.flatten().map(|name| self.certificates(name)),
+        };
+        self.ask(from, &probe)
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        let down = Command::new(deploy("network")).args(["down", &self.name]).env("IP_TOOL", ip()).status();
+        if !std::thread::panicking() {
+            assert!(down.unwrap().success(), "the namespaces are still there");
+        }
+    }
+}
+
+#[test]
+fn nothing_reaches_a_service_but_through_the_gateway() {
+    let deployment = Deployment::start();
+    let (orders, billing) = ("10.77.1.2:8443", "10.77.2.2:8443");
+
+    // Through the gateway, as it is meant.
+    let served = deployment.partner("/orders/1", &[]);
+    assert_eq!(served.status(), 200, "{served:?}");
+    assert_eq!(served.field("x-service"), Some("spiffe://shop.example/orders"));
+    assert_eq!(served.field("x-saw-peer"), Some("app.partner.example"));
+    assert_eq!(served.field("x-powered-by"), None);
+    assert!(
+        served.field("strict-transport-security").is_some_and(|value| value.starts_with("max-age=")),
+        "{served:?}"
+    );
+    assert_eq!(deployment.partner("/billing", &[]).field("x-service"), Some("spiffe://shop.example/billing"));
+
+    // Through the gateway, by those who may not.
+    for (shown, target, status) in [
+        (None, "/orders/1", 401),
+        (Some("other"), "/orders/1", 401),
+        // The right name by the wrong authority: the connection ends.
+        (Some("forged"), "/orders/1", 0),
+        (Some("orders"), "/orders/1", 0),
+        // Not from here.
+        (Some("partner"), "/orders/admin", 404),
+        (Some("partner"), "/nowhere", 404),
+        (Some("partner"), "/orders/%2e%2e/billing", 404),
+    ] {
+        let outcome = deployment.outside(shown, target, &[]);
+        assert_eq!(outcome.status(), status, "{shown:?} {target}: {outcome:?}");
+    }
+
+    // What a client says of itself, it says to the gateway alone.
+    let spoofed = [
+        ("x-peer", "root"),
+        ("x-real-ip", "10.77.0.200"),
+        ("forwarded", "for=10.77.0.200"),
+        ("connection", "close, x-peer"),
+    ];
+    let served = deployment.partner("/orders/1", &spoofed);
+    assert_eq!(
+        (served.status(), served.field("x-saw-peer")),
+        (200, Some("app.partner.example")),
+        "{served:?}"
+    );
+    assert_eq!(served.field("x-saw-real-ip").unwrap_or_default(), "", "{served:?}");
+    assert_eq!(deployment.partner("/orders/admin", &[("x-forwarded-for", "10.77.0.200")]).status(), 404);
+    assert_eq!(deployment.partner("/orders/1", &[("x_peer", "root")]).status(), 400);
+
+    // A service under another's address shows another name, and gets nothing; what the proxy says of it stays inside.
+    let misdirected = deployment.partner("/misdirected", &[]);
+    assert_eq!(misdirected.status(), 503, "{misdirected:?}");
+    assert!(
+        matches!(&misdirected, Outcome::Answer(_, _, body) if body.contains("upstream_error") && !body.contains("TLS")),
+        "{misdirected:?}"
+    );
+
+    // Past the gateway. First what a wire alone keeps apart; whoever stands on the gateway's own machine has the wires, and needs its key.
+    for (from, server, host, speaks) in [
+        ("outside", orders, "orders.internal", Some(Some("gateway"))),
+        ("orders", billing, "billing.internal", Some(Some("gateway"))),
+        ("outside", "10.77.0.1:9901", "admin", None),
+        ("outside", "10.77.0.1:8080", "application", None),
+        ("gateway", orders, "orders.internal", None),
+        ("gateway", orders, "orders.internal", Some(None)),
+        ("gateway", orders, "orders.internal", Some(Some("billing"))),
+        ("gateway", orders, "orders.internal", Some(Some("partner"))),
+        ("gateway", orders, "orders.internal", Some(Some("forged"))),
+        ("gateway", "10.77.1.2:8080", "orders.internal", None),
+        ("gateway", "10.77.1.2:9901", "orders.internal", None),
+    ] {
+        let outcome = deployment.past(from, server, host, speaks);
+        assert_eq!(outcome.status(), 0, "from {from} to {server}, {speaks:?}: {outcome:?}");
+    }
+    // The test would find a door that stands open: with the gateway's own key there is one.
+    let open = deployment.past("gateway", orders, "orders.internal", Some(Some("gateway")));
+    assert_eq!(open.status(), 200, "{open:?}");
+}
