@@ -30,6 +30,12 @@ FAULTY := build/faulty.wasm
 # The plugin's size limit, in bytes: 1.5 MiB.
 PLUGIN_LIMIT := 1572864
 
+# What shrinks the plugin, and the features of WebAssembly that it may use: those that the compiler has used already.
+BINARYEN := .tools/binaryen-132.0.0
+WASM_OPT = node $(BINARYEN)/node_modules/binaryen/bin/wasm-opt -O2 -g --enable-bulk-memory --enable-bulk-memory-opt \
+	--enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
+	--enable-reference-types --enable-sign-ext
+
 RUNNER := .tools/wasm-bindgen-$(BINDGEN)
 DENY := .tools/cargo-deny-$(CARGO_DENY)
 
@@ -51,11 +57,14 @@ help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
+setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) $(BINARYEN) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
 	@scripts/envoy-path > /dev/null
 	@scripts/redis-path --get > /dev/null || echo "setup: one test will not run"
+	@scripts/collector-path --get > /dev/null || echo "setup: the tests with a collector will not run"
 	@scripts/prometheus-path --get > /dev/null
-	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, prometheus; host-tests/oidc: OpenID provider)"
+	@scripts/ip-path --get > /dev/null
+	@command -v openssl > /dev/null || { echo "setup: openssl is missing: install it" >&2; exit 1; }
+	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, rotel-agent, prometheus, iproute2; host-tests/oidc: OpenID provider)"
 
 .PHONY: run
 run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
@@ -179,11 +188,16 @@ $(DENY): | rust
 # Where a crate was compiled is no part of the plugin: the same source gives the same bytes everywhere (`make reproduce`).
 $(PLUGIN) $(NOOP) $(FLOOR): export RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/portcullis
 
+$(BINARYEN):
+	@scripts/binaryen $@
+
 # Cargo knows best what must be compiled; the copy is touched so that make does not ask again.
-$(PLUGIN): $(PLUGIN_SOURCES) | rust
+$(PLUGIN): $(PLUGIN_SOURCES) scripts/drop-callbacks.py scripts/split-names.py | rust $(BINARYEN)
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1
 	@mkdir -p $(@D)
-	@cp target/wasm32-wasip1/release/portcullis_filter.wasm $(NAMED)
+	@scripts/drop-callbacks.py target/wasm32-wasip1/release/portcullis_filter.wasm build/portcullis.entered.wasm
+	$(WASM_OPT) build/portcullis.entered.wasm --output $(NAMED)
+	@rm build/portcullis.entered.wasm
 	@scripts/split-names.py $(NAMED) $@
 	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
 		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }

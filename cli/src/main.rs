@@ -3,6 +3,7 @@
 mod apikey;
 mod check;
 mod document;
+mod keys;
 mod logs;
 mod moment;
 mod places;
@@ -37,6 +38,9 @@ enum Command {
     /// Make API keys for clients.
     #[command(subcommand, name = "apikey")]
     ApiKey(apikey::ApiKey),
+    /// Make the gateway's signing keys, and show their public parts.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Make keys and tokens for development.
     #[command(subcommand)]
     Token(token::Token),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         }
         Command::Logs(logs) => logs.run(),
         Command::ApiKey(key) => key.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Token(token) => token.run(),
     }
 }

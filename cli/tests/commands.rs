@@ -89,7 +89,7 @@ fn every_problem_with_its_line() {
 -:2:7: error: kind: unknown value `GatewayPolicie`
     help: did you mean `GatewayPolicy`?
 -:6:3: error: routes[0]: unknown field `colour`
-    help: known here: `name`, `mode`, `match`, `authentication`, `request`, `authorization`, `priority`, `rateLimit`
+    help: known here: `name`, `mode`, `match`, `authentication`, `exposure`, `request`, `authorization`, `priority`, `cors`, `rateLimit`, `upstream`, `response`, `audit`
 -:8:32: error: routes[0].match.path.value: `orders` does not begin with `/`
 -:11:3: error: routes[1]: `authentication` is missing
     help: map: Who is asked for. An open route says so, and why.
@@ -339,4 +339,53 @@ fn verifies(alg: &str, jwk: &serde_json::Value, token: &str) -> bool {
         }
     };
     verified.is_ok()
+}
+
+/// A key that is made is one that the gateway takes, and what is shown of it is public.
+#[test]
+fn signing_keys() {
+    let folder = scratch("signing-keys");
+    for (algorithm, members) in [("EdDSA", ["OKP", "Ed25519"]), ("ES256", ["EC", "P-256"])] {
+        let file = folder.join(algorithm);
+        let path = file.to_str().unwrap();
+        let new = ["keys", "new", "--kid", "2027-a", "--algorithm", algorithm, "--out", path];
+        let made = portcullis(&new, "");
+        let entry = format!(
+            "- {{\"kid\": \"2027-a\", \"algorithm\": \"{algorithm}\", \"privateKey\": {{\"env\": \"SIGNING_KEY\"}}}}\n"
+        );
+        assert_eq!((made.status.code(), text(&made.stdout)), (Some(0), entry));
+        let private = std::fs::read_to_string(&file).unwrap();
+        assert!(private.starts_with("-----BEGIN PRIVATE KEY-----\n"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(portcullis(&new, "").status.code(), Some(2), "a key is never overwritten");
+        let shown =
+            portcullis(&["keys", "export", "--kid", "2027-a", "--algorithm", algorithm, "--file", path], "");
+        let set: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let key = &set["keys"][0];
+        assert_eq!((&key["kid"], &key["alg"]), (&"2027-a".into(), &algorithm.into()));
+        assert_eq!([&key["kty"], &key["crv"]], members);
+        assert!(key.get("d").is_none());
+        let policy = format!(
+            "apiVersion: portcullis/v1\nkind: GatewayPolicy\nname: a\nsigning:\n  issuer: gw\n  keys:\n  {entry}routes:\n- name: a\n  \
+             match: {{}}\n  authentication: {{open: {{because: test}}}}\n  upstream: {{assertion: {{audience: a}}}}\n",
+            entry = text(&made.stdout)
+        );
+        assert_eq!(portcullis(&["check", "-"], &policy).status.code(), Some(0), "{policy}");
+    }
+    let eddsa = folder.join("EdDSA");
+    for arguments in [
+        &["keys", "export", "--kid", "a", "--algorithm", "ES256", "--file", eddsa.to_str().unwrap()][..],
+        &["keys", "export", "--kid", "a", "--env", "PORTCULLIS_TEST_NOT_THERE"],
+        &["keys", "export", "--kid", "a b", "--file", eddsa.to_str().unwrap()],
+        &["keys", "export", "--kid", "a"],
+        &["keys", "new", "--kid", "a\"", "--out", folder.join("odd").to_str().unwrap()],
+    ] {
+        let out = portcullis(arguments, "");
+        assert_eq!((out.status.code(), out.stdout.len()), (Some(2), 0), "{arguments:?}");
+    }
+    assert!(!folder.join("odd").exists());
 }

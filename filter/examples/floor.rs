@@ -28,7 +28,19 @@ unsafe extern "C" {
         size: usize,
     ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, keys: usize) -> u32;
+    fn proxy_get_property(path: *const u8, paths: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, paths: usize, value: *const u8, size: usize) -> u32;
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
         keys: usize,
@@ -61,6 +73,14 @@ enum Step {
     Mark,
     /// `verify_signature`, with this argument.
     Verify(Vec<u8>),
+    /// Where the client is.
+    Address,
+    /// The credential is overwritten, for the proxy's own log.
+    Conceal,
+    /// A line of an audit event's length.
+    Log,
+    /// An answer with a challenge and a problem, in place of the upstream's. The last step.
+    Refuse,
 }
 
 thread_local! {
@@ -70,6 +90,14 @@ thread_local! {
 }
 
 const SLOT: &[u8] = b"floor.limits.v1.16384.7";
+
+/// What a refusal of the gateway writes, says and sends.
+const EVENT: &str = r#"portcullis {"schema":"portcullis.audit/v1","time":"2026-11-25T12:00:00.000Z","policy":"bench","digest":"0123456789ab","requestId":"0b7f3d8e-62f4-4b5d-8f0e-1f0c6f0a9d3a","route":"orders","decision":"refused","reason":"credential_missing","clientAddress":"127.0.0.1","method":"GET","host":"api.example.com","path":"/orders/7","status":401,"durationMs":0.05}"#;
+const PROBLEM: &str = r#"{"title":"Unauthorized","status":401,"detail":"A credential is required.","code":"credential_missing","requestId":"0b7f3d8e-62f4-4b5d-8f0e-1f0c6f0a9d3a"}"#;
+/// Three fields: count, lengths, then names and values.
+const ANSWER: &[u8] = b"\x03\0\0\0\
+    \x10\0\0\0\x14\0\0\0\x0d\0\0\0\x08\0\0\0\x0c\0\0\0\x18\0\0\0\
+    www-authenticate\0Bearer realm=\"bench\"\0cache-control\0no-store\0content-type\0application/problem+json\0";
 
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_abi_version_0_2_1() {}
@@ -104,6 +132,10 @@ fn step(word: &str) -> Option<Step> {
         "strip" => Step::Strip,
         "claims" => Step::Claims,
         "mark" => Step::Mark,
+        "address" => Step::Address,
+        "conceal" => Step::Conceal,
+        "log" => Step::Log,
+        "refuse" => Step::Refuse,
         _ => {
             let digits = word.strip_prefix("verify:")?.as_bytes().as_chunks::<2>().0;
             let byte = |pair: &[u8; 2]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
@@ -151,6 +183,29 @@ fn make(step: &Step) -> bool {
                     proxy_call_foreign_function(name.as_ptr(), name.len(), bytes, length, data, size)
                 });
                 answer.starts_with(&[8, 1])
+            }
+            Step::Address => {
+                let path = "source\0address";
+                !block(|data, size| proxy_get_property(path.as_ptr(), path.len(), data, size)).is_empty()
+            }
+            Step::Conceal => {
+                let (name, value) = ("authorization", "REDACTED");
+                proxy_replace_header_map_value(0, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
+            }
+            Step::Log => proxy_log(3, EVENT.as_ptr(), EVENT.len()) == 0,
+            Step::Refuse => {
+                let (details, body) = ("credential_missing", PROBLEM);
+                // What was answered does not go on: "good" would.
+                proxy_send_local_response(
+                    401,
+                    details.as_ptr(),
+                    details.len(),
+                    body.as_ptr(),
+                    body.len(),
+                    ANSWER.as_ptr(),
+                    ANSWER.len(),
+                    16,
+                ) != 0
             }
         }
     }

@@ -128,6 +128,7 @@ impl Reason {
     }
 
     /// The reason that a client is told: what must be kept from it is told as another one.
+    #[must_use]
     pub const fn public(self) -> Self {
         match self {
             Self::NotExposed => Self::NoRoute,

@@ -43,6 +43,12 @@ pub static REDACTION: Shape = Shape {
             Default::Is("none"),
             "Claims that an audit event replaces: `sub`, `client_id`, `azp`, `iss`.",
         ),
+        Key::new(
+            "mailAddresses",
+            "boolean",
+            Default::Is("false"),
+            "Also addresses of electronic mail, wherever they stand.",
+        ),
     ],
 };
 
@@ -114,7 +120,9 @@ impl Redacted {
     }
 
     fn cut(text: &str) -> Self {
-        match text.char_indices().nth(MOST) {
+        // So many bytes are no more characters than that, and need not be counted.
+        let end = if text.len() <= MOST { None } else { text.char_indices().nth(MOST) };
+        match end {
             Some((at, _)) => Self(format!("{}…", text.get(..at).unwrap_or_default())),
             None => Self(text.to_owned()),
         }
@@ -127,6 +135,7 @@ pub struct Rules {
     headers: Vec<String>,
     params: Vec<String>,
     claims: Vec<String>,
+    mail_addresses: bool,
 }
 
 impl Rules {
@@ -139,7 +148,11 @@ impl Rules {
         };
         let headers = section.get("headers").and_then(|field| field.header_names()).unwrap_or_default();
         let headers = headers.iter().map(ToString::to_string).collect();
-        Some(Self { headers, params: texts("queryParams"), claims: texts("claims") })
+        let mail_addresses = match section.get("mailAddresses") {
+            Some(field) => field.boolean()?,
+            None => false,
+        };
+        Some(Self { headers, params: texts("queryParams"), claims: texts("claims"), mail_addresses })
     }
 
     /// Hides a header (lower case) in which the policy takes a credential.
@@ -165,38 +178,45 @@ impl Rules {
         let text = String::from_utf8_lossy(seen.unwrap_or(target));
         let whole = if seen.is_some() { without_the_last(&text) } else { &text };
         let (path, query) = whole.split_once('?').map_or((whole, None), |(path, query)| (path, Some(query)));
-        let mut out = path.split('/').map(|segment| self.segment(segment)).collect::<Vec<_>>().join("/");
+        let mut out = String::with_capacity(whole.len());
+        for (nth, segment) in path.split('/').enumerate() {
+            if nth > 0 {
+                out.push('/');
+            }
+            self.segment(segment, &mut out);
+        }
         if let Some(query) = query {
             out.push('?');
-            out.push_str(&self.pairs(query));
+            self.pairs(query, &mut out);
         }
-        Redacted::cut(&out)
+        if out.len() <= MOST { Redacted(out) } else { Redacted::cut(&out) }
     }
 
     /// A segment of a path, and its parameters: `;jsessionid=…` is refused, and written down as what was refused.
-    fn segment(&self, segment: &str) -> String {
-        if segment.contains(';') { self.pairs(segment) } else { shown(segment).to_owned() }
+    fn segment(&self, segment: &str, out: &mut String) {
+        if segment.contains(';') { self.pairs(segment, out) } else { out.push_str(self.shown(segment)) }
     }
 
     /// Pairs behind `&` or `;`, which some servers part a query by.
-    fn pairs(&self, pairs: &str) -> String {
-        let mut out = String::with_capacity(pairs.len());
+    fn pairs(&self, pairs: &str, out: &mut String) {
         for pair in pairs.split_inclusive(['&', ';']) {
             let bare = pair.trim_end_matches(['&', ';']);
-            out.push_str(&self.pair(bare));
+            self.pair(bare, out);
             out.push_str(pair.get(bare.len()..).unwrap_or_default());
         }
-        out
     }
 
-    fn pair(&self, pair: &str) -> String {
+    fn pair(&self, pair: &str, out: &mut String) {
         let Some((name, value)) = pair.split_once('=') else {
             // `token%3Dabc`: for a reader that decodes first, a pair.
-            return if self.tells(pair) { REDACTED.to_owned() } else { shown(pair).to_owned() };
+            out.push_str(if self.tells(pair) { REDACTED } else { self.shown(pair) });
+            return;
         };
         // A URL within a URL, such as where to go after a login, has pairs of its own.
         let secret = !value.is_empty() && (self.is_telling(name) || self.tells(value));
-        format!("{}={}", shown(name), if secret { REDACTED } else { shown(value) })
+        out.push_str(self.shown(name));
+        out.push('=');
+        out.push_str(if secret { REDACTED } else { self.shown(value) });
     }
 
     /// Whether the text, decoded, has a pair in it whose name is telling.
@@ -223,8 +243,12 @@ impl Rules {
         if self.claims.iter().any(|listed| listed == name) {
             Redacted(REDACTED.to_owned())
         } else {
-            Redacted::cut(shown(value))
+            Redacted::cut(self.shown(value))
         }
+    }
+
+    fn shown<'t>(&self, text: &'t str) -> &'t str {
+        if self.mail_addresses && shapes::is_mail_address(text) { REDACTED } else { shown(text) }
     }
 
     /// `:authority`. Whoever stands before an `@` (RFC 3986 §3.2.1) may have a password there.
@@ -241,7 +265,7 @@ impl Rules {
     /// A word of a client, such as a method or a host.
     pub fn word(&self, word: &[u8]) -> Redacted {
         let text = String::from_utf8_lossy(word.get(..MOST.saturating_mul(4)).unwrap_or(word));
-        Redacted::cut(shown(&text))
+        Redacted::cut(self.shown(&text))
     }
 }
 
@@ -324,6 +348,23 @@ mod tests {
                 assert!(!rules.target(target.as_bytes()).as_str().contains("ghp_"), "{target}");
             }
         }
+    }
+
+    #[test]
+    fn mail_addresses_are_hidden_where_the_policy_says_so() {
+        let rules = Rules { mail_addresses: true, ..Rules::default() };
+        for (target, shown) in [
+            ("/users/ada@example.com/orders", "/users/REDACTED/orders"),
+            ("/o?to=ada%40example.co.uk&x=1", "/o?to=REDACTED&x=1"),
+            ("/o?to=ada%2540example.com", "/o?to=REDACTED"),
+            ("/o?ada+x@example.com", "/o?REDACTED"),
+            ("/@ada/o?at=@home&v=a@b&w=@x.y", "/@ada/o?at=@home&v=a@b&w=@x.y"),
+        ] {
+            assert_eq!(rules.target(target.as_bytes()).as_str(), shown);
+            let usual = Rules::default().target(target.as_bytes());
+            assert_eq!(usual.as_str(), target, "left alone where it does not");
+        }
+        assert_eq!(rules.claim("sub", "Ada <ada@example.com>").as_str(), "REDACTED");
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Listener {
     pub plugin_disabled: bool,
     /// Where Envoy writes of each request, as `envoy.config.accesslog.v3.AccessLog`.
     pub access_log: Vec<Value>,
+    /// Where its traces go, as the connection manager's `tracing`.
+    pub tracing: Option<Value>,
     /// Whether clients speak TLS to it.
     pub tls: Option<Tls>,
     /// Fields that the router adds for the upstream: name, and value in Envoy's own format (`%DOWNSTREAM_PEER_FINGERPRINT_256%`).
@@ -119,6 +121,7 @@ impl Listener {
             normalize: false,
             plugin_disabled: false,
             access_log: Vec::new(),
+            tracing: None,
             tls: None,
             upstream_fields: Vec::new(),
             manager: json!({}),
@@ -161,6 +164,9 @@ impl Listener {
             "request_timeout": "10s",
             "stream_idle_timeout": "10s",
         });
+        if let Some(tracing) = &self.tracing {
+            manager["tracing"] = tracing.clone();
+        }
         if self.normalize {
             manager["normalize_path"] = json!(true);
             manager["merge_slashes"] = json!(true);
@@ -281,6 +287,22 @@ impl Cluster {
             *address = json!({"address": "127.0.0.1", "port_value": port});
         }
         Self { written: Some(cluster), ..Self::new(&name, port) }
+    }
+
+    /// A cluster that speaks HTTP/2, as gRPC needs.
+    pub fn of_grpc(name: &str, port: u16) -> Self {
+        let cluster = json!({
+            "name": name,
+            "connect_timeout": "2s",
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }},
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            }}]}]},
+        });
+        Self::written(cluster, port)
     }
 
     /// With room for `count` requests at once, and as many that wait for them; one more is refused with 503. A worker may always

@@ -28,6 +28,7 @@ pub struct World {
     log: RefCell<Vec<String>>,
     has_clusters: Cell<bool>,
     calls: RefCell<Vec<String>>,
+    bodies: RefCell<Vec<Vec<u8>>>,
     /// Whether there is `verify_signature`.
     verifies: bool,
 }
@@ -51,6 +52,21 @@ impl World {
     /// The calls so far, as method and path; the first has the number 1.
     pub fn calls(&self) -> Vec<String> {
         self.calls.borrow().clone()
+    }
+
+    /// How many calls there were.
+    pub fn calls_made(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    /// The bodies of the calls so far.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.bodies.borrow().clone()
+    }
+
+    /// What has been logged and called since the last time: the lines, and the bodies. They are forgotten.
+    pub fn news(&self) -> (Vec<String>, Vec<Vec<u8>>) {
+        (self.log.take(), self.bodies.take())
     }
 
     /// Everything logged so far.
@@ -111,6 +127,25 @@ impl FakeHost {
         if let Some(answer) = &*self.response.borrow() {
             *self.response_head.borrow_mut() = Some(answer_head(answer));
         }
+    }
+
+    /// What the proxy's own log could show of the exchange: the head as the filter left it, but for the fields of `hidden`, and the filter
+    /// state.
+    pub fn written(&self, hidden: &[&str]) -> String {
+        let state = self.filter_state.borrow();
+        let state = state.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let headers = self.headers.borrow();
+        let fields = headers.entries().iter().filter(|(name, _)| !hidden.contains(&name.as_str()));
+        let fields = fields.map(|(name, value)| (name.as_str(), value.as_slice()));
+        fields
+            .chain(state)
+            .map(|(name, value)| format!("{name}: {}\n", crate::exchange::latin1(value)))
+            .collect()
+    }
+
+    /// The filter's own answer, all of it, if there is one.
+    pub fn answered_with(&self) -> String {
+        self.response.borrow().as_ref().map(|response| format!("{response:?}")).unwrap_or_default()
     }
 
     /// Whether the filter let a head go on that it had held back.
@@ -216,6 +251,7 @@ impl Calls for FakeHost {
         }
         let mut calls = self.world.calls.borrow_mut();
         calls.push(format!("{} {}", call.method, call.path));
+        self.world.bodies.borrow_mut().push(call.body.to_vec());
         Ok(CallId(u32::try_from(calls.len()).unwrap_or(u32::MAX)))
     }
 

@@ -44,6 +44,8 @@ pub enum Ending {
     Claimed(usize),
     /// In chunks of one byte, blanks after the last, for as long as the client listens.
     Endless,
+    /// No byte of the answer: the connection closes, as one does that the server was just done with when the request came.
+    HungUp,
 }
 
 impl Answer {
@@ -299,6 +301,9 @@ fn converse(mut stream: &TcpStream, shared: &Shared, run: u64) -> io::Result<()>
         if !answer.delay.is_zero() && !shared.wait(run, answer.delay) {
             return Ok(());
         }
+        if answer.ending == Ending::HungUp {
+            return Ok(());
+        }
         stream.write_all(&head(&answer))?;
         if to_head {
             continue;
@@ -307,6 +312,7 @@ fn converse(mut stream: &TcpStream, shared: &Shared, run: u64) -> io::Result<()>
             Ending::Whole => stream.write_all(&answer.body)?,
             Ending::CutOff(bytes) => return stream.write_all(&answer.body[..bytes.min(answer.body.len())]),
             Ending::Claimed(_) => return stream.write_all(&answer.body),
+            Ending::HungUp => return Ok(()),
             Ending::Endless => return dribble(stream, &answer.body, || shared.wait(run, DRIBBLE)),
         }
     }
@@ -317,7 +323,7 @@ fn head(answer: &Answer) -> Vec<u8> {
     let length = match answer.ending {
         Ending::Whole | Ending::CutOff(_) => Some(answer.body.len()),
         Ending::Claimed(length) => Some(length),
-        Ending::Endless => None,
+        Ending::Endless | Ending::HungUp => None,
     };
     let mut head = format!("HTTP/1.1 {} Told\r\n", answer.status).into_bytes();
     for (name, value) in &answer.fields {

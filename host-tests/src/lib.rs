@@ -12,13 +12,16 @@
 //! are the two ends of the wire, [`tokens`] signs with keys made at start: no key is ever committed.
 //! What the plugin calls while it serves is a certified provider ([`oidc`]) for what is usual, and a [`key_server`] that misbehaves on
 //! demand for what is not; [`certificates`] and [`tls`] are for clients that are known by their certificate.
+//! Its audit events go to a real [`collector`].
 //! A real [`prometheus`] reads what it counts. [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens;
 //! [`metered`] counts it, in wasmtime.
 
 pub mod artifacts;
 pub mod bench;
+pub mod canaries;
 pub mod certificates;
 pub mod client;
+pub mod collector;
 pub mod corpus;
 pub mod demo;
 pub mod dpop;

@@ -22,11 +22,12 @@ const OF_A_REFUSAL: [&str; 5] =
 /// Members of an audit event that differ from run to run.
 const OF_THE_RUN: [&str; 2] = ["@timestamp", "event.duration"];
 /// By which word a scenario names a field of the event. A field of the caller stands in `caller`; any other field may be named in full.
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 14] = [
     ("decision", "portcullis.decision"),
     ("reason", "event.reason"),
     ("detail", "portcullis.detail"),
     ("route", "portcullis.route"),
+    ("exposure", "portcullis.exposure"),
     ("rule", "rule.name"),
     ("shadowRules", "portcullis.shadow_rules"),
     ("clientAddress", "client.ip"),
@@ -113,7 +114,7 @@ impl Observed {
         if self.upstream.is_some() {
             return "admitted".to_owned();
         }
-        if self.audit.as_ref().is_some_and(|event| event["decision"] == "answered") {
+        if self.audit.as_ref().is_some_and(|event| event["portcullis.decision"] == "answered") {
             return "answered".to_owned();
         }
         let problem: Option<Value> = serde_json::from_slice(&self.response.body).ok();

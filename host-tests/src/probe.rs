@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Probe {
     /// Of whom.
     pub server: SocketAddr,
-    /// Under which name.
+    /// Under which name. A field `host` among the others says another one, though not to TLS.
     pub host: String,
     /// The request target.
     pub target: String,
@@ -71,8 +71,10 @@ impl Probe {
         let stream = TcpStream::connect_timeout(&self.server, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut request = Request::get(&self.host, &self.target);
-        for (name, value) in &self.fields {
+        let other = self.fields.iter().find(|(name, _)| name == "host");
+        let authority = other.map_or(&self.host, |(_, value)| value);
+        let mut request = Request::get(authority, &self.target);
+        for (name, value) in self.fields.iter().filter(|(name, _)| name != "host") {
             request = request.with(name, value.as_str());
         }
         let Some(trusted) = &self.trusted else {

@@ -2,16 +2,19 @@
 //! Envoy's `wasm` component at `trace`.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use host_tests::artifacts;
+use host_tests::canaries::{Dice, KINDS, encoded, secret};
 use host_tests::client;
 use host_tests::corpus::Case;
 use host_tests::envoy::{Envoy, Launch};
-use host_tests::envoy_config::Listener;
+use host_tests::envoy_config::{Cluster, Listener};
 use host_tests::exchange::{Body, Request, latin1};
+use host_tests::key_server::{Answer, KeyServer};
 use host_tests::scenario::{self, Signature, TokenSpec};
 use host_tests::tokens::Keys;
 use host_tests::upstream::Upstream;
@@ -27,6 +30,7 @@ name: canary
 why: a base
 base: orders
 policy:
+  audit: {log: All, sinks: {accessLog: All, otlp: {cluster: collector, uri: 'http://collector/v1/logs', maxDelay: 100ms, maxBatch: 64}}}
   redaction: {headers: [x-internal], queryParams: [customer], claims: [sub]}
   jwt:
     providers:
@@ -223,6 +227,25 @@ fn passed() -> Vec<(Request, End)> {
     ]
 }
 
+/// Generated secrets of every kind, where it is their shape alone that tells: all of them are refused, and so written over.
+fn generated(dice: &mut Dice) -> Vec<(String, Request)> {
+    let one = |kind: &&str| {
+        let secret = secret(kind, dice);
+        let shown = encoded(&secret);
+        let requests = [
+            get(&format!("/orders?page=2&q={shown}")),
+            get(&format!("/orders/{shown}/lines")),
+            get(&format!("/orders?{shown}")),
+            get("/orders").with("authorization", format!("Bearer {secret}")),
+            get("/orders").with("cookie", format!("session={secret}; other={secret}")),
+            get("/orders").with("traceparent", secret.as_str()).with("tracestate", format!("a={secret}")),
+            with_token("/scoped", &json!({"sub": secret, "client_id": secret, "scope": secret})),
+        ];
+        requests.map(|request| (secret.clone(), request))
+    };
+    KINDS.iter().flat_map(one).collect()
+}
+
 /// Everything by which a mark would be known: as it is, and in base64url behind 0, 1 or 2 other bytes, as in a token.
 fn hidden() -> Vec<String> {
     let forms = |mark: &str| {
@@ -236,6 +259,8 @@ fn hidden() -> Vec<String> {
 }
 
 fn leak(text: &str, hidden: &[String]) -> Option<String> {
+    // Text by text first: there are many of both.
+    hidden.iter().find(|mark| text.contains(mark.as_str()))?;
     text.lines().find(|line| hidden.iter().any(|mark| line.contains(mark.as_str()))).map(str::to_owned)
 }
 
@@ -264,7 +289,7 @@ fn written(path: &Path, count: usize) -> String {
 }
 
 /// A log that an operator could write: every header in which a credential may stand.
-const CURIOUS: &str = "%REQ(X-REQUEST-ID)% %REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(COOKIE)% %REQ(X-API-KEY)% %REQ(X-AUTH-TOKEN)% %REQ(X-INTERNAL)% %REQ(X-PARTNER-KEY)%\n";
+const CURIOUS: &str = "%REQ(X-REQUEST-ID)% %REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(COOKIE)% %REQ(X-API-KEY)% %REQ(X-AUTH-TOKEN)% %REQ(X-INTERNAL)% %REQ(X-PARTNER-KEY)% %FILTER_STATE(wasm.portcullis_decision:PLAIN)% %FILTER_STATE(wasm.portcullis_reason:PLAIN)% %FILTER_STATE(wasm.portcullis_subject:PLAIN)% %FILTER_STATE(wasm.portcullis_route:PLAIN)%\n";
 
 #[test]
 fn a_marked_secret_is_in_no_log_answer_or_metric() {
@@ -276,9 +301,16 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
         Listener::new("canary", policy, artifacts::plugin().unwrap(), upstream.address().port());
     listener.access_log = vec![access_log(&usual, None), access_log(&curious, Some(CURIOUS))];
     let component_log_level = Some("wasm:trace".to_owned());
-    let launch = Launch { listeners: vec![listener], component_log_level, ..Launch::default() };
+    let (collector, exported) = (KeyServer::start().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let kept = Arc::clone(&exported);
+    collector.answer_with("/v1/logs", move |seen| {
+        kept.lock().unwrap().extend_from_slice(&seen.body);
+        Answer::of("application/x-protobuf", "")
+    });
+    let clusters = vec![Cluster::new("collector", collector.port())];
+    let launch = Launch { listeners: vec![listener], clusters, component_log_level, ..Launch::default() };
     let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
-    let (server, hidden) = (envoy.listener("canary").unwrap(), hidden());
+    let (server, mut hidden) = (envoy.listener("canary").unwrap(), hidden());
 
     let rows = [consumed(), refused_credentials(), refused_for_other_things(), passed()].concat();
     for (index, (request, end)) in rows.iter().enumerate() {
@@ -298,15 +330,34 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
         }
     }
 
-    let last = format!("canary-{}-", rows.len() - 1);
+    let seed = std::process::id().into();
+    let generated = generated(&mut Dice::of(seed));
+    for (index, (secret, request)) in generated.iter().enumerate() {
+        let id = format!("canary-{}-", rows.len() + index);
+        let response = client::send(server, &request.clone().with("x-request-id", id.as_str())).unwrap();
+        assert!((400..500).contains(&response.status), "{id} {}", response.status);
+        hidden.extend([secret.clone(), encoded(secret)]);
+    }
+    hidden.sort();
+    hidden.dedup();
+    let count = rows.len() + generated.len();
+
+    let last = format!("canary-{}-", count - 1);
+    let start = Instant::now();
+    while !String::from_utf8_lossy(&exported.lock().unwrap()).contains(&last) {
+        assert!(start.elapsed() < Duration::from_secs(10), "the collector has no event of {last}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let exported = String::from_utf8_lossy(&exported.lock().unwrap()).into_owned();
+    assert_eq!(leak(&exported, &hidden), None, "the collector, seed {seed}");
     assert!(envoy.wait_for_log(&[&last, "\"portcullis.decision\""]).is_some(), "no audit event of {last}");
     assert_eq!(leak(&envoy.log(), &hidden), None, "Envoy's log, with the events in it");
     assert_eq!(leak(&envoy.admin_text("/stats").unwrap(), &hidden), None, "metrics");
     assert_eq!(leak(&envoy.admin_text("/stats/prometheus").unwrap(), &hidden), None, "metrics");
     // The usual format shows method, target, host and user agent. A secret that an *allowed* request holds in a place that the policy
     // does not know (`?note=…`) would be in it: such a request goes on as it is, and what Envoy writes of it is Envoy's business.
-    assert_eq!(leak(&written(&usual, rows.len()), &hidden), None, "access log in the usual format");
-    let curious = written(&curious, rows.len());
+    assert_eq!(leak(&written(&usual, count), &hidden), None, "access log in the usual format");
+    let curious = written(&curious, count);
     for (index, _) in rows.iter().enumerate().filter(|(_, (_, end))| *end != Passed) {
         let id = format!("canary-{index}-");
         let line = curious.lines().find(|line| line.starts_with(&id));

@@ -159,7 +159,7 @@ fn a_certificate_says_who_is_calling() {
             .envoy
             .find_in_log(std::time::Duration::from_secs(5), |line| audit_event(line, &id))
             .unwrap();
-        assert_eq!((&event["caller"]["subject"], &event["exposure"]), (&json!(ORDERS), &json!("Internal")));
+        assert_eq!((&event["user.id"], &event["portcullis.exposure"]), (&json!(ORDERS), &json!("Internal")));
         // A token decides if one came.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let token = Keys::of_this_run().mint(&TokenSpec::of("rs256"), now).unwrap();

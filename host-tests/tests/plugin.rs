@@ -68,6 +68,31 @@ fn it_speaks_the_abi_and_exports_the_callbacks_that_guard() {
     }
 }
 
+/// Its build drops exports that nobody needs.
+#[test]
+fn it_exports_every_callback_that_it_implements() {
+    let plugin = plugin();
+    let exports = Parser::new(0).parse_all(&plugin).filter_map(|payload| match payload.unwrap() {
+        Payload::ExportSection(section) => Some(section),
+        _ => None,
+    });
+    let names: Vec<_> =
+        exports.flatten().map(|export| export.unwrap().name.replace("proxy_on_", "on_")).collect();
+    let sources = artifacts::repository().join("filter/src/envoy");
+    let mut implemented = Vec::new();
+    for file in std::fs::read_dir(sources).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let begun = text.split("    fn on_").skip(1).filter_map(|rest| rest.split_once('('));
+        implemented.extend(begun.map(|(name, _)| format!("on_{name}")));
+    }
+    assert!(implemented.len() >= 8, "{implemented:?}");
+    for name in implemented {
+        // The SDK calls some by longer names than the ABI does.
+        let short = name.replace("on_http_", "on_");
+        assert!(names.contains(&name) || names.contains(&short), "`{name}` is not exported");
+    }
+}
+
 #[test]
 fn it_is_small() {
     let size = plugin().len();

@@ -15,7 +15,7 @@ use host_tests::key_server::{Answer, Ending, KeyServer};
 use host_tests::oidc::{Provider, Wish};
 use host_tests::scenario::TokenSpec;
 use host_tests::tokens::Keys;
-use host_tests::upstream::Upstream;
+use host_tests::upstream::{Seen, Upstream};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://id.example.com";
@@ -123,6 +123,26 @@ fn serving(answer: Answer) -> KeyServer {
     let server = KeyServer::start().unwrap();
     server.answer("/jwks", answer);
     server
+}
+
+/// With this, the first connection ends under the request, as one does that the issuer was just closing.
+fn hanging_up_first(answer: Answer) -> impl Fn(&Seen) -> Answer {
+    let asked = AtomicUsize::new(0);
+    move |_| {
+        let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        answer.clone().ending(if first { Ending::HungUp } else { Ending::Whole })
+    }
+}
+
+#[test]
+fn a_connection_that_ends_under_a_fetch_is_no_failure() {
+    let server = KeyServer::start().unwrap();
+    server.answer_with("/jwks", hanging_up_first(Answer::json(jwks(&["rs256"]))));
+    let gateway = Gateway::start(ISSUER, &remote(&server, &json!({})), server.port());
+    assert_eq!(gateway.outcome(&token("rs256", None)).0, 200);
+    assert_eq!(server.requests("/jwks"), 2);
+    let log = gateway.envoy.log();
+    assert!(!log.contains("cannot be reached") && log.contains("1 keys fetched"), "{log}");
 }
 
 #[test]

@@ -16,7 +16,9 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self):
         try:
             sent = self.headers.get_all("x-portcullis-assertion", [])
-            claims = VERIFIER.check(sent, self.command, self.headers.get("host", ""), self.path)
+            # Not `self.path`, in which this server has made one slash of two: what counts is what came on the wire.
+            target = self.requestline.split(" ")[1]
+            claims = VERIFIER.check(sent, self.command, self.headers.get("host", ""), target)
             self.reply(200, json.dumps({"sub": claims.get("sub"), "jti": claims["jti"]}))
         except Refused as refused:
             self.reply(401, str(refused))

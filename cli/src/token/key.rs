@@ -75,7 +75,7 @@ fn object(jwk: &str) -> Result<Map<String, Value>, String> {
 }
 
 /// Never over a key that is there, and for its owner alone.
-fn write_private(path: &Path, text: &str) -> Result<(), String> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use key::write_private;
+
 /// Keys and tokens for development. Do not sign with them what anybody relies on.
 #[derive(Subcommand)]
 pub(crate) enum Token {

@@ -1,5 +1,6 @@
 //! May this request pass? A dozen lines, one per guard; the order of the lines is the order of the checks.
 
+use core::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -20,7 +21,7 @@ use crate::guards::{access, body, cors, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
-use crate::redaction;
+use crate::redaction::{self, Redacted};
 use crate::time::Timestamp;
 
 /// A request on its way, and what has been found out about it so far: an audit event of a refusal tells as much as was known.
@@ -38,6 +39,8 @@ pub(super) struct Journey<'p> {
     /// Whether its route must not be known of.
     hidden: bool,
     address: Option<IpAddr>,
+    /// Found out when somebody asks, since a request that passes in silence has no use for it.
+    request_id: OnceCell<Option<Redacted>>,
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
@@ -86,6 +89,7 @@ impl<'p> Journey<'p> {
             preflight: false,
             hidden: false,
             address,
+            request_id: OnceCell::new(),
             caller,
             rule,
             shadow_rules: Vec::new(),
@@ -301,6 +305,17 @@ impl<'p> Journey<'p> {
         let permit = global.verdict(said)?;
         self.shadow_rules.extend(permit.shadowed().and_then(rule_of));
         Ok(())
+    }
+
+    /// Where the client is, if a guard had to know.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// `x-request-id`, if it may be repeated.
+    pub(super) fn request_id(&self) -> Option<&Redacted> {
+        let sent = || self.head.only("x-request-id").ok().flatten();
+        self.request_id.get_or_init(|| sent().and_then(redaction::request_id)).as_ref()
     }
 
     pub(super) fn head(&self) -> &'p Head {

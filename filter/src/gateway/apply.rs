@@ -9,7 +9,7 @@ use crate::guards::shape::unreadable;
 use crate::host::{Host, HostError};
 use crate::http::{Head, passes_for};
 use crate::policy::{Policy, Route};
-use crate::redaction::{CREDENTIAL_HEADERS, REDACTED};
+use crate::redaction::{CREDENTIAL_HEADERS, REDACTED, is_secret_shaped};
 use crate::time::Timestamp;
 
 /// The mark that the guard behind us asks for (`wasm.portcullis_admitted` in Envoy's filter state): a request that did not
@@ -145,6 +145,12 @@ pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
         let ascii: Vec<u8> =
             shown.as_str().bytes().map(|b| if b.is_ascii_graphic() { b } else { b'?' }).collect();
         let _ = host.set_request_header(name, &ascii);
+    }
+    // What else the proxy's usual format shows, where a client has put something into it that is no name of a program and no id.
+    for name in ["user-agent", "x-request-id"] {
+        if head.all(name).any(|sent| is_secret_shaped(&String::from_utf8_lossy(sent))) {
+            let _ = host.set_request_header(name, REDACTED.as_bytes());
+        }
     }
 }
 

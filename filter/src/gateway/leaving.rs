@@ -39,7 +39,7 @@ impl Leaving {
             reader: cors.filter(|_| !journey.is_preflight()).and_then(|cors| cors.reader(journey.head())),
             preflight: journey.is_preflight(),
             authenticated: journey.caller().is_some_and(|caller| !caller.is_anonymous()),
-            request_id: answer::request_id(Some(journey.head())).filter(|_| rules.replaces_errors()),
+            request_id: rules.replaces_errors().then(|| journey.request_id().cloned()).flatten(),
         }))
     }
 

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::http::TraceParent;
 use crate::json::Json;
 use crate::policy::Policy;
-use crate::redaction::{self, Redacted};
+use crate::redaction::Redacted;
 use crate::time::Timestamp;
 
 /// An event that waits for the end of its stream.
@@ -37,14 +37,14 @@ pub(super) fn of(
     level.wants(decision, journey.began()).then_some(())?;
     let (head, redaction) = (journey.head(), &policy.redaction);
     let request = Request {
-        id: head.only("x-request-id").ok().flatten().and_then(redaction::request_id),
+        id: journey.request_id().cloned(),
         trace: head.only("traceparent").ok().flatten().and_then(TraceParent::parse),
         route: journey.route().map(|route| route.name.clone()),
         exposure: journey.route().and_then(|route| route.exposure.level()),
         rule: journey.rule().cloned(),
         shadow_rules: journey.shadow_rules().to_vec(),
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
-        client_address: client_address(host).ok().flatten(),
+        client_address: journey.address().or_else(|| client_address(host).ok().flatten()),
         method: redaction.word(head.method()),
         host: redaction.host(head.authority()),
         target: redaction.target(head.target()),
@@ -137,6 +137,7 @@ fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
             api_key: Some(Rc::clone(key.fingerprint())),
             ..audit::Caller::default()
         }),
+        // A name of the certificate, which the policy's lists named or cover.
         Caller::Certificate(certificate) => Some(audit::Caller {
             subject: policy
                 .audit
@@ -169,18 +170,28 @@ fn bearer(policy: &Policy, caller: &Caller, token: &Token) -> audit::Caller {
 }
 
 impl Record {
+    /// The gateway itself answers with this status, so the host need not be asked for it.
+    pub(super) fn with_status(mut self, status: u16) -> Self {
+        self.request.status = Some(status);
+        self
+    }
+
     /// Writes the event.
     pub(super) fn write(self, gateway: &Gateway, host: &impl Host) {
         let Some(policy) = &gateway.policy else { return };
         let Self { mut request, time } = self;
-        let status = host.property(&["response", "code"]).ok().flatten();
-        // An i64, little-endian (host-facts §5). A stream that ended without an answer has zero or none.
-        let status = status.and_then(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?)));
-        request.status = status.and_then(|status| u16::try_from(status).ok()).filter(|status| *status != 0);
+        request.status = request.status.or_else(|| status(host));
         let now = host.now().unwrap_or(time);
         request.duration = now.since(time);
         gateway.emit(&event(policy, time, What::Request(request)), host, now);
     }
+}
+
+/// What the client got. An i64, little-endian (host-facts §5). A stream that ended without an answer has zero or none.
+fn status(host: &impl Host) -> Option<u16> {
+    let status = host.property(&["response", "code"]).ok().flatten()?;
+    let status = i64::from_le_bytes(status.try_into().ok()?);
+    u16::try_from(status).ok().filter(|status| *status != 0)
 }
 
 /// Something that happened under this policy.

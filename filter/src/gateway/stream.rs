@@ -284,7 +284,8 @@ impl Stream {
     }
 
     fn stop(&mut self, host: &impl Host, policy: &Policy, journey: &Journey<'_>, refusal: &Refusal) -> Flow {
-        self.record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
+        let record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
+        self.record = record.map(|record| record.with_status(refusal.reason.status()));
         apply::conceal(host, policy, journey.head());
         self.answer(host, Some(policy), Some(journey), refusal)
     }

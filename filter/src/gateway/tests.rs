@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::{Flow, Gateway, Stream};
 use crate::host::{
-    Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap, Verdict, Verifier,
+    Calls, Cas, Host, HostError, Kind, Level, LocalResponse, MetricId, Metrics, SharedData, Swap, Verdict,
+    Verifier,
 };
 use crate::http::head::serialize;
 use crate::testing::test;
@@ -18,9 +19,18 @@ struct Shaky {
     head: Vec<(&'static str, &'static str)>,
     path: Option<String>,
     calls: RefCell<Vec<String>>,
+    metrics: RefCell<Vec<String>>,
 }
 
 impl Shaky {
+    /// What was counted of requests.
+    fn counted(&self) -> Vec<String> {
+        let calls = self.calls.borrow();
+        let counts =
+            calls.iter().filter_map(|call| call.strip_prefix("increment portcullis_requests_total."));
+        counts.map(str::to_owned).collect()
+    }
+
     fn call<T>(&self, call: &'static str, about: &str, value: T) -> Result<T, HostError> {
         if call == self.fails {
             return Err(HostError { call, status: 10 });
@@ -52,7 +62,27 @@ impl Verifier for Shaky {
     }
 }
 
-impl Metrics for Shaky {}
+/// The number of a metric is the place of its name.
+impl Metrics for Shaky {
+    fn define(&self, _: Kind, name: &str) -> Result<MetricId, HostError> {
+        let mut names = self.metrics.borrow_mut();
+        let place = names.iter().position(|known| known == name).unwrap_or(names.len());
+        if place == names.len() || self.fails == "define" {
+            names.push(name.to_owned());
+        }
+        self.call("define", name, MetricId(u32::try_from(place).unwrap()))
+    }
+
+    fn increment(&self, MetricId(id): MetricId, count: u64) -> Result<(), HostError> {
+        let name = self.metrics.borrow().get(id as usize).cloned().unwrap_or_default();
+        self.call("increment", &format!("{name} {count}"), ())
+    }
+
+    fn record(&self, MetricId(id): MetricId, value: u64) -> Result<(), HostError> {
+        let name = self.metrics.borrow().get(id as usize).cloned().unwrap_or_default();
+        self.call("record", &format!("{name} {value}"), ())
+    }
+}
 
 impl Host for Shaky {
     fn now(&self) -> Result<Timestamp, HostError> {
@@ -104,14 +134,24 @@ impl Host for Shaky {
     }
 }
 
-/// `/a` is open, at most four bytes may come, and `x-mine` is taken off.
+/// `/a` is open, at most four bytes may come, and `x-mine` is taken off. So it is with `/a1` and on, if there are more routes.
+fn document(mode: &str, routes: usize) -> String {
+    let route = |number: usize| {
+        let name = if number == 0 { "a".to_owned() } else { format!("a{number}") };
+        format!(
+            r#"{{"name":"{name}","match":{{"path":{{"type":"Exact","value":"/{name}"}}}},"authentication":{{"open":{{"because":"test"}}}},
+            "request":{{"stripHeaders":["x-mine"],"forbiddenHeaders":["x-bad"],"body":{{"maxBytes":"4B"}}}}}}"#
+        )
+    };
+    let routes: Vec<String> = (0..routes).map(route).collect();
+    format!(
+        r#"{{"apiVersion":"portcullis/v1","kind":"GatewayPolicy","name":"p","mode":"{mode}","routes":[{}]}}"#,
+        routes.join(",")
+    )
+}
+
 fn stream(mode: &str) -> Stream {
-    let document = format!(
-        r#"{{"apiVersion":"portcullis/v1","kind":"GatewayPolicy","name":"p","mode":"{mode}","routes":[
-        {{"name":"a","match":{{"path":{{"type":"Exact","value":"/a"}}}},"authentication":{{"open":{{"because":"test"}}}},
-        "request":{{"stripHeaders":["x-mine"],"forbiddenHeaders":["x-bad"],"body":{{"maxBytes":"4B"}}}}}}]}}"#
-    );
-    let gateway = Gateway::start(document.as_bytes(), [0; 16], &Shaky::default()).unwrap();
+    let gateway = Gateway::start(document(mode, 1).as_bytes(), [0; 16], &Shaky::default()).unwrap();
     Stream::new(Rc::new(gateway))
 }
 
@@ -168,5 +208,92 @@ fn a_path_longer_than_any_route_allows_is_not_looked_up() {
         let host = Shaky { path: Some(format!("/{}", "b".repeat(bytes - 1))), ..Shaky::default() };
         assert_eq!(stream("Enforce").on_request_headers(&host, true), Flow::Stop);
         assert!(host.called(code), "{:?}", host.calls);
+    }
+}
+
+/// What became of a request is counted when it is over, as it ended.
+#[test]
+fn a_request_is_counted_once() {
+    for (mode, head, bodies, expected) in [
+        ("Enforce", vec![], &[4][..], "route=a.decision=allowed.reason=(none) 1"),
+        ("Enforce", vec![("x-bad", "1")], &[], "route=a.decision=refused.reason=header_forbidden 1"),
+        ("Shadow", vec![("x-bad", "1")], &[], "route=a.decision=shadow.reason=header_forbidden 1"),
+        // It was admitted, and then cut off.
+        ("Enforce", vec![], &[4, 1], "route=a.decision=refused.reason=body_too_large 1"),
+        ("Shadow", vec![], &[4, 1], "route=a.decision=shadow.reason=body_too_large 1"),
+    ] {
+        let host = Shaky { head, ..Shaky::default() };
+        let mut stream = stream(mode);
+        stream.on_request_headers(&host, bodies.is_empty());
+        for bytes in bodies {
+            stream.on_request_body(&host, *bytes);
+        }
+        assert_eq!(host.counted(), [""; 0], "not before it is over");
+        stream.on_log(&host);
+        stream.leave(&host);
+        assert_eq!(host.counted(), [expected], "{mode} {bodies:?}");
+    }
+    let host = Shaky { path: Some("/b".to_owned()), ..Shaky::default() };
+    let mut stream = stream("Enforce");
+    stream.leave(&host);
+    assert_eq!(host.counted(), [""; 0], "nothing was decided");
+    stream.on_request_headers(&host, true);
+    stream.leave(&host);
+    assert_eq!(host.counted(), ["route=(none).decision=refused.reason=no_route 1"]);
+}
+
+#[test]
+fn nothing_hangs_on_metrics() {
+    for fails in ["define", "increment", "record"] {
+        let host = Shaky { fails, ..Shaky::default() };
+        let gateway = Rc::new(Gateway::start(document("Enforce", 1).as_bytes(), [0; 16], &host).unwrap());
+        for _ in 0..2 * crate::limits::METRICS_TIMED {
+            let mut stream = Stream::new(Rc::clone(&gateway));
+            assert_eq!(stream.on_request_headers(&host, true), Flow::Continue, "{fails}");
+            stream.on_log(&host);
+        }
+        gateway.on_tick(&host);
+    }
+}
+
+/// A host that lacks them is asked once for each series, and not with each request.
+#[test]
+fn a_series_is_asked_for_once() {
+    for fails in ["define", ""] {
+        let host = Shaky { fails, ..Shaky::default() };
+        let gateway = Rc::new(Gateway::start(document("Enforce", 1).as_bytes(), [0; 16], &host).unwrap());
+        let asked = host.metrics.borrow().len();
+        for _ in 0..100 {
+            let mut stream = Stream::new(Rc::clone(&gateway));
+            stream.on_request_headers(&host, true);
+            stream.on_log(&host);
+        }
+        // The histogram is new; that of requests that pass was made when the policy was loaded.
+        let again = usize::from(fails == "define");
+        assert_eq!(host.metrics.borrow().len(), asked + 1 + again, "{:?}", host.metrics);
+    }
+}
+
+#[test]
+fn routes_beyond_the_bound_are_counted_together() {
+    let most = crate::limits::METRIC_ROUTES;
+    let host = Shaky::default();
+    let gateway = Rc::new(Gateway::start(document("Enforce", most + 3).as_bytes(), [0; 16], &host).unwrap());
+    for number in [0, most - 1, most, most + 2] {
+        let path = if number == 0 { "/a".to_owned() } else { format!("/a{number}") };
+        let host = Shaky { path: Some(path), ..Shaky::default() };
+        let mut stream = Stream::new(Rc::clone(&gateway));
+        stream.on_request_headers(&host, true);
+        stream.on_log(&host);
+        let route = match number {
+            0 => "a".to_owned(),
+            number if number < most => format!("a{number}"),
+            _ => "(other)".to_owned(),
+        };
+        // The numbers are those of the host that defined them first, so only the names that are asked for tell.
+        let asked = host.metrics.borrow();
+        let expected = format!("portcullis_requests_total.route={route}.decision=allowed.reason=(none)");
+        assert!(number > most || asked.contains(&expected), "{number}: {asked:?}");
+        assert!(number <= most || asked.is_empty(), "{number}: {asked:?}");
     }
 }

@@ -185,7 +185,9 @@ fn number(raw: &[u8], at: usize) -> Option<u32> {
 
 /// Writes a header map in the ABI's form; for tests and for hosts that are not a proxy.
 pub fn serialize<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
-    let mut out = Vec::new();
+    // Two lengths and two NULs a field, and the count.
+    let room = |(name, value): (&[u8], &[u8])| name.len().saturating_add(value.len()).saturating_add(10);
+    let mut out = Vec::with_capacity(fields.clone().map(room).fold(4, usize::saturating_add));
     let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
     out.extend(u32::try_from(fields.clone().count()).unwrap_or(u32::MAX).to_le_bytes());
     for (name, value) in fields.clone() {

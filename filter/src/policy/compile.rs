@@ -303,12 +303,12 @@ impl<'d> Draft<'d> {
             around,
             Some(draft.name.unwrap_or_default()),
         );
+        let exposure =
+            section.get("exposure").map_or(Some(Exposure::default()), |field| exposure::read(&field));
         let audit = match section.get("audit") {
             Some(field) => audit::Level::read(&field),
             None => Some(around.audit),
         };
-        let exposure =
-            section.get("exposure").map_or(Some(Exposure::default()), |field| exposure::read(&field));
         if let Some(authentication) = &authentication {
             draft.accepted = authentication.accepted(around.providers);
             draft.takes_api_keys = authentication.takes_api_keys();

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-/// How vendors begin their keys; `pck_` is our own (`portcullis apikey new`). What follows must be at least [`PREFIXED_REST`] long, so that ordinary words stay readable.
-const PREFIXES: [&str; 26] = [
+/// How vendors begin their keys, as nothing else begins; `pck_` is our own (`portcullis apikey new`). What follows must be at least
+/// [`PREFIXED_REST`] long.
+const STRONG: [&str; 36] = [
     "pck_",
     "sk_live_",
     "sk_test_",
     "rk_live_",
+    "rk_test_",
     "whsec_",
-    "sk-",
     "ghp_",
     "gho_",
     "ghu_",
@@ -17,37 +18,49 @@ const PREFIXES: [&str; 26] = [
     "ghr_",
     "github_pat_",
     "glpat-",
+    "glptt-",
+    "gldt-",
     "xoxb-",
     "xoxp-",
     "xoxa-",
     "xoxs-",
-    "AKIA",
-    "ASIA",
+    "xoxr-",
+    "xoxe-",
+    "xapp-",
     "AIza",
     "ya29.",
-    "SG.",
-    "npm_",
-    "pypi-",
+    "GOCSPX-",
     "hvs.",
+    "hvb.",
     "dop_v1_",
+    "doo_v1_",
+    "shpat_",
+    "shpss_",
+    "sq0atp-",
+    "sq0csp-",
+    "lin_api_",
+    "sk-ant-",
+    "AGE-SECRET-KEY-",
 ];
+/// How words and names begin, too: what follows must also have a digit, or both cases.
+const WEAK: [&str; 6] = ["sk-", "SG.", "npm_", "pypi-", "hf_", "figd_"];
 const PREFIXED_REST: usize = 12;
 
-/// A random word is one of at least this length that mixes upper case, lower case and digits.
+/// How identifiers of access keys begin at Amazon: sixteen of `A-Z` and `2-7` follow.
+const AMAZON: [&str; 4] = ["AKIA", "ASIA", "ABIA", "ACCA"];
+
+/// A random word has at least so many letters and digits: 32 of hexadecimal are 128 bits.
 const RANDOM: usize = 32;
 
-/// A hexadecimal word of at least this length is a digest or a key. A UUID has dashes and 32 digits.
-const HEX: usize = 40;
-
-/// Whether `text` holds a word that is shaped like a secret: a JWT, a vendor's key, a card number, a random word.
+/// Whether `text` holds a word that is shaped like a secret: a JWT, a vendor's key, a number of a card or an account, a random word.
 pub fn is_secret_shaped(text: &str) -> bool {
     // Nothing shorter has one of the shapes; most words of most requests leave here.
     if text.len() < 13 {
         return false;
     }
     let text = decoded(text);
-    // A search for a text costs more than one for a byte, and few texts have the byte.
-    if (text.contains('-') && text.contains("-----BEGIN")) || is_card(&text) {
+    let is_armoured = around(&text, "-----", "BEGIN").next().is_some();
+    if is_armoured || is_card(&text) || is_account(&text) {
         return true;
     }
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=' | '~')))
@@ -55,75 +68,188 @@ pub fn is_secret_shaped(text: &str) -> bool {
 }
 
 fn is_secret_word(word: &str) -> bool {
-    is_jwt(word)
-        || is_prefixed(word)
-        || word.split(['.', '/']).any(|part| is_random(part) || is_long_hex(part))
+    is_jwt(word) || is_prefixed(word) || is_random(word)
 }
 
 /// `eyJ` is `{"` in base64url; two of them with dots are a JWS even if something stands before it.
 fn is_jwt(word: &str) -> bool {
     word.len() >= 20
-        && word.match_indices("eyJ").any(|(at, _)| {
-            let rest = word.get(at..).unwrap_or_default();
-            rest.len() >= 20 && (rest.contains('.') || rest.len() >= RANDOM)
+        && around(word, "ey", "J").any(|rest| {
+            let length = rest.len().saturating_add(2);
+            length >= 20 && (rest.contains(&b'.') || length >= RANDOM)
         })
 }
 
-/// One walk over the word, and none over one that is too short or has no digit.
+/// What follows each `before` that has `after` behind it, from `after` on. It looks for one byte, the first of `after`, which few texts
+/// have: a search for a text takes longer to prepare than most texts take to walk over.
+fn around<'t>(text: &'t str, before: &str, after: &str) -> impl Iterator<Item = &'t [u8]> {
+    let (bytes, first) = (text.as_bytes(), after.as_bytes().first());
+    let places = bytes.iter().enumerate().filter(move |(_, byte)| Some(*byte) == first);
+    places.filter_map(move |(at, _)| {
+        let (left, right) = bytes.split_at_checked(at)?;
+        (left.ends_with(before.as_bytes()) && right.starts_with(after.as_bytes())).then_some(right)
+    })
+}
+
+/// One walk over the word.
 fn is_prefixed(word: &str) -> bool {
-    let mut rest = word.as_bytes();
-    if !rest.iter().any(u8::is_ascii_digit) {
-        return false;
-    }
+    let mut rest = word;
     let mut starts = true;
     while rest.len() > PREFIXED_REST {
-        if starts && PREFIXES.iter().any(|prefix| is_behind(prefix, rest)) {
+        if starts && is_key(rest) {
             return true;
         }
-        let Some((first, others)) = rest.split_first() else { break };
-        starts = !first.is_ascii_alphanumeric();
-        rest = others;
+        let mut others = rest.chars();
+        starts = others.next().is_some_and(|first| !first.is_ascii_alphanumeric());
+        rest = others.as_str();
     }
     false
 }
 
-fn is_behind(prefix: &str, text: &[u8]) -> bool {
-    text.strip_prefix(prefix.as_bytes())
-        .is_some_and(|rest| rest.len() >= PREFIXED_REST && rest.iter().any(u8::is_ascii_digit))
+/// Whether a vendor's key begins here.
+fn is_key(text: &str) -> bool {
+    // All prefixes begin with one of these, and few words do.
+    if !text.starts_with(['p', 's', 'r', 'w', 'g', 'x', 'A', 'y', 'G', 'h', 'd', 'l', 'S', 'n', 'f']) {
+        return false;
+    }
+    let behind = |prefix: &&str| text.strip_prefix(*prefix).filter(|rest| rest.len() >= PREFIXED_REST);
+    let has = |rest: &str, class: fn(&u8) -> bool| rest.as_bytes().iter().any(class);
+    let amazon = |rest: &str| {
+        let (id, more) = rest.as_bytes().split_at_checked(16)?;
+        let whole = more.first().is_none_or(|b| !b.is_ascii_alphanumeric());
+        (whole && id.iter().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))).then_some(())
+    };
+    STRONG.iter().any(|prefix| behind(prefix).is_some())
+        || AMAZON.iter().filter_map(behind).any(|rest| amazon(rest).is_some())
+        || WEAK.iter().filter_map(behind).any(|rest| {
+            has(rest, u8::is_ascii_digit)
+                || (has(rest, u8::is_ascii_uppercase) && has(rest, u8::is_ascii_lowercase))
+        })
 }
 
+/// A word that nobody has chosen: in one piece, or in base64 with its dashes, dots and slashes. A UUID is none.
 fn is_random(word: &str) -> bool {
-    let has = |class: fn(&u8) -> bool| word.as_bytes().iter().any(class);
-    word.len() >= RANDOM
-        && has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_digit)
+    word.len() >= RANDOM && (pieces(word).any(is_random_piece) || is_mixed(word))
 }
 
-fn is_long_hex(word: &str) -> bool {
-    word.len() >= HEX
-        && word.bytes().all(|b| b.is_ascii_hexdigit())
-        && word.bytes().any(|b| b.is_ascii_digit())
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    word.split(|c: char| !c.is_ascii_alphanumeric())
 }
 
-/// Thirteen to nineteen digits, perhaps with blanks or dashes between them, that pass Luhn's check (ISO/IEC 7812-1).
+/// So many letters and digits in one: hexadecimal, base32, base36, base62. People write no such words but in camel case, which has no digit
+/// between and seldom two capitals in a row.
+fn is_random_piece(piece: &str) -> bool {
+    if piece.len() < RANDOM {
+        return false;
+    }
+    let bytes = piece.as_bytes();
+    let has = |class: fn(&u8) -> bool| bytes.iter().any(class);
+    let (digit, upper, lower) =
+        (has(u8::is_ascii_digit), has(u8::is_ascii_uppercase), has(u8::is_ascii_lowercase));
+    let capitals = || bytes.windows(2).filter(|two| two.iter().all(u8::is_ascii_uppercase)).count();
+    match (digit, upper, lower) {
+        (true, true, true) => is_mixed(piece),
+        (true, _, _) => upper || lower,
+        (false, true, _) => capitals() > 2,
+        (false, false, _) => false,
+    }
+}
+
+/// Small and capital letters and digits that change places more often than in what people write: `My-10-Articles` has no change within a
+/// word, and `camelCase` one for each hump. Of random letters and digits, every other one is of another kind than the one before.
+fn is_mixed(word: &str) -> bool {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Small,
+        Capital,
+        Digit,
+        None,
+    }
+    let kind = |b: u8| match b {
+        b'a'..=b'z' => Kind::Small,
+        b'A'..=b'Z' => Kind::Capital,
+        b'0'..=b'9' => Kind::Digit,
+        _ => Kind::None,
+    };
+    let (mut before, mut last) = (Kind::None, Kind::None);
+    let (mut kept, mut changes) = (0_usize, 0_usize);
+    let (mut small, mut capital, mut digit) = (false, false, false);
+    for this in word.bytes().map(kind) {
+        small |= this == Kind::Small;
+        capital |= this == Kind::Capital;
+        digit |= this == Kind::Digit;
+        if this != Kind::None {
+            kept = kept.saturating_add(1);
+            // The hump of a camel is one change and not two.
+            let hump = last == Kind::Capital && this == Kind::Small && before != Kind::Capital;
+            if last != Kind::None && this != last && !hump {
+                changes = changes.saturating_add(1);
+            }
+        }
+        (before, last) = (last, this);
+    }
+    small && capital && digit && kept >= RANDOM && changes.saturating_mul(5) >= kept
+}
+
+/// Thirteen to nineteen digits, perhaps with blanks or dashes between them, that begin as a payment card's do (ISO/IEC 7812-1: 3 to 6, and 2221
+/// to 2720) and pass Luhn's check.
 fn is_card(text: &str) -> bool {
     let enough = text.bytes().filter(u8::is_ascii_digit).nth(12).is_some();
     enough
         && text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+')).any(|run| {
-            let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).take(20).collect();
-            (13..=19).contains(&digits.len()) && luhn(&digits)
+            let digits = run.bytes().filter(u8::is_ascii_digit).map(|digit| u32::from(digit & 15));
+            (13..=19).contains(&digits.clone().count()) && is_issued(digits.clone()) && luhn(digits)
         })
 }
 
-fn luhn(digits: &[u32]) -> bool {
-    let weigh = |(index, digit): (usize, &u32)| match (index % 2, *digit) {
+fn is_issued(digits: impl Iterator<Item = u32>) -> bool {
+    let four = digits.take(4).fold(0_u32, |n, digit| n.saturating_mul(10).saturating_add(digit));
+    matches!(four, 2221..=2720 | 3000..=6999)
+}
+
+fn luhn(digits: impl DoubleEndedIterator<Item = u32>) -> bool {
+    let weigh = |(index, digit): (usize, u32)| match (index % 2, digit) {
         (0, digit) => digit,
         (_, digit) if digit > 4 => digit.saturating_mul(2).saturating_sub(9),
         (_, digit) => digit.saturating_mul(2),
     };
-    let sum: u32 = digits.iter().rev().enumerate().map(weigh).fold(0, u32::saturating_add);
-    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
+    let sum = digits.rev().enumerate().map(weigh).fold(0, u32::saturating_add);
+    sum.is_multiple_of(10)
+}
+
+/// An IBAN (ISO 13616): two letters, two digits, eleven to thirty more, perhaps with blanks between them, that leave 1 by 97.
+fn is_account(text: &str) -> bool {
+    let run = |run: &str| {
+        let kept = run.bytes().filter(u8::is_ascii_alphanumeric);
+        let letters = kept.clone().take(2).all(|b| b.is_ascii_alphabetic());
+        let begins = letters && kept.clone().skip(2).take(2).all(|b| b.is_ascii_digit());
+        let rest = kept.clone().skip(4);
+        // Most words are no such thing by their first letters.
+        if !begins || !(11..=30).contains(&rest.clone().count()) || !rest.clone().any(|b| b.is_ascii_digit())
+        {
+            return false;
+        }
+        let rest = rest.chain(kept.take(4)).fold(0_u32, |sum, b| {
+            let value = char::from(b).to_digit(36).unwrap_or(0);
+            let shift = if value > 9 { 100 } else { 10 };
+            sum.saturating_mul(shift).saturating_add(value) % 97
+        });
+        rest == 1
+    };
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == ' ' || c == '+')).any(run)
+}
+
+/// Whether the text, decoded, holds an address of electronic mail: what stands before an `@`, and a host with a dot behind it.
+pub(super) fn is_mail_address(text: &str) -> bool {
+    let text = decoded(text);
+    text.match_indices('@').any(|(at, _)| {
+        let local = text.get(..at).and_then(|local| local.chars().next_back());
+        let local = local.is_some_and(|c| c.is_alphanumeric() || matches!(c, '+' | '-' | '_' | '.' | '"'));
+        let host: &str = text.get(at..).and_then(|rest| rest.strip_prefix('@')).unwrap_or_default();
+        let host =
+            host.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.'))).next().unwrap_or_default();
+        local && host.split_once('.').is_some_and(|(name, rest)| !name.is_empty() && !rest.is_empty())
+    })
 }
 
 /// Percent-decoded once, and again while that changes something, at most three times: a secret that is encoded is one.
@@ -171,9 +297,32 @@ mod tests {
             ("4111 1111 1111 1111", true),
             ("5500-0000-0000-0004", true),
             ("wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY1", true),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", true),
+            ("9b2f8c1e4d7a6053b8e1f2c3d4a59687", true),
+            ("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", true),
+            ("k3j2h4g5f6d7s8a9q1w2e3r4t5y6u7i8", true),
+            ("qWErTYuIOpASdfGHjKLzXCvBNmQWertY", true),
+            ("AKIAIOSFODNNXEXAMPLE", true),
+            ("sk-proj-abcdefABCDEFghij", true),
+            ("DE89 3704 0044 0532 0130 00", true),
+            ("GB82WEST12345698765432", true),
+            ("de89370400440532013000", true),
+            ("2221 0000 0000 0009", true),
             ("da39a3ee5e6b4b0d3255bfef95601890afd80709", true),
             ("-----BEGIN PRIVATE KEY-----", true),
             ("4111111111111112", false),
+            ("1795489800250006", false),
+            ("DE89370400440532013001", false),
+            ("AKIAN-REGION-OF-THE-WORLD", false),
+            ("My-Article-about-10-Things-to-do-in-Paris-2026", false),
+            ("getUserAccount2PreferencesByCustomerIdentifier", false),
+            ("order-018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e-line-7", false),
+            ("payment-service-api-7d9f8b6c5d-x2x9z", false),
+            ("01ARZ3NDEKTSV4RRFFQ69G5FAV", false),
+            ("507f1f77bcf86cd799439011", false),
+            ("sk-bratislava-and-around", false),
+            ("THE_LONGEST_CONSTANT_OF_ALL_TIMES_X", false),
+            ("00000000000000000000000000000000000001", false),
             ("0000000000000000", false),
             ("1795489800250", false),
             ("018f2f6c-7b1e-7c3a-9d2e-0f1a2b3c4d5e", false),

@@ -1,10 +1,11 @@
 //! What is measured: which filters, which requests, and which answer they must get?
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::algorithms::RS256PublicKey;
+use jwt_simple::algorithms::{ES256KeyPair, Ed25519KeyPair, RS256PublicKey};
 use serde_json::{Value, json};
 
 use super::chain::{self, HMAC_ISSUER, NO_LIMIT, SCOPE};
@@ -35,11 +36,13 @@ pub struct Case {
     pub status: u16,
     /// The case of Envoy's own filters that does the same work.
     pub beside: Option<&'static str>,
+    /// Whether the listener has the access log of `envoy.yaml`.
+    pub access_log: bool,
 }
 
 impl Case {
     fn new(name: &'static str, filters: Vec<Value>, requests: Vec<Vec<u8>>, status: u16) -> Self {
-        Self { name, filters, requests, status, beside: None }
+        Self { name, filters, requests, status, beside: None, access_log: false }
     }
 
     /// A listener to which requests are sent by hand.
@@ -47,10 +50,30 @@ impl Case {
         Self::new(name, filters, vec![], 200)
     }
 
+    /// The same case with another build of the gateway; `None` if the gateway has no part in it.
+    pub fn with_plugin(&self, other: &Path) -> Result<Option<Self>, String> {
+        let (mut filters, plugin) = (self.filters.clone(), json!(artifacts::plugin()?));
+        let files = filters.iter_mut().filter_map(|filter| filter.pointer_mut(PLUGIN_FILE));
+        let ours: Vec<_> = files.filter(|file| **file == plugin).collect();
+        if ours.is_empty() {
+            return Ok(None);
+        }
+        ours.into_iter().for_each(|file| *file = json!(other));
+        // It is a name as long as the program runs, as the others are.
+        let name = format!("{} [{}]", self.name, other.display()).leak();
+        Ok(Some(Self { name, filters, ..self.clone() }))
+    }
+
+    fn with_access_log(self) -> Self {
+        Self { access_log: true, ..self }
+    }
+
     fn beside(self, native: &'static str) -> Self {
         Self { beside: Some(native), ..self }
     }
 }
+
+const PLUGIN_FILE: &str = "/typed_config/config/vm_config/code/local/filename";
 
 const CACHED: &str = "native: RS256, cached, access, limit";
 const UNCACHED: &str = "native: new RS256 tokens, not cached";
@@ -67,6 +90,14 @@ pub fn all() -> Result<Vec<Case>, String> {
     let gateway = |limit| {
         let name = if limit == NO_LIMIT { "bench" } else { "bench-limited" };
         chain::gateway(&plugin, chain::policy(name, &jwks, limit), &secret)
+    };
+    let audited = |name, how: fn(Value) -> Value| {
+        chain::gateway(&plugin, how(chain::policy(name, &jwks, NO_LIMIT)), &secret)
+    };
+    // The same without audit events, which Envoy's own filters do not write either.
+    let silent = |limit| {
+        let name = if limit == NO_LIMIT { "silent" } else { "silent-limited" };
+        chain::gateway(&plugin, chain::silent(chain::policy(name, &jwks, limit)), &secret)
     };
     let native = |cache, limit| chain::native(&jwks, cache, limit);
 
@@ -89,6 +120,8 @@ pub fn all() -> Result<Vec<Case>, String> {
     let verify =
         format!("verify:{}", hex(&signature_question(&jwks, strangers.first().ok_or("no tokens")?)?));
 
+    let signing = signing_keys()?;
+    let asserting = |algorithm, reuse| chain::asserting(&plugin, &jwks, &signing, algorithm, reuse);
     let case = Case::new;
     Ok(vec![
         case(BARE, vec![], rs256.clone(), 200),
@@ -96,6 +129,24 @@ pub fn all() -> Result<Vec<Case>, String> {
         case("portcullis: open route", gateway(NO_LIMIT), open, 200),
         case("portcullis: open route, one limit", gateway(NO_LIMIT), limited, 200),
         case("portcullis: RS256, access, limit", gateway(NO_LIMIT), rs256.clone(), 200).beside(CACHED),
+        case("portcullis: RS256, no audit", audited("bench-silent", chain::silent), rs256.clone(), 200),
+        case(
+            "portcullis: RS256, audit of all, log",
+            audited("bench-logged", chain::logged),
+            rs256.clone(),
+            200,
+        ),
+        case(
+            "portcullis: RS256, audit of all, collector",
+            audited("bench-exported", chain::exported),
+            rs256.clone(),
+            200,
+        ),
+        // `10s` is reused, as it is by default; with `Off` each request is signed for.
+        case("portcullis: the same, assertion reused", asserting("EdDSA", "10s"), rs256.clone(), 200),
+        case("portcullis: the same, HS256 assertion each", asserting("HS256", "Off"), rs256.clone(), 200),
+        case("portcullis: the same, ES256 assertion each", asserting("ES256", "Off"), rs256.clone(), 200),
+        case("portcullis: the same, EdDSA assertion each", asserting("EdDSA", "Off"), rs256.clone(), 200),
         case("portcullis: ES256, access, limit", gateway(NO_LIMIT), es256, 200),
         case("portcullis: HS256, access, limit", gateway(NO_LIMIT), hs256, 200),
         case("portcullis: new RS256 tokens", gateway(NO_LIMIT), new.clone(), 200).beside(UNCACHED),
@@ -109,20 +160,44 @@ pub fn all() -> Result<Vec<Case>, String> {
             .beside(NATIVE_FORGED),
         case("portcullis: over the limit (429)", gateway(1), rs256.clone(), 429).beside(NATIVE_OVER),
         case("portcullis: no route (404)", gateway(NO_LIMIT), lost, 404),
+        case("portcullis: no credential, no event (401)", silent(NO_LIMIT), absent.clone(), 401)
+            .beside(NATIVE_ABSENT),
+        case("portcullis: new forged tokens, no event (401)", silent(NO_LIMIT), forged.clone(), 401)
+            .beside(NATIVE_FORGED),
+        case("portcullis: over the limit, no event (429)", silent(1), rs256.clone(), 429).beside(NATIVE_OVER),
         case(CACHED, native(true, NO_LIMIT), rs256.clone(), 200),
         case(UNCACHED, native(false, NO_LIMIT), new, 200),
-        case(NATIVE_ABSENT, native(true, NO_LIMIT), absent, 401),
-        case(NATIVE_FORGED, native(true, NO_LIMIT), forged, 401),
+        case(NATIVE_ABSENT, native(true, NO_LIMIT), absent.clone(), 401),
+        case(NATIVE_FORGED, native(true, NO_LIMIT), forged.clone(), 401),
         case(NATIVE_OVER, native(true, 1), rs256.clone(), 429),
+        case("native: no credential, access log (401)", native(true, NO_LIMIT), absent.clone(), 401)
+            .with_access_log(),
+        case("native: forged signatures, access log (401)", native(true, NO_LIMIT), forged, 401)
+            .with_access_log(),
+        case("native: over the limit, access log (429)", native(true, 1), rs256.clone(), 429)
+            .with_access_log(),
         case("floor: callbacks alone", chain::floor(&floor, ""), rs256.clone(), 200),
         case("floor: host calls of an admission", chain::floor(&floor, ADMISSION), rs256.clone(), 200)
             .beside(CACHED),
+        case("floor: host calls of a refusal (401)", chain::floor(&floor, REFUSAL), absent.clone(), 401),
+        case("floor: the same and a line in the log (401)", chain::floor(&floor, LOGGED), absent, 401),
         case("floor: the host's signature check", chain::floor(&floor, &verify), rs256, 200).beside(UNCACHED),
     ])
 }
 
+/// One for each algorithm, as the gateway's environment has them.
+fn signing_keys() -> Result<[String; 3], String> {
+    let told = |error: jwt_simple::Error| error.to_string();
+    let es256 = ES256KeyPair::generate().to_pem().map_err(told)?;
+    Ok([Ed25519KeyPair::generate().to_pem(), es256, "0123456789abcdef".repeat(4)])
+}
+
 /// The host calls that an admitted request cannot do without, as `filter/examples/floor.rs` names them.
 const ADMISSION: &str = "time headers limit strip claims mark";
+
+/// The same of a refused one, and with its event.
+const REFUSAL: &str = "time headers refuse";
+const LOGGED: &str = "time headers address log refuse";
 
 /// What the gateway asks the host's `verify_signature`: hash name, key as `SubjectPublicKeyInfo`, signature and text.
 fn signature_question(jwks: &str, token: &str) -> Result<Vec<u8>, String> {

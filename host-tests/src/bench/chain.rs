@@ -13,15 +13,21 @@ pub const SCOPE: &str = "orders.read";
 pub const NO_LIMIT: u32 = 1_000_000;
 /// The policy's secret for HS256 is in this variable.
 const HMAC_SECRET: &str = "PORTCULLIS_BENCH_SECRET";
+/// The cluster of the collector that audit events go to.
+pub const COLLECTOR: &str = "collector";
+/// The gateway's signing keys are in these.
+pub const SIGNING_KEYS: [&str; 3] =
+    ["PORTCULLIS_BENCH_EDDSA", "PORTCULLIS_BENCH_ES256", "PORTCULLIS_BENCH_HS256"];
 /// An API key of the policy, and its hash there.
 pub const API_KEY: &str = "key-of-partner-a-number-1";
 const API_KEY_HASH: &str = "sha256:3335e59e98a21ace0508619b2f73deacf8aaabc27d28ab30e8106b98318ad2e6";
 /// Who issues the tokens of HS256: a provider with a secret has no other keys.
 pub const HMAC_ISSUER: &str = "https://hmac.example.com";
 
-/// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log.
-pub fn listener(name: &str, mut filters: Vec<Value>) -> Value {
+/// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log unless it is asked for.
+pub fn listener(name: &str, mut filters: Vec<Value>, access_log: bool) -> Value {
     filters.push(router());
+    let access_log: Vec<Value> = access_log.then(self::access_log).into_iter().collect();
     json!({
         "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
@@ -38,12 +44,35 @@ pub fn listener(name: &str, mut filters: Vec<Value>) -> Value {
                 "request_headers_timeout": "10s",
                 "request_timeout": "30s",
                 "stream_idle_timeout": "60s",
+                "access_log": access_log,
                 "http_filters": filters,
                 "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
                     {"match": {"prefix": "/"}, "direct_response": {"status": 200}},
                 ]}]},
             },
         }]}],
+    })
+}
+
+/// What `envoy.yaml` writes down of each request.
+fn access_log() -> Value {
+    json!({
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {"json_format": {
+                "time": "%START_TIME%",
+                "request_id": "%REQ(X-REQUEST-ID)%",
+                "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+                "method": "%REQ(:METHOD)%",
+                "host": "%REQ(:AUTHORITY)%",
+                "path": "%PATH(NQ)%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "admitted": "%FILTER_STATE(wasm.portcullis_admitted:PLAIN)%",
+                "duration_ms": "%DURATION%",
+            }},
+        },
     })
 }
 
@@ -82,6 +111,22 @@ fn wasm(name: &str, plugin: &Path, configuration: &str) -> Value {
 pub fn gateway(plugin: &Path, policy: Value, secret: &str) -> Vec<Value> {
     let mut listener = Listener::new("portcullis", policy, plugin.to_owned(), 0);
     listener.env.insert(HMAC_SECRET.to_owned(), secret.to_owned());
+    vec![listener.plugin_filter(), guard()]
+}
+
+/// The gateway with its signing keys, and a policy whose upstream wants an assertion signed with this algorithm. `reuse` as the policy has it.
+pub fn asserting(plugin: &Path, jwks: &str, keys: &[String; 3], algorithm: &str, reuse: &str) -> Vec<Value> {
+    let mut policy = policy("bench-assertion", jwks, NO_LIMIT);
+    let key = |kid: &str, algorithm: &str, place: &str, name: &str| json!({"kid": kid, "algorithm": algorithm, place: {"env": name}});
+    let [eddsa, es256, hs256] = SIGNING_KEYS;
+    policy["signing"] = json!({"issuer": "https://gateway.example", "keys": [
+        key("a", "EdDSA", "privateKey", eddsa), key("b", "ES256", "privateKey", es256), key("c", "HS256", "secret", hs256),
+    ]});
+    policy["defaults"] =
+        json!({"upstream": {"assertion": {"audience": "orders", "algorithm": algorithm, "reuse": reuse}}});
+    let mut listener = Listener::new("portcullis", policy, plugin.to_owned(), 0);
+    let variables = SIGNING_KEYS.iter().zip(keys);
+    listener.env.extend(variables.map(|(name, key)| ((*name).to_owned(), key.clone())));
     vec![listener.plugin_filter(), guard()]
 }
 
@@ -150,6 +195,25 @@ pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
             },
         ],
     })
+}
+
+/// The same, with everything told to the proxy's log.
+pub fn logged(mut policy: Value) -> Value {
+    policy["audit"] = json!({"log": "All"});
+    policy
+}
+
+/// The same, with everything told to a collector ([`COLLECTOR`]) and none to the proxy's log.
+pub fn exported(mut policy: Value) -> Value {
+    let otlp = json!({"cluster": COLLECTOR, "uri": "http://collector/v1/logs", "maxBuffered": 65536});
+    policy["audit"] = json!({"log": "All", "sinks": {"log": false, "otlp": otlp}});
+    policy
+}
+
+/// The same, with nothing told to anybody.
+pub fn silent(mut policy: Value) -> Value {
+    policy["audit"] = json!({"log": "Off"});
+    policy
 }
 
 /// Envoy's own filters for the same: `jwt_authn` with claim headers, `rbac` on the scope, `local_ratelimit` with a bucket a subject.

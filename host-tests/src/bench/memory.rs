@@ -10,7 +10,7 @@ use super::cases::{Case, bent, claims, requests, token};
 use super::chain::{self, HMAC_ISSUER, NO_LIMIT};
 use super::cpu::Cores;
 use super::load::Load;
-use super::{listener_name, start};
+use super::{collector, listener_name, start};
 use crate::artifacts;
 use crate::scenario::TokenSpec;
 use crate::tokens::Keys;
@@ -26,14 +26,15 @@ const FULL: usize = 100_000;
 /// KiB by which an Envoy may grow after that and be called flat: what its own allocator does not give back.
 const NOISE: u64 = 8 << 10;
 
-/// Sends `count` different tokens, signed with HS256 since a million of them must be made, and reads how large Envoy is. An error if it has
+/// With every request told to a collector, sends `count` different tokens, signed with HS256 since a million of them must be made, and reads how large Envoy is. An error if it has
 /// grown after it was full.
 pub fn run(count: usize, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
     let keys = Keys::of_this_run();
     let (jwks, secret) = (keys.jwks(&["rs256"])?, keys.hmac_secret("hs256")?);
-    let gateway = chain::gateway(&artifacts::plugin()?, chain::policy("memory", &jwks, NO_LIMIT), &secret);
+    let policy = chain::exported(chain::policy("memory", &jwks, NO_LIMIT));
+    let (gateway, collector) = (chain::gateway(&artifacts::plugin()?, policy, &secret), collector()?);
     let cores = Cores::choose().map_err(|error| error.to_string())?;
-    let envoy = start(&[Case::of_filters("memory", gateway)], cores)?;
+    let envoy = start(&[Case::of_filters("memory", gateway)], cores, &collector)?;
     let address = envoy.listener(&listener_name(0)).ok_or("the listener is gone")?;
     let (mut full, mut last) = (None, resident(envoy.pid())?);
     progress(&format!("{:>9} tokens  {last:>7} KiB", 0));
@@ -41,7 +42,11 @@ pub fn run(count: usize, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
         let callers = first..count.min(first + BATCH);
         let forged = callers.clone().filter(|caller| caller % FORGED == 0).count();
         let expected = BTreeMap::from([(200, callers.len() - forged), (401, forged)]);
-        let requests = requests("/orders/7", &tokens(callers)?);
+        // Each to a path of its own, too.
+        let each = |(caller, token): (usize, &String)| {
+            requests(&format!("/orders/{caller}"), core::slice::from_ref(token))
+        };
+        let requests: Vec<_> = callers.clone().zip(&tokens(callers)?).flat_map(each).collect();
         let mut load = Load::connect(address, &requests).map_err(|error| error.to_string())?;
         let statuses = load.run(requests.len()).map_err(|error| error.to_string())?;
         // A round of the connections is whole, so some tokens may have come twice.

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 use crate::artifacts;
 use crate::envoy::Envoy;
+use crate::envoy_config::Cluster;
+use crate::key_server::{Answer, KeyServer};
 use cases::Case;
 use cpu::Cores;
 use figures::Table;
@@ -49,9 +51,10 @@ impl Effort {
 pub fn run(cases: &[Case], effort: Effort, progress: &mut dyn FnMut(&str)) -> Result<Table, String> {
     let cores = Cores::choose().map_err(|error| error.to_string())?;
     progress(&cores.to_string());
+    let collector = collector()?;
     let mut table = Table::of(cases);
     for round in 1..=effort.rounds {
-        let envoy = start(cases, cores)?;
+        let envoy = start(cases, cores, &collector)?;
         for (index, case) in cases.iter().enumerate() {
             let micros = measure(&envoy, index, case, effort)?;
             table.add(index, micros);
@@ -79,23 +82,35 @@ fn measure(envoy: &Envoy, index: usize, case: &Case, effort: Effort) -> Result<f
     Ok(spent.as_secs_f64() * 1e6 / answered)
 }
 
-fn start(cases: &[Case], cores: Cores) -> Result<Envoy, String> {
+/// Takes audit events, and forgets them. It runs in this process, so what it costs is not Envoy's.
+fn collector() -> Result<KeyServer, String> {
+    let collector = KeyServer::start().map_err(|error| error.to_string())?;
+    collector.answer("/v1/logs", Answer::of("application/x-protobuf", ""));
+    Ok(collector)
+}
+
+fn start(cases: &[Case], cores: Cores, collector: &KeyServer) -> Result<Envoy, String> {
     let directory = TempDir::new().map_err(|error| error.to_string())?;
     let config = directory.path().join("envoy.json");
-    fs::write(&config, bootstrap(cases).to_string()).map_err(|error| error.to_string())?;
-    let arguments = ["--concurrency", "1", "--log-level", "warning"].map(ToOwned::to_owned);
+    fs::write(&config, bootstrap(cases, collector.port()).to_string()).map_err(|error| error.to_string())?;
+    // The plugin's own lines are written, as they are by default: an event of an allowed request is one.
+    let arguments = ["--concurrency", "1", "--log-level", "warning", "--component-log-level", "wasm:info"]
+        .map(ToOwned::to_owned);
     let start = || Envoy::start_with(&config, directory, &arguments, &[], artifacts::repository());
     cores.with_proxy_core(start).map_err(|error| error.to_string())?.map_err(|failure| failure.to_string())
 }
 
-fn bootstrap(cases: &[Case]) -> Value {
+fn bootstrap(cases: &[Case], collector: u16) -> Value {
     let listeners = cases.iter().enumerate();
-    let listeners =
-        listeners.map(|(index, case)| chain::listener(&listener_name(index), case.filters.clone()));
+    let listeners = listeners
+        .map(|(index, case)| chain::listener(&listener_name(index), case.filters.clone(), case.access_log));
     json!({
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-        "static_resources": {"listeners": listeners.collect::<Vec<_>>()},
+        "static_resources": {
+            "listeners": listeners.collect::<Vec<_>>(),
+            "clusters": [Cluster::new(chain::COLLECTOR, collector).to_json()],
+        },
     })
 }
 

@@ -4,8 +4,9 @@ use wasmparser::{BinaryReader, KnownCustom, Name, Parser, Payload, TypeRef};
 
 /// The name under which the changed module shows its counter.
 pub const COUNTER: &str = "portcullis_allocations";
-/// What each allocation goes through, by the end of its mangled name.
-const ALLOCATORS: [&str; 3] = ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc"];
+/// What each allocation goes through: Rust's own functions, by the end of their mangled names, or, where an optimiser has put those into
+/// their callers, C's, without what is grown in place.
+const ALLOCATORS: [&[&str]; 2] = [&["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc"], &["dlmalloc"]];
 
 /// Sections of a module, by their numbers in the specification.
 const GLOBALS: u8 = 6;
@@ -17,13 +18,22 @@ const CODE: u8 = 10;
 struct Layout {
     imported_functions: u32,
     globals: u32,
-    allocators: Vec<u32>,
+    /// By each of [`ALLOCATORS`].
+    found: [Vec<u32>; 2],
+}
+
+impl Layout {
+    /// The first kind of which all functions are there, or the other as far as they are.
+    fn allocators(&self) -> &[u32] {
+        let [rust, c] = &self.found;
+        if rust.len() == ALLOCATORS[0].len() { rust } else { c }
+    }
 }
 
 /// The same module, with a global that counts. `module` has its names (`build/portcullis.names.wasm`).
 pub fn counting(module: &[u8]) -> Result<Vec<u8>, String> {
     let layout = layout(module).map_err(|error| error.to_string())?;
-    if layout.allocators.is_empty() {
+    if layout.allocators().is_empty() {
         return Err(format!("the module has none of the functions {ALLOCATORS:?}, or not their names"));
     }
     let (head, mut rest) = module.split_at_checked(8).ok_or("not a module")?;
@@ -67,8 +77,11 @@ fn layout(module: &[u8]) -> Result<Layout, wasmparser::BinaryReaderError> {
                     let Name::Function(functions) = name? else { continue };
                     for naming in functions {
                         let naming = naming?;
-                        if ALLOCATORS.iter().any(|name| naming.name.ends_with(name)) {
-                            layout.allocators.push(naming.index);
+                        if ALLOCATORS[0].iter().any(|name| naming.name.ends_with(name)) {
+                            layout.found[0].push(naming.index);
+                        }
+                        if ALLOCATORS[1].contains(&naming.name) {
+                            layout.found[1].push(naming.index);
                         }
                     }
                 }
@@ -109,7 +122,7 @@ fn code(content: &[u8], layout: &Layout) -> Result<Vec<u8>, String> {
     for index in 0..count {
         let size = reader.read_var_u32().map_err(told)? as usize;
         let body = reader.read_bytes(size).map_err(told)?;
-        if !layout.allocators.contains(&(index + layout.imported_functions)) {
+        if !layout.allocators().contains(&(index + layout.imported_functions)) {
             put(size, &mut out);
             out.extend_from_slice(body);
             continue;

@@ -44,7 +44,11 @@ impl Signer {
 pub(crate) fn p256() -> String {
     let document =
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(document))
+    // RFC 7468 §2: lines of 64 characters.
+    let text = STANDARD.encode(document);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
 }
 
 pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {

@@ -98,7 +98,13 @@ fn each_verifier_takes_what_came_through_the_gateway_and_nothing_else() {
                 "{name}: another {what}: {method} {host}{target}"
             );
         }
-        assert_eq!(around("GET", HOST, "/orders/7?a=1", &[&stolen, &stolen]), None, "{name}: two of them");
+        // Envoy looks at both, and takes both off.
+        let expected = partner.clone().filter(|_| name == "envoy");
+        assert_eq!(
+            around("GET", HOST, "/orders/7?a=1", &[&stolen, &stolen]),
+            expected,
+            "{name}: two of them"
+        );
         for elsewhere in NAMES.iter().filter(|elsewhere| **elsewhere != name) {
             let stolen = gateway.stolen(elsewhere, "GET", "/orders/7?a=1");
             assert_eq!(around("GET", HOST, "/orders/7?a=1", &[&stolen]), None, "{name}: for {elsewhere}");
@@ -203,7 +209,8 @@ fn while_the_keys_are_changed_nothing_is_refused() {
                 while !stop.load(Ordering::SeqCst) {
                     let target = format!("/orders/{}", served % 50);
                     let response = client::send(address, &keyed("GET", &target)).unwrap();
-                    assert_eq!(response.status, 200, "{name}: request {served}");
+                    let told = String::from_utf8_lossy(&response.body);
+                    assert_eq!(response.status, 200, "{name}: request {served}: {told}");
                     served += 1;
                     thread::sleep(Duration::from_millis(10));
                 }

@@ -103,7 +103,7 @@ fn an_attack_on_a_real_gateway_is_seen_by_a_real_prometheus() {
             })
         })
     };
-    super::until("two looks at a gateway at peace", || scraped(2));
+    super::until("some looks at a gateway at peace", || scraped(4));
     let quiet: BTreeSet<String> = prometheus.firing().unwrap().into_iter().collect();
     for alert in [
         "PortcullisForgedTokens",

@@ -1,9 +1,11 @@
 //! Does the dashboard ask for what there is? Its queries run in a real Prometheus, and name what a real gateway tells.
 //!
-//! Grafana itself is not run: no registry that this repository uses has it.
+//! Grafana itself is not run: no registry that this repository uses has it. Its own types read the dashboard (`dashboard.py`).
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
+use host_tests::artifacts;
 use host_tests::envoy::Envoy;
 use host_tests::prometheus::Prometheus;
 use portcullis_filter::metrics::Metric;
@@ -12,9 +14,11 @@ use serde_json::Value;
 use super::alerts::RULES;
 use super::{file, scrape};
 
+const DASHBOARD: &str = "deploy/observability/dashboard.json";
+
 /// Each panel's title and query.
 fn queries() -> Vec<(String, String)> {
-    let dashboard: Value = serde_json::from_str(&file("deploy/observability/dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&file(DASHBOARD)).unwrap();
     let mut queries = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().into_iter().flatten() {
@@ -66,6 +70,28 @@ fn the_dashboard_and_the_rules_name_only_what_is_counted_and_the_dashboard_shows
             "{name} is on no panel"
         );
     }
+}
+
+/// What Grafana's types do not know gets lost on the way through them, and a dashboard with a word misspelt does lose it.
+#[test]
+fn the_dashboard_is_one_by_grafanas_own_types() {
+    let python = artifacts::repository().join(".venv/bin/python3");
+    let run = |arguments: &[&str]| {
+        Command::new(&python).args(arguments).current_dir(artifacts::repository()).output().unwrap()
+    };
+    if !run(&["-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).status.success() {
+        eprintln!("not run: Grafana's types need Python 3.11");
+        return;
+    }
+    let script = "host-tests/tests/metrics/dashboard.py";
+    let good = run(&[script, DASHBOARD]);
+    assert!(good.status.success(), "{}{}", told(&good.stdout), told(&good.stderr));
+    let spoilt = run(&[script, DASHBOARD, "--spoil"]);
+    assert_eq!((spoilt.status.code(), told(&spoilt.stdout).trim()), (Some(1), ".panels[1].titel"));
+}
+
+fn told(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// In a Prometheus that has seen an attack on this gateway.

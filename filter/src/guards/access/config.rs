@@ -246,7 +246,7 @@ fn read_principal(field: &Field<'_>, providers: &[Rc<str>]) -> Option<Principal>
     }
     let scopes = optional(&section, "scopes", read_scopes);
     let clients = optional(&section, "clients", |field| Some(boxed(&field.texts()?)));
-    let cidrs = optional(&section, "clientCIDRs", |field| field.networks());
+    let cidrs = optional(&section, "clientCIDRs", networks);
     let jwt = match section.get("jwt") {
         Some(field) => Some(read_jwt(&field, providers)?),
         None => None,
@@ -269,6 +269,10 @@ fn optional<T>(
     read: impl Fn(&Field<'_>) -> Option<Vec<T>>,
 ) -> Option<Vec<T>> {
     section.get(key).map_or(Some(Vec::new()), |field| read(&field))
+}
+
+fn networks(field: &Field<'_>) -> Option<Vec<Cidr>> {
+    field.networks()
 }
 
 fn boxed(texts: &[&str]) -> Vec<Box<str>> {

@@ -66,17 +66,15 @@ pub(super) fn push_about(assertion: &Assertion, caller: &Caller, target: &Target
 
 /// Writes the rest: which query, which assertion, and for how long.
 pub(super) fn push_rest(query: &[u8], id: &Identity<'_>, out: &mut Vec<u8>) {
-    match core::str::from_utf8(query).ok().filter(|query| query.len() <= limits::ASSERTION_QUERY_BYTES) {
-        Some(query) => {
-            push_name("query", out);
-            push_text(query, out);
-        }
-        None => {
-            push_name("query_hash", out);
-            out.push(b'"');
-            push_base64(&hmac_sha256::Hash::hash(query), out);
-            out.push(b'"');
-        }
+    let short = core::str::from_utf8(query).ok().filter(|query| query.len() <= limits::ASSERTION_QUERY_BYTES);
+    if let Some(query) = short {
+        push_name("query", out);
+        push_text(query, out);
+    } else {
+        push_name("query_hash", out);
+        out.push(b'"');
+        push_base64(&hmac_sha256::Hash::hash(query), out);
+        out.push(b'"');
     }
     push_name("jti", out);
     out.push(b'"');

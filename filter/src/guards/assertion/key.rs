@@ -1,15 +1,16 @@
 //! How does one signing key sign, and what of it is published?
 
+use core::fmt;
 use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::algorithms::{
-    ECDSAP256KeyPairLike as _, ES256KeyPair, Ed25519KeyPair, EdDSAKeyPairLike as _,
-};
-use p256::ecdsa::signature::DigestSigner as _;
+use p256::{FieldBytes, NonZeroScalar};
+use zeroize::Zeroize as _;
 
 use super::claims::push_text;
+use super::ecdsa;
+use super::private::{Curve, Private, pkcs8, raw_signature};
 use crate::decision::Detail;
 use crate::host::Verifier;
 use crate::secret::Secret;
@@ -59,15 +60,32 @@ pub struct SigningKey {
 }
 
 /// The key itself.
-#[derive(Debug)]
 pub(super) enum Material {
-    Ed25519(Box<Ed25519KeyPair>),
+    Ed25519(Box<ed25519_compact::KeyPair>),
     P256 {
-        pair: Box<ES256KeyPair>,
+        secret: Box<NonZeroScalar>,
+        /// `x || y`
+        public: [u8; 64],
         /// PKCS#8, for the host.
         der: Secret<Vec<u8>>,
     },
     Hmac(Secret<Vec<u8>>),
+}
+
+/// Nothing of it.
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Material(…)")
+    }
+}
+
+/// `p256` does not clear what is copied out of it, so this is done here.
+impl Drop for Material {
+    fn drop(&mut self) {
+        if let Material::P256 { secret, .. } = self {
+            secret.zeroize();
+        }
+    }
 }
 
 impl SigningKey {
@@ -98,11 +116,11 @@ impl SigningKey {
     /// The signature of `text`, as JWS has it (RFC 7518 §3).
     pub(super) fn sign(&self, text: &[u8], host: &impl Verifier) -> Result<Vec<u8>, Detail> {
         match self.material.as_ref().map_err(Clone::clone)? {
-            Material::Ed25519(pair) => Ok(pair.key_pair().as_ref().sk.sign(text, None).to_vec()),
-            Material::P256 { pair, der } => host
+            Material::Ed25519(pair) => Ok(pair.sk.sign(text, None).to_vec()),
+            Material::P256 { secret, der, .. } => host
                 .sign("sha256", der.expose(), text)
-                .and_then(|signature| raw(&signature))
-                .or_else(|| in_wasm(pair, text))
+                .and_then(|signature| raw_signature(&signature))
+                .or_else(|| ecdsa::sign(secret, text))
                 .ok_or_else(|| Detail::Named("no signature by key", Rc::clone(&self.kid))),
             Material::Hmac(secret) => Ok(hmac_sha256::HMAC::mac(text, secret.expose()).to_vec()),
         }
@@ -113,15 +131,13 @@ impl SigningKey {
         let kid = &self.kid;
         match self.material.as_ref().ok()? {
             Material::Ed25519(pair) => {
-                let x = URL_SAFE_NO_PAD.encode(pair.public_key().to_bytes());
+                let x = URL_SAFE_NO_PAD.encode(*pair.pk);
                 Some(format!(
                     r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","alg":"EdDSA","use":"sig","x":"{x}"}}"#
                 ))
             }
-            Material::P256 { pair, .. } => {
-                // SEC 1 §2.3.3: 04, x, y.
-                let point = pair.key_pair().public_key().to_bytes_uncompressed();
-                let (x, y) = point.get(1..)?.split_at_checked(32)?;
+            Material::P256 { public, .. } => {
+                let (x, y) = public.split_at_checked(32)?;
                 let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
                 Some(format!(
                     r#"{{"kty":"EC","crv":"P-256","kid":"{kid}","alg":"ES256","use":"sig","x":"{x}","y":"{y}"}}"#
@@ -132,44 +148,50 @@ impl SigningKey {
     }
 }
 
+/// The public part of a private key, as a JWK set; for the command line. The error says what is wrong with the key, and nothing of it.
+pub fn public_jwks(algorithm: Algorithm, kid: &str, private: &[u8]) -> Result<String, String> {
+    let mut key = SigningKey {
+        kid: kid.into(),
+        algorithm,
+        variable: "the key".into(),
+        not_before: None,
+        not_after: None,
+        material: Err(Detail::None),
+    };
+    key.resolve(|_| Some(private.to_vec()));
+    if let Err(why) = &key.material {
+        return Err(why.to_string());
+    }
+    key.jwk()
+        .map(|jwk| format!("{{\"keys\":[{jwk}]}}"))
+        .ok_or_else(|| "a shared secret has no public part".to_owned())
+}
+
 /// `typ` of an assertion.
 pub const TYPE: &str = "portcullis-assertion+jwt";
 
 impl Material {
-    /// PKCS#8 in PEM, or a private JWK whose public part fits it; a secret as its bytes are, at least as long as the hash (RFC 7518 §3.2).
+    /// PKCS#8 in PEM, or a private JWK, whose public part fits it; a secret as its bytes are, at least as long as the hash (RFC 7518 §3.2).
     fn read(algorithm: Algorithm, bytes: Secret<Vec<u8>>) -> Option<Self> {
         if algorithm == Algorithm::HS256 {
             return (bytes.expose().len() >= 32).then_some(Material::Hmac(bytes));
         }
-        let text = core::str::from_utf8(bytes.expose()).ok()?.trim();
-        let jwk = text.starts_with('{');
-        match algorithm {
-            Algorithm::EdDSA => {
-                let pair = if jwk { Ed25519KeyPair::from_jwk(text) } else { Ed25519KeyPair::from_pem(text) };
-                Some(Material::Ed25519(Box::new(pair.ok()?)))
+        let private = Private::read(bytes.expose())?;
+        let (material, public) = match (algorithm, private.curve) {
+            (Algorithm::EdDSA, Curve::Ed25519) => {
+                let seed = ed25519_compact::Seed::new(*private.secret);
+                let pair = Box::new(ed25519_compact::KeyPair::try_from_seed(seed).ok()?);
+                let public = pair.pk.to_vec();
+                (Material::Ed25519(pair), public)
             }
-            Algorithm::ES256 => {
-                let pair = if jwk { ES256KeyPair::from_jwk(text) } else { ES256KeyPair::from_pem(text) };
-                let pair = Box::new(pair.ok()?);
-                let der = Secret::new(pair.to_der().ok()?);
-                Some(Material::P256 { pair, der })
+            (Algorithm::ES256, Curve::P256) => {
+                let secret = NonZeroScalar::from_repr(FieldBytes::from(*private.secret)).into_option()?;
+                let public = ecdsa::public(&secret);
+                let der = Secret::new(pkcs8(&private.secret, &public));
+                (Material::P256 { secret: Box::new(secret), public, der }, public.to_vec())
             }
-            Algorithm::HS256 => None,
-        }
+            _ => return None,
+        };
+        private.public.is_none_or(|told| told == public).then_some(material)
     }
-}
-
-/// RFC 6979: without randomness, which a VM has only from its host.
-fn in_wasm(pair: &ES256KeyPair, text: &[u8]) -> Option<Vec<u8>> {
-    let digest = |hash: &mut hmac_sha256::Hash| {
-        hash.update(text);
-        Ok(())
-    };
-    let signature: p256::ecdsa::Signature = pair.key_pair().as_ref().try_sign_digest(digest).ok()?;
-    Some(signature.to_bytes().to_vec())
-}
-
-/// RFC 7518 §3.4: `r || s` of 32 bytes each, from the host's DER.
-fn raw(der: &[u8]) -> Option<Vec<u8>> {
-    Some(p256::ecdsa::Signature::from_der(der).ok()?.to_bytes().to_vec())
 }

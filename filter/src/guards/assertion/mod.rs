@@ -10,7 +10,9 @@
 mod cache;
 pub mod claims;
 mod config;
+mod ecdsa;
 pub mod key;
+mod private;
 mod ring;
 mod shapes;
 #[cfg(test)]

@@ -56,7 +56,6 @@ pub static CORS: Shape = Shape {
 };
 
 /// Reads a `cors`; `Some(None)` is `Off`.
-#[expect(clippy::option_option, reason = "a fault, none, or some")]
 pub fn read(field: &Field<'_>) -> Option<Option<Rules>> {
     if matches!(field.value, Json::Bool(false)) || field.value.as_text() == Some("Off") {
         return Some(None);

@@ -7,6 +7,7 @@
 //! credential in the wrong hands (a token that is bound to its sender, [`confirmation`], is of no use there).
 
 pub mod api_key;
+mod asked;
 pub mod attempt;
 pub mod caller;
 pub mod certificate;

@@ -114,8 +114,7 @@ fn is_claim(sent: &[u8]) -> bool {
         return false;
     }
     let of_family = |family: &&str| sent.get(..family.len()).is_some_and(|front| passes_for(front, family));
-    let claims =
-        FAMILIES.iter().any(|family| of_family(&family)) || NAMES.iter().any(|name| passes_for(sent, name));
+    let claims = FAMILIES.iter().any(of_family) || NAMES.iter().any(|name| passes_for(sent, name));
     claims && !OF_THE_PROXY.iter().any(|name| name.as_bytes() == sent)
 }
 

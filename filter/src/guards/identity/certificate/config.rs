@@ -126,9 +126,9 @@ fn spiffe(field: &Field<'_>, accepted: &mut Accepted) -> Option<()> {
         return None;
     }
     if below {
-        accepted.below.push(format!("{id}/").into())
+        accepted.below.push(format!("{id}/").into());
     } else {
-        accepted.uris.push(id.into())
+        accepted.uris.push(id.into());
     }
     Some(())
 }
@@ -158,9 +158,9 @@ fn san(field: &Field<'_>, accepted: &mut Accepted) -> Option<()> {
     }
     let name = name.to_ascii_lowercase();
     if below {
-        accepted.domains.push(format!(".{name}").into())
+        accepted.domains.push(format!(".{name}").into());
     } else {
-        accepted.dns.push(name.into())
+        accepted.dns.push(name.into());
     }
     Some(())
 }

@@ -55,6 +55,7 @@ impl<'b> Reader<'b> {
     }
 
     /// The next value if it has this tag; else it stays where it is.
+    #[expect(clippy::option_option, reason = "broken, absent, or there")]
     pub(super) fn optional(&mut self, tag: u8) -> Option<Option<Element<'b>>> {
         if self.0.first() == Some(&tag) { self.next().map(Some) } else { Some(None) }
     }

@@ -27,8 +27,9 @@ impl Accepted {
             !uri.split('/').skip(3).any(|part| matches!(part, "" | "." | ".."))
                 && !uri.contains(['%', '?', '#', '\\'])
         };
-        let below = |front: &Box<str>| uri.strip_prefix(&**front).is_some_and(|rest| !rest.is_empty());
-        self.uris.iter().any(|known| **known == *uri) || (self.below.iter().any(below) && plain())
+        let below = |front: &str| uri.strip_prefix(front).is_some_and(|rest| !rest.is_empty());
+        self.uris.iter().any(|known| **known == *uri)
+            || (self.below.iter().any(|front| below(front)) && plain())
     }
 
     /// RFC 6125 §6.4.3 the other way round: the policy has the star, and a certificate with one is nobody's name.
@@ -36,10 +37,10 @@ impl Accepted {
         if name.contains('*') {
             return false;
         }
-        let below = |domain: &Box<str>| {
-            name.strip_suffix(&**domain).is_some_and(|label| !label.is_empty() && !label.contains('.'))
+        let below = |domain: &str| {
+            name.strip_suffix(domain).is_some_and(|label| !label.is_empty() && !label.contains('.'))
         };
-        self.dns.iter().any(|known| **known == *name) || self.domains.iter().any(below)
+        self.dns.iter().any(|known| **known == *name) || self.domains.iter().any(|domain| below(domain))
     }
 
     /// Adds what another way of the same route takes.

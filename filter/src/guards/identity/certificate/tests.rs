@@ -24,7 +24,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         Ok(short) if short < 0x80 => out.push(short),
         Ok(short) => out.extend([0x81, short]),
         Err(_) => {
-            out.extend([0x82, u8::try_from(length >> 8).unwrap(), u8::try_from(length & 0xff).unwrap()])
+            out.extend([0x82, u8::try_from(length >> 8).unwrap(), u8::try_from(length & 0xff).unwrap()]);
         }
     }
     [out, content].concat()

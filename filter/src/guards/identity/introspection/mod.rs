@@ -97,8 +97,15 @@ struct Asked {
     until: u64,
     /// Whether it was asked with the other secret.
     by_other: bool,
-    /// The token, where it can be asked about once more: with the secret that it was not asked with.
-    again: Option<Secret<Vec<u8>>>,
+    token: Secret<Vec<u8>>,
+    /// In which ways it can be asked about once more: with the secret that it was not asked with, and over another connection.
+    again: Again,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    by_other: bool,
+    over_another: bool,
 }
 
 impl Introspection {
@@ -200,19 +207,29 @@ impl Introspection {
             let Some((key, token)) = state.queue.pop_front() else { return };
             let by_other = state.by_other;
             drop(state);
-            match self.ask(host, &token, by_other) {
-                Ok(call) => {
-                    // The host gives up at the timeout; an answer that never comes is forgotten a little later.
-                    let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
-                    let again = self.other.is_some().then_some(token);
-                    self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, again });
-                }
-                Err(fault) => {
-                    self.state.borrow_mut().pending.remove(&key);
-                    self.fail(host, fault, now);
-                }
+            let again = Again { by_other: self.other.is_some(), over_another: true };
+            if let Err(fault) = self.put(host, key, token, by_other, again, now) {
+                self.state.borrow_mut().pending.remove(&key);
+                self.fail(host, fault, now);
             }
         }
+    }
+
+    /// Puts the question, with that secret.
+    fn put(
+        &self,
+        host: &impl Host,
+        key: Key,
+        token: Secret<Vec<u8>>,
+        by_other: bool,
+        again: Again,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let call = self.ask(host, &token, by_other)?;
+        // The host gives up at the timeout; an answer that never comes is forgotten a little later.
+        let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
+        self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, token, again });
+        Ok(())
     }
 
     fn ask(&self, host: &impl Host, token: &Secret<Vec<u8>>, by_other: bool) -> Result<CallId, Fault> {
@@ -248,19 +265,29 @@ impl Introspection {
         let Some(place) = state.asked.iter().position(|asked| asked.call == id) else {
             return false;
         };
-        let Asked { key, by_other, again, .. } = state.asked.swap_remove(place);
-        if let Some(token) = again.filter(|_| answer.status == UNAUTHORIZED) {
+        let Asked { key, by_other, token, again, .. } = state.asked.swap_remove(place);
+        let said = answer::read(answer);
+        let rests = state.rest.is_some_and(|(until, _)| now.nanos() < until);
+        let second = if again.by_other && answer.status == UNAUTHORIZED {
             // It may be that the issuer has changed to the other secret. If it takes neither, that is found out with the second question.
             state.by_other = !by_other;
+            Some((!by_other, Again { by_other: false, ..again }))
+        } else if again.over_another && !rests && matches!(said, Err(Fault::Unreachable)) {
+            // The service may just have been closing the connection. If there is none, that is found out with the second question.
+            Some((by_other, Again { over_another: false, ..again }))
+        } else {
+            None
+        };
+        if let Some((by_other, again)) = second {
             drop(state);
-            if self.ask_again(host, &token, key, !by_other, now) {
+            if self.put(host, key, token, by_other, again, now).is_ok() {
                 return true;
             }
             state = self.state.borrow_mut();
         }
         state.pending.remove(&key);
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
-        match answer::read(answer) {
+        match said {
             Ok(Said::Active(claims)) => {
                 self.tallies.active.count();
                 let until = now.nanos().saturating_add(self.source.cache).min(expiry(&claims));
@@ -289,21 +316,6 @@ impl Introspection {
         {
             Metric::Introspections.add(host, &[&self.source.provider, outcome], tally.take());
         }
-    }
-
-    /// Asks with that secret, for the last time; whether it was asked.
-    fn ask_again(
-        &self,
-        host: &impl Host,
-        token: &Secret<Vec<u8>>,
-        key: Key,
-        by_other: bool,
-        now: Timestamp,
-    ) -> bool {
-        let Ok(call) = self.ask(host, token, by_other) else { return false };
-        let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
-        self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, again: None });
-        true
     }
 
     fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {

@@ -69,6 +69,8 @@ struct State {
     /// The generation of `keys`.
     generation: u64,
     call: Option<(CallId, Step)>,
+    /// Whether this fetch has begun a second time.
+    again: bool,
     /// A token named a `kid` that the keys lack.
     wanted: bool,
     /// `kid`s that fresh keys lacked, and until when they cause no fetch.

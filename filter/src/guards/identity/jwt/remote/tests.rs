@@ -266,6 +266,10 @@ fn without_the_issuer_old_keys_serve_for_their_grace_and_then_nobody_is_told_no(
             seconds += 1;
         }
         pauses.push(seconds - 1);
+        if pauses.len() == 1 {
+            process.answer(&workers, 503, "connection closed");
+            assert_eq!(process.called(), before + 2, "the first failure may be that of a connection");
+        }
         process.answer(&workers, 503, "no healthy upstream");
         assert!(has(&workers[0], &process, "one"));
     }
@@ -288,6 +292,37 @@ fn without_the_issuer_old_keys_serve_for_their_grace_and_then_nobody_is_told_no(
     process.answer(&workers, 200, &one());
     process.tick(&workers);
     assert!(workers.iter().all(|worker| has(worker, &process, "one")), "it recovers by itself");
+}
+
+#[test]
+fn a_connection_that_ends_costs_one_more_call_and_no_failure() {
+    let process = Process::new();
+    let of_keys = workers(&process, 2);
+    process.tick(&of_keys);
+    process.answer(&of_keys, 503, "connection closed");
+    assert_eq!((process.called(), process.log.borrow().len()), (2, 0));
+    assert!(waits(&of_keys[0].keys(process.time())), "whoever waits goes on waiting");
+    process.answer(&of_keys, 200, &one());
+    process.tick(&of_keys);
+    assert!(of_keys.iter().all(|worker| has(worker, &process, "one")));
+    // With metadata it begins at the beginning, once, whichever of the two calls it was.
+    let process = Process::new();
+    let discovering = workers_of(&process, 1, &source("id", None));
+    let metadata = r#"{"issuer":"https://id.example","jwks_uri":"https://id.example/k"}"#;
+    process.tick(&discovering);
+    process.answer(&discovering, 200, metadata);
+    process.answer(&discovering, 0, "");
+    assert_eq!(process.calls.borrow()[0].1, "id.example /.well-known/openid-configuration");
+    process.answer(&discovering, 200, metadata);
+    process.answer(&discovering, 0, "");
+    assert!(process.calls.borrow().is_empty());
+    assert!(process.log.borrow()[0].contains("cannot be reached"), "{:?}", process.log);
+    // A timeout is none.
+    let process = Process::new();
+    let slow = workers(&process, 1);
+    process.tick(&slow);
+    process.answer(&slow, 504, "");
+    assert_eq!((process.called(), process.calls.borrow().len()), (1, 0));
 }
 
 #[test]
@@ -342,6 +377,7 @@ fn whether_a_kid_is_new_cannot_be_told_without_the_issuer() {
     process.answer(&workers, 200, &one());
     assert!(matches!(workers[0].newer(Some("two"), process.time()), Newer::Wait(_)));
     process.tick(&workers);
+    process.answer(&workers, 503, "");
     process.answer(&workers, 503, "");
     let Newer::Nothing(refusal) = workers[0].newer(Some("two"), process.time()) else {
         panic!("cannot tell")

@@ -50,14 +50,19 @@ impl Remote {
         }
         state.record = next;
         state.wanted = false;
+        state.again = false;
         drop(state);
-        let first = match &self.source.uri {
+        self.begin(host).map_or_else(|fault| self.finish(host, &Err(fault), now), Ok)
+    }
+
+    fn begin(&self, host: &impl Host) -> Result<(), Fault> {
+        match &self.source.uri {
             Some(uri) => self.send(host, uri, Step::Keys),
-            None => fetch::metadata_of(&self.source.issuer)
-                .ok_or(Fault::NotMetadata)
-                .and_then(|target| self.send(host, &target, Step::Metadata)),
-        };
-        first.map_or_else(|fault| self.finish(host, &Err(fault), now), Ok)
+            None => {
+                let target = fetch::metadata_of(&self.source.issuer).ok_or(Fault::NotMetadata)?;
+                self.send(host, &target, Step::Metadata)
+            }
+        }
     }
 
     /// Whether it is time to fetch, and whether for the sake of an unknown `kid` only.
@@ -105,8 +110,18 @@ impl Remote {
             }
             Step::Keys => fetch::keys(answer),
         };
+        if matches!(outcome, Err(Fault::Unreachable)) && self.may_begin_again() && self.begin(host).is_ok() {
+            return true;
+        }
         self.heed(host, self.finish(host, &outcome, now));
         true
+    }
+
+    /// A request that meets the end of a connection which the issuer was just closing fails, and another connection serves: so a fetch
+    /// begins again at once, but only once, and not where the last one failed too. A timeout is no such end.
+    fn may_begin_again(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.record.failures == 0 && !core::mem::replace(&mut state.again, true)
     }
 
     /// Tells the others what came of the fetch, and learns it.
