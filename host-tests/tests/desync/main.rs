@@ -18,7 +18,7 @@ use host_tests::client::Client;
 use host_tests::envoy::{Envoy, Launch};
 use host_tests::envoy_config::Listener;
 use host_tests::exchange::{Request, latin1};
-use host_tests::observed::audit_event;
+use host_tests::observed::{audit_event, told as told_of};
 use host_tests::upstream::{Seen, Upstream};
 use serde_json::{Value, json};
 
@@ -84,12 +84,12 @@ impl Gateway {
     fn judge(&self, told: &str, before: usize) {
         for seen in self.reached(before) {
             let id = seen.field("x-request-id").unwrap_or_default();
-            let event = self.envoy.find_in_log(SOON, |line| audit_event(line, &format!("\"{id}\"")));
+            let event = self.envoy.find_in_log(SOON, |line| audit_event(line, &id));
             let event = event.unwrap_or_else(|| panic!("{told}: {seen:?} was not judged"));
-            let judged =
-                ["decision", "method", "host", "path"].map(|name| event[name].as_str().unwrap_or_default());
+            let judged = ["decision", "method", "host", "path"]
+                .map(|word| told_of(&event, word).as_str().unwrap_or_default().to_owned());
             let host = seen.field("host").unwrap_or_default();
-            assert_eq!(judged, ["allowed", &seen.method, &host, &seen.target], "{told}");
+            assert_eq!(judged, ["allowed", &seen.method, &host, &seen.target].map(str::to_owned), "{told}");
             assert!(!is_admin(&seen.target), "{told}: {seen:?}");
             assert!(is_open(&seen.target), "{told}: {seen:?}");
         }
