@@ -213,7 +213,7 @@ fn paths() -> Vec<String> {
         "..%c0%afadmin",
         "%c0%ae%c0%ae/admin",
         "%e0%80%ae%e0%80%ae/admin",
-        "..%ef%bc%8fadmin",
+        "..%ef%bc%8fx",
         "\u{ff0e}\u{ff0e}/admin",
         "..%u002fadmin",
         "%u002e%u002e/admin",
