@@ -52,7 +52,7 @@ fn with(changes: &[(&'static str, &str)]) -> Row {
         (":scheme", "http"),
         (":authority", "a"),
         (":path", "/open/a"),
-        ("x-request-id", "#"),
+        ("x-request-id", "$ID"),
     ]);
     for (name, value) in changes {
         match head.iter_mut().find(|(known, _)| known == name) {
@@ -171,7 +171,7 @@ fn rows() -> Vec<Row> {
 /// A connection with this one request on it, in the clear and without asking first.
 fn wire(row: &Row, id: &str) -> Vec<u8> {
     let named = |fields: &[Field]| {
-        fields.iter().map(|(name, value)| (*name, value.replace('#', id))).collect::<Vec<_>>()
+        fields.iter().map(|(name, value)| (*name, value.replace("$ID", id))).collect::<Vec<_>>()
     };
     let mut wire = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     wire.extend(frame(4, 0, 0, &[]));
