@@ -222,7 +222,7 @@ fn paths() -> Vec<String> {
         "//../admin",
         "..%0d%0a/admin",
         "..%09/admin",
-        "..%20/admin",
+        "..%20/x",
         "..#/admin",
         "..?/admin",
         "x/../../admin",
