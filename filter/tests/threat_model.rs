@@ -12,9 +12,11 @@ fn named(text: &str) -> Vec<(&str, Option<&str>)> {
     let quoted = text.split('`').skip(1).step_by(2);
     let parts =
         quoted.map(|words| words.split_once("::").map_or((words, None), |(file, what)| (file, Some(what))));
-    parts
-        .filter(|(file, _)| file.contains('/') && (file.ends_with(".rs") || file.ends_with(".yaml")))
-        .collect()
+    parts.filter(|(file, _)| file.contains('/') && matches!(kind(file), Some("rs" | "yaml"))).collect()
+}
+
+fn kind(file: &str) -> Option<&str> {
+    Path::new(file).extension()?.to_str()
 }
 
 fn is_there(file: &str, what: Option<&str>) -> bool {
@@ -22,7 +24,8 @@ fn is_there(file: &str, what: Option<&str>) -> bool {
         return false;
     };
     what.is_none_or(|name| {
-        let found = if file.ends_with(".yaml") { format!("- name: {name}\n") } else { format!("fn {name}(") };
+        let found =
+            if kind(file) == Some("yaml") { format!("- name: {name}\n") } else { format!("fn {name}(") };
         text.contains(&found)
     })
 }

@@ -27,6 +27,9 @@ pub struct Collector {
 
 impl Collector {
     /// The collector that `scripts/collector-path` finds; `None` on a machine for which `make setup` has none, and which has none itself.
+    ///
+    /// # Panics
+    /// If it is there and does not start.
     pub fn start() -> Option<Self> {
         let program = program()?;
         let directory = TempDir::new().expect("a directory");
@@ -66,6 +69,9 @@ impl Collector {
     }
 
     /// What it has printed once `enough` finds it enough.
+    ///
+    /// # Panics
+    /// If that takes too long.
     pub fn wait(&self, what: &str, enough: impl Fn(&str) -> bool) -> String {
         let began = Instant::now();
         loop {

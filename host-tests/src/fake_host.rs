@@ -137,10 +137,9 @@ impl FakeHost {
         let headers = self.headers.borrow();
         let fields = headers.entries().iter().filter(|(name, _)| !hidden.contains(&name.as_str()));
         let fields = fields.map(|(name, value)| (name.as_str(), value.as_slice()));
-        fields
-            .chain(state)
-            .map(|(name, value)| format!("{name}: {}\n", crate::exchange::latin1(value)))
-            .collect()
+        fields.chain(state).fold(String::new(), |written, (name, value)| {
+            written + name + ": " + &crate::exchange::latin1(value) + "\n"
+        })
     }
 
     /// The filter's own answer, all of it, if there is one.

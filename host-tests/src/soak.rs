@@ -158,7 +158,7 @@ fn client(number: usize, server: SocketAddr, case: &Case, end: Instant) -> (BTre
         match model.send(begun.elapsed(), request) {
             Ok(expected) if expected.response.status == response.status => {}
             Ok(expected) => {
-                faults.push(format!("{request:?}: {} and not {}", response.status, expected.response.status))
+                faults.push(format!("{request:?}: {} and not {}", response.status, expected.response.status));
             }
             Err(error) => faults.push(error),
         }

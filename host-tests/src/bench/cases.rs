@@ -58,7 +58,9 @@ impl Case {
         if ours.is_empty() {
             return Ok(None);
         }
-        ours.into_iter().for_each(|file| *file = json!(other));
+        for file in ours {
+            *file = json!(other);
+        }
         // It is a name as long as the program runs, as the others are.
         let name = format!("{} [{}]", self.name, other.display()).leak();
         Ok(Some(Self { name, filters, ..self.clone() }))

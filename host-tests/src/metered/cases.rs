@@ -117,8 +117,11 @@ pub fn count(module: &[u8]) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
+/// A request, what it is called, and the status with which it is refused.
+type Trial = (&'static str, Request, Option<u16>);
+
 /// Requests of which the second is like all that follow.
-fn requests() -> Result<Vec<(&'static str, Request, Option<u16>)>, String> {
+fn requests() -> Result<Vec<Trial>, String> {
     let known = || bearing("/orders/7?page=2", "rs256", "alice", Signature::Good);
     let many = (0..30).fold(known()?, |request, number| request.with(&format!("x-many-{number}"), "value"));
     Ok(vec![

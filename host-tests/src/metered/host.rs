@@ -96,7 +96,7 @@ impl Compiled {
             linker
                 .func_new(&module.clone(), &name.clone(), ty, move |mut caller, arguments, results| {
                     let answer = serve(&mut caller, &name, arguments)?;
-                    results.iter_mut().for_each(|result| *result = Val::I32(answer));
+                    results.fill(Val::I32(answer));
                     Ok(())
                 })
                 .map_err(told)?;
@@ -315,15 +315,16 @@ fn serve(caller: &mut Caller<'_, World>, name: &str, arguments: &[Val]) -> wasmt
     }
 }
 
+fn of(world: &mut World, map: i32) -> &mut HeaderMap {
+    if map == 0 { &mut world.headers } else { &mut world.answer }
+}
+
 fn headers(guest: &mut Guest<'_, '_>, call: &str, a: &[i32]) -> wasmtime::Result<i32> {
     let map = a.first().copied().unwrap_or_default();
     if map != 0 && map != 2 {
         return Ok(NOT_FOUND);
     }
     let name = |guest: &Guest<'_, '_>| String::from_utf8(guest.read(a[1], a[2])).unwrap_or_default();
-    fn of(world: &mut World, map: i32) -> &mut HeaderMap {
-        if map == 0 { &mut world.headers } else { &mut world.answer }
-    }
     match (call, a.len()) {
         ("get_header_map_pairs", 3) => {
             let pairs = of(guest.world(), map).to_abi();
@@ -340,9 +341,9 @@ fn headers(guest: &mut Guest<'_, '_>, call: &str, a: &[i32]) -> wasmtime::Result
             let (name, value) = (name(guest), guest.read(a[3], a[4]));
             let map = of(guest.world(), map);
             if call.starts_with("add") {
-                map.add(&name, &value)
+                map.add(&name, &value);
             } else {
-                map.set(&name, &value)
+                map.set(&name, &value);
             }
             Ok(OK)
         }

@@ -189,7 +189,7 @@ impl Ill {
             artifacts::plugin().unwrap(),
             upstream.address().port(),
         );
-        listener.vm_id = "portcullis-ill".to_owned();
+        "portcullis-ill".clone_into(&mut listener.vm_id);
         let clusters = vec![Cluster::new("collector", collector.port())];
         let launch = Launch { listeners: vec![listener], clusters, ..Launch::default() };
         let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
@@ -250,10 +250,8 @@ fn an_ill_collector_costs_no_request_anything_and_what_is_lost_is_told() {
         })
     });
     assert!(line.contains(" were dropped"), "{line}");
-    assert!(
-        ill.collector.last("/v1/logs").unwrap().field("content-type").as_deref()
-            == Some("application/x-protobuf")
-    );
+    let media_type = ill.collector.last("/v1/logs").unwrap().field("content-type");
+    assert_eq!(media_type.as_deref(), Some("application/x-protobuf"));
     assert!(ill.envoy.is_running());
     assert!(!ill.envoy.log().contains("panic"), "no VM was lost");
 }
