@@ -42,7 +42,7 @@ impl Gateway {
     }
 }
 
-fn token(claims: Value) -> Request {
+fn token(claims: &Value) -> Request {
     let claims = claims.as_object().cloned().unwrap();
     let spec = TokenSpec { claims, ..TokenSpec::of("rs256") };
     let token = Keys::of_this_run().mint(&spec, START).unwrap();
@@ -52,7 +52,7 @@ fn token(claims: Value) -> Request {
 #[test]
 fn a_token_holds_in_its_time_and_in_no_other() {
     let mut gateway = Gateway::start(&super::policy());
-    let request = token(json!({"iat": START, "nbf": START, "exp": START + 3600}));
+    let request = token(&json!({"iat": START, "nbf": START, "exp": START + 3600}));
     for (seconds, status) in [
         (0, 200),
         (3599, 200),

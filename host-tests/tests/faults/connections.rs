@@ -212,7 +212,7 @@ fn a_tunnel_is_refused() {
     for token in [None, Some(bearer())] {
         let mut head = "CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\n".to_owned();
         if let Some(token) = &token {
-            head.push_str(&format!("authorization: {token}\r\n"));
+            head = head + "authorization: " + token + "\r\n";
         }
         let mut stream = connect(&gateway);
         stream.write_all(format!("{head}\r\nGET /orders HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).unwrap();

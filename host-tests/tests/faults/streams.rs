@@ -216,7 +216,7 @@ fn a_trailer_is_a_header_that_arrives_late() {
     });
     let [seen] = upstream.seen().try_into().unwrap();
     let trailers = seen.trailers.unwrap();
-    let names: Vec<&str> = trailers.keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = trailers.keys().map(http::HeaderName::as_str).collect();
     assert_eq!((names, trailers["x-note"].as_bytes()), (vec!["x-note"], &b"kept"[..]));
     assert_eq!(seen.fields.get_all("x-user").iter().count(), 1);
 }

@@ -119,6 +119,9 @@ fn a_hundred_policies_by_listener_discovery() {
     });
 }
 
+/// How often Envoy has taken a filter by discovery.
+const TAKEN: &str = "extension_config_discovery.http_filter.portcullis.config_reload";
+
 #[test]
 fn a_hundred_policies_by_extension_discovery() {
     let (plugin, directory) = (artifacts::plugin().unwrap(), tempfile::tempdir().unwrap());
@@ -134,7 +137,6 @@ fn a_hundred_policies_by_extension_discovery() {
     let manager = json!({"http_filters": [discovered, guard(), router()]});
     let change = |listener| Listener { manager, ..listener };
     let mut gateway = Gateway::launch(plugin.clone(), version(1), change, Launch::default());
-    const TAKEN: &str = "extension_config_discovery.http_filter.portcullis.config_reload";
     change_under_load(&mut gateway, |gateway, number| {
         let before = gateway.envoy.stat(TAKEN);
         write_filter(&file, &plugin, number);
