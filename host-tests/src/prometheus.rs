@@ -1,6 +1,7 @@
 //! What does a real Prometheus make of a gateway's metrics? And what does the text say that it reads.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -101,7 +102,8 @@ impl Prometheus {
     pub fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let mut target = "/api/v1/query?query=".to_owned();
         for b in expression.bytes() {
-            target.push_str(&format!("%{b:02x}"));
+            // A string takes it.
+            let _ = write!(target, "%{b:02x}");
         }
         let text =
             client::get_text(self.address, &target).map_err(|error| format!("{expression}: {error}"))?;
