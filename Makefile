@@ -1,6 +1,6 @@
 # Everything a person or CI does here. `make` alone prints the list.
 #
-# On a fresh machine with rustup, Python 3, Node 20 and a C compiler, `make run` and `make test` set up the rest
+# On a fresh machine with rustup, Python 3, Node 20, a C and a C++ compiler, `make run` and `make test` set up the rest
 # themselves: nothing is installed outside this directory but the Rust toolchain that rust-toolchain.toml names.
 
 SHELL := /bin/bash
@@ -14,7 +14,6 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The test runner for wasm must be of the same version as the library that the tests are linked with.
 BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3); print $$3 }' Cargo.lock)
 CARGO_DENY := 0.20.2
-CARGO_FUZZ := 0.13.2
 
 # The OpenID provider that the tests get tokens from.
 PROVIDER := host-tests/oidc/node_modules/ready
@@ -26,6 +25,8 @@ PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(
 # A plugin that does nothing, and one that only makes host calls, to measure against.
 NOOP := build/noop.wasm
 FLOOR := build/floor.wasm
+# The plugin with ways to break, for the tests of what happens then.
+FAULTY := build/faulty.wasm
 # The plugin's size limit, in bytes: 1.5 MiB.
 PLUGIN_LIMIT := 1572864
 
@@ -37,10 +38,10 @@ WASM_OPT = node $(BINARYEN)/node_modules/binaryen/bin/wasm-opt -O2 -g --enable-b
 
 RUNNER := .tools/wasm-bindgen-$(BINDGEN)
 DENY := .tools/cargo-deny-$(CARGO_DENY)
-FUZZ := .tools/cargo-fuzz-$(CARGO_FUZZ)
 
-# How long `make fuzz` spends on each target, in seconds, and which targets.
-FUZZ_SECONDS ?= 60
+# How long `make fuzz` spends on each target, in seconds, and which targets: two minutes together, as in `make test`. Give it an hour
+# each now and then.
+FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
 # Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --memory.
@@ -53,7 +54,7 @@ WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) $(BINARYEN) ## Get the toolchain, Envoy and the tools, where they are missing; quick when all is there
@@ -76,8 +77,8 @@ build: rust $(PLUGIN) ## Compile the plugin to build/portcullis.wasm
 ##@ Checks
 
 .PHONY: test
-test: ## Everything that a change must pass: setup, lint, build, unit, e2e
-	@for step in setup lint build unit e2e; do \
+test: ## Everything that a change must pass: setup, lint, build, unit, e2e, fuzz
+	@for step in setup lint build unit e2e fuzz; do \
 		echo "== test: $$step"; began=$$SECONDS; \
 		$(MAKE) $$step || { echo "== test: $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
 		echo "== test: $$step passed in $$((SECONDS - began)) s"; \
@@ -101,24 +102,54 @@ unit: rust $(RUNNER) ## Tests without a proxy: natively, and the filter's as was
 	cargo test --package portcullis-filter --lib --target wasm32-unknown-unknown
 
 .PHONY: e2e
-e2e: setup $(PLUGIN) ## Tests of the compiled plugin in real hosts, Envoy among them
+e2e: setup $(PLUGIN) $(FAULTY) ## Tests of the compiled plugin in real hosts, Envoy among them
 	$(WITH_ENVOY) cargo test --package host-tests
+
+# What an old proxy may do otherwise: decisions, faults, and what it makes of bytes that are no request.
+OLDEST_TESTS ?= corpus faults desync http2 journeys
+
+.PHONY: e2e-oldest
+e2e-oldest: setup $(PLUGIN) $(FAULTY) ## The corpus, the faults and more (OLDEST_TESTS) in the oldest Envoy that we support, 1.36
+	ENVOY="$$(scripts/envoy-oldest)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --package host-tests $(OLDEST_TESTS:%=--test %)
+
+.PHONY: baseline
+baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions, allocations and host calls; commit it with the reason
+	PORTCULLIS_WRITE_BASELINE=1 PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --quiet --package host-tests --test baseline
+	@git diff --stat host-tests/baseline.txt
 
 # What is measured is Envoy and the plugin, both as they are released; the program that asks is not, so it is the tests' own build.
 .PHONY: bench
 bench: setup $(PLUGIN) $(NOOP) $(FLOOR) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick, BENCH=--memory
 	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" PORTCULLIS_FLOOR_WASM="$(CURDIR)/$(FLOOR)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
 
+# How long `make soak` takes, in seconds.
+SOAK_SECONDS ?= 900
+
+.PHONY: soak
+soak: setup $(PLUGIN) ## Good and hostile requests for SOAK_SECONDS (900): no growth, no error, every decision that of the native code
+	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin soak -- $(SOAK_SECONDS)
+
 .PHONY: crowd
 crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a table; a few minutes
 	cargo run --release --locked --package portcullis-filter --example crowd
 
 .PHONY: fuzz
-fuzz: rust $(FUZZ) ## Fuzz each parser for FUZZ_SECONDS (60); FUZZ_TARGETS chooses
-	@for target in $(FUZZ_TARGETS); do \
-		echo "== fuzz: $$target, $(FUZZ_SECONDS) s"; \
-		scripts/fuzz "$$target" "$(FUZZ_SECONDS)"; \
-	done
+fuzz: rust ## Fuzz each parser and the whole journey for FUZZ_SECONDS (10) each; FUZZ_TARGETS chooses
+	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+.PHONY: reproduce
+reproduce: rust ## Build the plugin twice, in two places, and compare; prints its digest
+	@scripts/reproduce
+
+.PHONY: sbom
+sbom: rust $(PLUGIN) ## What the plugin is made of, as CycloneDX, to build/portcullis.cdx.json
+	@scripts/sbom.py $(PLUGIN) > build/portcullis.cdx.json
+	@echo "sbom: build/portcullis.cdx.json"
+
+.PHONY: release-notes
+release-notes: rust $(PLUGIN) ## What changed, and the plugin's digest, to build/release-notes.md
+	@scripts/release-notes $(PLUGIN) > build/release-notes.md
+	@echo "release-notes: build/release-notes.md"
 
 .PHONY: advisories
 advisories: rust $(DENY) ## Known vulnerabilities in the dependencies (asks github.com, so not a part of lint)
@@ -154,8 +185,8 @@ $(RUNNER): | rust
 $(DENY): | rust
 	@scripts/tool cargo-deny $(CARGO_DENY) cargo-deny $@
 
-$(FUZZ): | rust
-	@scripts/tool cargo-fuzz $(CARGO_FUZZ) cargo-fuzz $@
+# Where a crate was compiled is no part of the plugin: the same source gives the same bytes everywhere (`make reproduce`).
+$(PLUGIN) $(NOOP) $(FLOOR): export RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/portcullis
 
 $(BINARYEN):
 	@scripts/binaryen $@
@@ -170,6 +201,11 @@ $(PLUGIN): $(PLUGIN_SOURCES) scripts/drop-callbacks.py scripts/split-names.py | 
 	@scripts/split-names.py $(NAMED) $@
 	@size=$$(wc -c < $@); [ "$$size" -le $(PLUGIN_LIMIT) ] || { \
 		echo "build: $@ has $$size bytes, more than $(PLUGIN_LIMIT)" >&2; rm $@; exit 1; }
+
+$(FAULTY): $(PLUGIN_SOURCES) | rust
+	cargo build --profile faults --features faults --locked --package portcullis-filter --target wasm32-wasip1
+	@mkdir -p $(@D)
+	@cp target/wasm32-wasip1/faults/portcullis_filter.wasm $@
 
 $(NOOP) $(FLOOR): build/%.wasm: Cargo.lock rust-toolchain.toml filter/examples/%.rs | rust
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1 --example $*

@@ -16,6 +16,11 @@ pub fn plugin() -> Result<PathBuf, String> {
     existing(path, "the plugin", "run `make build`, or set PORTCULLIS_WASM")
 }
 
+/// The compiled plugin with the names of its functions: `portcullis.names.wasm` beside [`plugin`].
+pub fn named_plugin() -> Result<PathBuf, String> {
+    existing(plugin()?.with_extension("names.wasm"), "the plugin with its names", "run `make build`")
+}
+
 /// The plugin that does nothing: `$PORTCULLIS_NOOP_WASM`, else `build/noop.wasm`.
 pub fn noop() -> Result<PathBuf, String> {
     let path = named("PORTCULLIS_NOOP_WASM").unwrap_or_else(|| repository().join("build/noop.wasm"));
@@ -30,6 +35,12 @@ pub fn floor() -> Result<PathBuf, String> {
         "the plugin that only makes host calls",
         "run `make build/floor.wasm`, or set PORTCULLIS_FLOOR_WASM",
     )
+}
+
+/// The plugin that breaks when it is asked to: `$PORTCULLIS_FAULTY_WASM`, else `build/faulty.wasm`.
+pub fn faulty() -> Result<PathBuf, String> {
+    let path = named("PORTCULLIS_FAULTY_WASM").unwrap_or_else(|| repository().join("build/faulty.wasm"));
+    existing(path, "the plugin that breaks", "run `make build/faulty.wasm`, or set PORTCULLIS_FAULTY_WASM")
 }
 
 /// Envoy: `$ENVOY`, else what `func-e which` names, else the one of the project's virtual environment.

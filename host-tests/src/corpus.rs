@@ -136,7 +136,7 @@ fn base_policy(name: &str) -> Result<Value, String> {
 }
 
 /// RFC 7396: `null` takes away, an object merges, anything else replaces.
-fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(members) = patch else { return };
     for (name, value) in members {
         match value {

@@ -174,7 +174,9 @@ pub fn upstream_head(fields: &Fields) -> HeaderMap {
     }
     let mut head = HeaderMap::default();
     head.add(":status", &status);
-    own.iter().for_each(|(name, value)| head.add(name, value));
+    for (name, value) in &own {
+        head.add(name, value);
+    }
     head
 }
 
@@ -182,7 +184,9 @@ pub fn upstream_head(fields: &Fields) -> HeaderMap {
 pub fn answer_head(status: u16, fields: &Fields) -> HeaderMap {
     let mut head = HeaderMap::default();
     head.add(":status", status.to_string().as_bytes());
-    fields.iter().for_each(|(name, value)| head.add(name, value));
+    for (name, value) in fields {
+        head.add(name, value);
+    }
     head
 }
 

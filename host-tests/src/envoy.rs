@@ -32,6 +32,8 @@ pub struct Launch {
     pub fixed: bool,
     /// `--component-log-level`, for instance `wasm:trace`.
     pub component_log_level: Option<String>,
+    /// Further arguments, for instance `--concurrency` and `1`.
+    pub arguments: Vec<String>,
     /// As `envoy.config.metrics.v3.StatsConfig`; `null`: Envoy's defaults.
     pub stats_config: Value,
 }
@@ -85,6 +87,7 @@ impl Envoy {
         if let Some(level) = &launch.component_log_level {
             arguments.extend(["--component-log-level".to_owned(), level.clone()]);
         }
+        arguments.extend(launch.arguments.iter().cloned());
         let variables = launch.listeners.iter().flat_map(|listener| &listener.host_env);
         let environment: Vec<(&str, &str)> =
             variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();

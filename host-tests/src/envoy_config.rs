@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::certificates::{Authority, Certificate};
+use crate::corpus::merge;
 use crate::scenario::Carrier;
 
 /// The filter-state key that the plugin sets on what it admits, and the guard behind it demands.
@@ -44,6 +45,10 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Fields that the router adds for the upstream: name, and value in Envoy's own format (`%DOWNSTREAM_PEER_FINGERPRINT_256%`).
     pub upstream_fields: Vec<(String, String)>,
+    /// What its connection manager has otherwise, as a merge patch (RFC 7396).
+    pub manager: Value,
+    /// What its plugin's configuration has otherwise, as a merge patch.
+    pub plugin_config: Value,
 }
 
 /// What a listener shows of itself, and what it asks of clients.
@@ -119,6 +124,8 @@ impl Listener {
             tracing: None,
             tls: None,
             upstream_fields: Vec::new(),
+            manager: json!({}),
+            plugin_config: json!({}),
         }
     }
 
@@ -165,6 +172,7 @@ impl Listener {
             manager["merge_slashes"] = json!(true);
             manager["path_with_escaped_slashes_action"] = json!("REJECT_REQUEST");
         }
+        merge(&mut manager, &self.manager);
         manager
     }
 
@@ -187,7 +195,7 @@ impl Listener {
 
     /// The plugin as an HTTP filter.
     pub fn plugin_filter(&self) -> Value {
-        json!({
+        let mut filter = json!({
             "name": "portcullis",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -208,7 +216,9 @@ impl Listener {
                     },
                 },
             },
-        })
+        });
+        merge(&mut filter["typed_config"]["config"], &self.plugin_config);
+        filter
     }
 
     fn configuration(&self) -> Value {

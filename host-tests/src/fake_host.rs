@@ -196,7 +196,7 @@ impl FakeHost {
 
     fn status(&self) -> u16 {
         let head = self.response_head.borrow();
-        head.as_ref().and_then(|head| edge::status_of(head)).unwrap_or(200)
+        head.as_ref().and_then(edge::status_of).unwrap_or(200)
     }
 
     fn answered(&self, answer: &LocalResponse, fields: Fields) -> Response {

@@ -13,7 +13,8 @@
 //! What the plugin calls while it serves is a certified provider ([`oidc`]) for what is usual, and a [`key_server`] that misbehaves on
 //! demand for what is not; [`certificates`] and [`tls`] are for clients that are known by their certificate.
 //! Its audit events go to a real [`collector`].
-//! A real [`prometheus`] reads what it counts. [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens.
+//! A real [`prometheus`] reads what it counts. [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens;
+//! [`metered`] counts it, in wasmtime.
 
 pub mod artifacts;
 pub mod bench;
@@ -30,12 +31,14 @@ pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
 pub mod key_server;
+pub mod metered;
 pub mod native;
 pub mod observed;
 pub mod oidc;
 pub mod probe;
 pub mod prometheus;
 pub mod scenario;
+pub mod soak;
 pub mod tls;
 pub mod tokens;
 pub mod upstream;

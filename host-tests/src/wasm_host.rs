@@ -131,7 +131,12 @@ impl WasmHost {
     /// Moves the clock to this long after the start.
     pub fn set_time(&self, since_start: Duration) {
         let nanos = u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX);
-        self.clock.nanos.store(self.offer.start.saturating_add(nanos), Ordering::SeqCst);
+        self.set_clock(self.offer.start.saturating_add(nanos));
+    }
+
+    /// Sets the clock to so many nanoseconds after the epoch, forth or back.
+    pub fn set_clock(&self, nanos: u64) {
+        self.clock.nanos.store(nanos, Ordering::SeqCst);
     }
 
     /// Everything logged so far.

@@ -25,6 +25,17 @@ fn deploy(file: &str) -> PathBuf {
     artifacts::repository().join("deploy").join(file)
 }
 
+/// How somebody speaks who goes past the gateway.
+#[derive(Clone, Copy, Debug)]
+enum Speaks<'a> {
+    /// Without TLS.
+    Plainly,
+    /// With TLS, and no certificate.
+    OverTls,
+    /// With TLS and this certificate.
+    As(&'a str),
+}
+
 /// The program `ip`, as `make setup` leaves it.
 fn ip() -> PathBuf {
     let script = artifacts::repository().join("scripts/ip-path");
@@ -196,15 +207,15 @@ impl Deployment {
         self.ask("gateway", &probe)
     }
 
-    /// Of a service, past the gateway. `speaks`: with TLS, and as whom.
-    fn past(&self, from: &str, server: &str, host: &str, speaks: Option<Option<&str>>) -> Outcome {
+    /// Of a service, past the gateway.
+    fn past(&self, from: &str, server: &str, host: &str, speaks: Speaks<'_>) -> Outcome {
         let probe = Probe {
             server: server.parse().unwrap(),
             host: host.to_owned(),
             target: "/orders/1".to_owned(),
             fields: vec![("x-peer".to_owned(), "app.partner.example".to_owned())],
-            trusted: speaks.map(|_| self.certificates("services.pem")),
-            shown: speaks.flatten().map(|name| self.certificates(name)),
+            trusted: (!matches!(speaks, Speaks::Plainly)).then(|| self.certificates("services.pem")),
+            shown: if let Speaks::As(name) = speaks { Some(self.certificates(name)) } else { None },
         };
         self.ask(from, &probe)
     }
@@ -284,17 +295,17 @@ fn nothing_reaches_a_service_but_through_the_gateway() {
 
     // Past the gateway. First what a wire alone keeps apart; whoever stands on the gateway's own machine has the wires, and needs its key.
     for (from, server, host, speaks) in [
-        ("outside", orders, "orders.internal", Some(Some("gateway"))),
-        ("orders", billing, "billing.internal", Some(Some("gateway"))),
-        ("outside", "10.77.0.1:9901", "admin", None),
-        ("outside", "10.77.0.1:8080", "application", None),
-        ("gateway", orders, "orders.internal", None),
-        ("gateway", orders, "orders.internal", Some(None)),
-        ("gateway", orders, "orders.internal", Some(Some("billing"))),
-        ("gateway", orders, "orders.internal", Some(Some("partner"))),
-        ("gateway", orders, "orders.internal", Some(Some("forged"))),
-        ("gateway", "10.77.1.2:8080", "orders.internal", None),
-        ("gateway", "10.77.1.2:9901", "orders.internal", None),
+        ("outside", orders, "orders.internal", Speaks::As("gateway")),
+        ("orders", billing, "billing.internal", Speaks::As("gateway")),
+        ("outside", "10.77.0.1:9901", "admin", Speaks::Plainly),
+        ("outside", "10.77.0.1:8080", "application", Speaks::Plainly),
+        ("gateway", orders, "orders.internal", Speaks::Plainly),
+        ("gateway", orders, "orders.internal", Speaks::OverTls),
+        ("gateway", orders, "orders.internal", Speaks::As("billing")),
+        ("gateway", orders, "orders.internal", Speaks::As("partner")),
+        ("gateway", orders, "orders.internal", Speaks::As("forged")),
+        ("gateway", "10.77.1.2:8080", "orders.internal", Speaks::Plainly),
+        ("gateway", "10.77.1.2:9901", "orders.internal", Speaks::Plainly),
     ] {
         let outcome = deployment.past(from, server, host, speaks);
         assert_eq!(outcome.status(), 0, "from {from} to {server}, {speaks:?}: {outcome:?}");

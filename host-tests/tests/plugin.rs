@@ -98,3 +98,14 @@ fn it_is_small() {
     let size = plugin().len();
     assert!(size <= MAX_BYTES, "{size} bytes, more than {MAX_BYTES}");
 }
+
+/// The build that tests break has ways to break. This one has none, or a header would be enough to stop a worker.
+#[test]
+fn it_cannot_be_asked_to_break() {
+    let asks = |plugin: &[u8]| plugin.windows(7).any(|window| window == b"x-fault");
+    assert!(!asks(&plugin()));
+    assert!(
+        asks(&std::fs::read(artifacts::faulty().unwrap()).unwrap()),
+        "what is looked for is somewhere else now"
+    );
+}

@@ -17,7 +17,7 @@ thread_local! {
         Rc::new(Gateway::start(POLICY.as_bytes(), [7; 16], &Proxy::default()).expect("the policy is good"));
 }
 
-/// The input is a token, behind a byte that says where it stands.
+// The input is a token, behind a byte that says where it stands.
 fuzz_target!(|bytes: &[u8]| {
     let Some((place, token)) = bytes.split_first() else { return };
     let with = |prefix: &[u8]| [prefix, token].concat();

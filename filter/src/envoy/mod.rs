@@ -3,6 +3,8 @@
 //! The SDK dispatches callbacks; its host calls panic on what they do not expect (a status, bytes that are not UTF-8), and a panic
 //! takes the VM of a worker with it. So the calls are our own, in [`raw`], and return what they are answered.
 
+#[cfg(feature = "faults")]
+mod faults;
 mod host;
 mod metrics;
 mod raw;

@@ -37,6 +37,10 @@ impl RootContext for Root {
     /// refuses out of the path, in silence (host-facts §0.1). What can differ between threads is inside [`Gateway::start`] and refuses
     /// requests.
     fn on_configure(&mut self, _size: usize) -> bool {
+        #[cfg(feature = "faults")]
+        if super::faults::fails_to_configure() {
+            return false;
+        }
         metrics::count_start(&self.proxy);
         let document = match raw::buffer(raw::PLUGIN_CONFIGURATION, usize::MAX) {
             Ok(document) => document,
@@ -69,6 +73,8 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        #[cfg(feature = "faults")]
+        super::faults::at_tick();
         if let Some(gateway) = &self.gateway {
             gateway.on_tick(&self.proxy);
         }

@@ -16,6 +16,8 @@ pub(super) struct HttpStream {
     id: StreamId,
     gateway: Rc<Gateway>,
     stream: Rc<RefCell<Stream>>,
+    #[cfg(feature = "faults")]
+    fault: super::faults::Fault,
 }
 
 impl HttpStream {
@@ -24,7 +26,14 @@ impl HttpStream {
     pub(super) fn new(proxy: &Proxy, id: StreamId, gateway: Option<Rc<Gateway>>) -> Self {
         let gateway = gateway.unwrap_or_else(|| Rc::new(Gateway::closed()));
         let stream = Rc::new(RefCell::new(Stream::new(Rc::clone(&gateway))));
-        Self { proxy: proxy.of_request(id), id, gateway, stream }
+        Self {
+            proxy: proxy.of_request(id),
+            id,
+            gateway,
+            stream,
+            #[cfg(feature = "faults")]
+            fault: super::faults::Fault::default(),
+        }
     }
 }
 
@@ -46,6 +55,8 @@ impl Context for HttpStream {
 
 impl HttpContext for HttpStream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        #[cfg(feature = "faults")]
+        self.fault.at_head();
         let flow = self.stream.borrow_mut().on_request_headers(&self.proxy, end_of_stream);
         if flow == Flow::Wait {
             self.gateway.on_wait(&self.proxy, self.id, &self.stream);
@@ -54,6 +65,8 @@ impl HttpContext for HttpStream {
     }
 
     fn on_http_request_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
+        #[cfg(feature = "faults")]
+        self.fault.at("body");
         action(self.stream.borrow_mut().on_request_body(&self.proxy, size))
     }
 
@@ -62,10 +75,14 @@ impl HttpContext for HttpStream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        #[cfg(feature = "faults")]
+        self.fault.at("response");
         action(self.stream.borrow_mut().on_response_headers(&self.proxy))
     }
 
     fn on_log(&mut self) {
+        #[cfg(feature = "faults")]
+        self.fault.at("log");
         self.stream.borrow_mut().on_log(&self.proxy);
     }
 }

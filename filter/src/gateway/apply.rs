@@ -3,6 +3,7 @@
 use super::admit::Admission;
 use crate::decision::{Reason, Refusal};
 use crate::guards::assertion::Target;
+use crate::guards::identity::rules::Place;
 use crate::guards::identity::spent::{self, Spent};
 use crate::guards::shape::unreadable;
 use crate::host::{Host, HostError};
@@ -107,12 +108,26 @@ pub(super) fn clear_trailers(
     let unwanted =
         || request.into_iter().flat_map(|request| request.stripped.iter().chain(&request.forbidden));
     let ours = || policy.providers.identity_headers().iter().chain(unwanted());
-    let goes = |sent: &[u8]| policy.forwarded.strips(sent) || ours().any(|name| passes_for(sent, name));
+    let goes = |sent: &[u8]| {
+        policy.forwarded.strips(sent)
+            || is_credential(policy, sent)
+            || ours().any(|name| passes_for(sent, name))
+    };
     let trailers = Head::parse_trailers(host.request_trailers()?).map_err(unreadable)?;
     for (sent, _) in trailers.fields().filter(|(sent, _)| goes(sent)) {
         host.remove_request_trailer(core::str::from_utf8(sent).unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// Whether somebody could take it for a credential. RFC 9110 §6.5.1: no field of authentication may be a trailer; nobody has looked at
+/// this one.
+fn is_credential(policy: &Policy, sent: &[u8]) -> bool {
+    let places = policy.providers.places().filter_map(|place| match place {
+        Place::Header { name, .. } => Some(&**name),
+        Place::Param(_) | Place::Cookie(_) => None,
+    });
+    CREDENTIAL_HEADERS.into_iter().chain(places).any(|name| passes_for(sent, name))
 }
 
 /// A refused request: the proxy's access log reads the same header map, so what may not be written down is overwritten before the

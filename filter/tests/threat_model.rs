@@ -1,0 +1,66 @@
+//! Does every test that the threat model names exist? A defence that is shown by nothing is a claim.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+/// What stands between two backticks and looks like a file of tests, with what is named in it.
+fn named(text: &str) -> Vec<(&str, Option<&str>)> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let parts =
+        quoted.map(|words| words.split_once("::").map_or((words, None), |(file, what)| (file, Some(what))));
+    parts
+        .filter(|(file, _)| file.contains('/') && (file.ends_with(".rs") || file.ends_with(".yaml")))
+        .collect()
+}
+
+fn is_there(file: &str, what: Option<&str>) -> bool {
+    let Ok(text) = fs::read_to_string(root().join(file)) else {
+        return false;
+    };
+    what.is_none_or(|name| {
+        let found = if file.ends_with(".yaml") { format!("- name: {name}\n") } else { format!("fn {name}(") };
+        text.contains(&found)
+    })
+}
+
+#[test]
+fn every_test_that_it_names_exists() {
+    let text = fs::read_to_string(root().join("docs/threat-model.md")).expect("the threat model");
+    let named = named(&text);
+    assert!(named.len() > 40, "{} tests are named", named.len());
+    let missing: Vec<_> = named.iter().filter(|(file, what)| !is_there(file, *what)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Each attack has a defence and something that shows it.
+#[test]
+fn every_attack_is_shown_to_be_stopped() {
+    let text = fs::read_to_string(root().join("docs/threat-model.md")).expect("the threat model");
+    let (_, attacks) = text.split_once("## Attacks").expect("a section of attacks");
+    let (attacks, _) = attacks.split_once("\n## ").expect("a section behind it");
+    let rows = attacks
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| attack") && !line.contains("| --- |"));
+    let bare: Vec<&str> = rows
+        .clone()
+        .filter(|row| row.rsplit('|').nth(1).is_none_or(|shown| named(shown).is_empty()))
+        .collect();
+    assert!(rows.count() > 25 && bare.is_empty(), "{bare:#?}");
+}
+
+#[test]
+fn a_name_that_nothing_has_is_found() {
+    assert_eq!(
+        named("see `a/b.rs::c` and `d.md`, `make x`, `e/f.yaml`"),
+        [("a/b.rs", Some("c")), ("e/f.yaml", None)]
+    );
+    assert!(is_there("filter/tests/threat_model.rs", Some("is_there")));
+    assert!(
+        !is_there("filter/tests/threat_model.rs", Some("is_nowhere"))
+            && !is_there("filter/tests/no.rs", None)
+    );
+}

@@ -1,0 +1,24 @@
+//! Does the plugin cost what is committed? A change beyond three percent is made on purpose or not at all.
+
+use host_tests::artifacts;
+use host_tests::metered::baseline::{self, TOLERANCE};
+use host_tests::metered::cases;
+
+/// `make baseline` asks for it to be written anew.
+const WRITE: &str = "PORTCULLIS_WRITE_BASELINE";
+
+#[test]
+fn nothing_costs_more_or_less_than_is_written_down() {
+    let rows = cases::count(&std::fs::read(artifacts::named_plugin().unwrap()).unwrap()).unwrap();
+    // Counted again, everything is the same: nothing in it hangs on the machine or on chance.
+    if std::env::var_os(WRITE).is_some() {
+        std::fs::write(baseline::file(), baseline::to_text(&rows)).unwrap();
+    }
+    let text = std::fs::read_to_string(baseline::file()).unwrap();
+    let moved = baseline::moved(&baseline::from_text(&text).unwrap(), &rows);
+    assert!(
+        moved.is_empty(),
+        "more than {TOLERANCE} % from host-tests/baseline.txt; if it is meant, run `make baseline` and commit it with the reason:\n{}",
+        moved.join("\n")
+    );
+}
