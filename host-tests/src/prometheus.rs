@@ -102,6 +102,7 @@ impl Prometheus {
     pub fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let mut target = "/api/v1/query?query=".to_owned();
         for b in expression.bytes() {
+            // A string takes it.
             let _ = write!(target, "%{b:02x}");
         }
         let text =
