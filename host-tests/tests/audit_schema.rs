@@ -84,8 +84,10 @@ fn faults(schema: &Value, value: &Value) -> Vec<String> {
                 rule.as_array().expect("a list").iter().flat_map(|rule| self::faults(rule, value)).collect()
             }
             "not" => told(!self::faults(rule, value).is_empty()),
-            "if" if self::faults(rule, value).is_empty() => self::faults(&schema["then"], value),
-            "if" => Vec::new(),
+            "if" => {
+                let holds = self::faults(rule, value).is_empty();
+                if holds { self::faults(&schema["then"], value) } else { Vec::new() }
+            }
             other => panic!("the keyword `{other}`"),
         });
     }
@@ -282,7 +284,8 @@ fn the_page_has_every_field() {
         });
         let constant = property.get("const").map(|word| format!("`{}`", word.as_str().unwrap()));
         let values = words.or(constant).map(|values| format!(" {values}.")).unwrap_or_default();
-        table += &format!("| `{name}` | {}{values} |\n", property["description"].as_str().unwrap());
+        let about = property["description"].as_str().unwrap();
+        table.extend(["| `", name, "` | ", about, &values, " |\n"]);
     }
     let page = document("audit.md");
     let there = page.split_once("<!-- fields -->").and_then(|(_, rest)| rest.split_once("<!-- /fields -->"));

@@ -154,16 +154,11 @@ fn leaks(told: &Told, secret: &str) -> Vec<&'static str> {
     let forms = [secret.to_owned(), encoded(secret), secret[secret.len() / 3..].to_owned()];
     let holds = |text: &str| forms.iter().any(|form| text.contains(form.as_str()));
     // What passes goes on as it is, and what the proxy's own format shows of it is the proxy's business: here only what the plugin put there counts.
-    let of_plugin: String = told
-        .access_log
-        .lines()
-        .filter(|line| !told.passed || line.starts_with("portcullis_"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let of_plugin = told.access_log.lines().filter(|line| !told.passed || line.starts_with("portcullis_"));
     let sinks = [
         ("the log", holds(&told.log)),
         ("the collector", holds(&told.exported)),
-        ("the access log", holds(&of_plugin)),
+        ("the access log", of_plugin.into_iter().any(holds)),
         ("the answer", holds(&told.answer)),
     ];
     sinks.into_iter().filter(|(_, leaks)| *leaks).map(|(sink, _)| sink).collect()

@@ -218,18 +218,18 @@ fn while_the_keys_are_changed_nothing_is_refused() {
             }
         };
         let threads: Vec<_> = (0..services.len()).map(|number| scope.spawn(load(number))).collect();
-        let mut signed = Vec::new();
+        let mut takers = Vec::new();
         while now().nanos() < end.nanos() + 2 * SECOND && threads.iter().all(|thread| !thread.is_finished()) {
             let header = part(&gateway.stolen("node", "GET", "/single"), 0);
             let by = format!("{} {}", header["kid"], header["alg"]);
-            if signed.last() != Some(&by) {
-                signed.push(by);
+            if takers.last() != Some(&by) {
+                takers.push(by);
             }
             thread::sleep(Duration::from_millis(50));
         }
         stop.store(true, Ordering::SeqCst);
         let served: Vec<u32> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        assert_eq!(signed, [r#""a" "EdDSA""#, r#""b" "ES256""#]);
+        assert_eq!(takers, [r#""a" "EdDSA""#, r#""b" "ES256""#]);
         assert!(served.iter().all(|count| *count > 50), "{served:?}");
     });
 }

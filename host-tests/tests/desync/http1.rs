@@ -15,6 +15,54 @@ fn head(lines: &[&str]) -> String {
     format!("{}\r\n\r\n", lines.join("\r\n"))
 }
 
+/// Values of `transfer-encoding`.
+const CODINGS: [&str; 17] = [
+    "chunked, chunked",
+    "identity",
+    "identity, chunked",
+    "chunked, identity",
+    "gzip, chunked",
+    "Chunked",
+    " chunked",
+    "\tchunked",
+    "chunked ",
+    "\"chunked\"",
+    "xchunked",
+    "chunked;q=1",
+    "chunk",
+    "\u{b}chunked",
+    "chunked\r\ntransfer-encoding: x",
+    "x\r\ntransfer-encoding: chunked",
+    "",
+];
+
+/// Bodies in chunks.
+const CHUNKS: [&str; 22] = [
+    // An extension, a size that is bent, a line end that is half of one, data that is longer than it says.
+    "1;a=b\r\nx\r\n0\r\n\r\n",
+    "1;\n\r\nx\r\n0\r\n\r\n",
+    "1;a=\"\r\nx\r\n0\r\n\r\n",
+    "1 \r\nx\r\n0\r\n\r\n",
+    " 1\r\nx\r\n0\r\n\r\n",
+    "0x1\r\nx\r\n0\r\n\r\n",
+    "+1\r\nx\r\n0\r\n\r\n",
+    "-1\r\nx\r\n0\r\n\r\n",
+    "01\r\nx\r\n0\r\n\r\n",
+    "1\nx\n0\n\n",
+    "1\r\nx0\r\n\r\n",
+    "1\r\nxx\r\n0\r\n\r\n",
+    "1\rx\r0\r\r",
+    "\r\n1\r\nx\r\n0\r\n\r\n",
+    "10000000000000001\r\nx\r\n0\r\n\r\n",
+    "ffffffffffffffff\r\nx\r\n0\r\n\r\n",
+    "0\r\nx-note: y\r\n\r\n",
+    "0\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\nhost: b\r\n\r\n",
+    "0\r\n\r",
+    "0\n\n",
+    "0;x\n\r\n\r\n",
+    "\0\r\n\r\n",
+];
+
 /// Where a request ends is read in two ways.
 fn lengths() -> Vec<String> {
     let post = |fields: &[&str], body: &str| {
@@ -70,25 +118,7 @@ fn lengths() -> Vec<String> {
             HIDDEN,
         ),
     ];
-    for coding in [
-        "chunked, chunked",
-        "identity",
-        "identity, chunked",
-        "chunked, identity",
-        "gzip, chunked",
-        "Chunked",
-        " chunked",
-        "\tchunked",
-        "chunked ",
-        "\"chunked\"",
-        "xchunked",
-        "chunked;q=1",
-        "chunk",
-        "\u{b}chunked",
-        "chunked\r\ntransfer-encoding: x",
-        "x\r\ntransfer-encoding: chunked",
-        "",
-    ] {
+    for coding in CODINGS {
         all.push(post(&["content-length: 4", &format!("transfer-encoding: {coding}")], &last));
         all.push(post(&[&format!("transfer-encoding: {coding}")], &last));
     }
@@ -101,31 +131,7 @@ fn lengths() -> Vec<String> {
     ] {
         all.push(post(&["content-length: 4", &format!("{name}: chunked")], &last));
     }
-    for chunks in [
-        // An extension, a size that is bent, a line end that is half of one, data that is longer than it says.
-        "1;a=b\r\nx\r\n0\r\n\r\n",
-        "1;\n\r\nx\r\n0\r\n\r\n",
-        "1;a=\"\r\nx\r\n0\r\n\r\n",
-        "1 \r\nx\r\n0\r\n\r\n",
-        " 1\r\nx\r\n0\r\n\r\n",
-        "0x1\r\nx\r\n0\r\n\r\n",
-        "+1\r\nx\r\n0\r\n\r\n",
-        "-1\r\nx\r\n0\r\n\r\n",
-        "01\r\nx\r\n0\r\n\r\n",
-        "1\nx\n0\n\n",
-        "1\r\nx0\r\n\r\n",
-        "1\r\nxx\r\n0\r\n\r\n",
-        "1\rx\r0\r\r",
-        "\r\n1\r\nx\r\n0\r\n\r\n",
-        "10000000000000001\r\nx\r\n0\r\n\r\n",
-        "ffffffffffffffff\r\nx\r\n0\r\n\r\n",
-        "0\r\nx-note: y\r\n\r\n",
-        "0\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\nhost: b\r\n\r\n",
-        "0\r\n\r",
-        "0\n\n",
-        "0;x\n\r\n\r\n",
-        "\0\r\n\r\n",
-    ] {
+    for chunks in CHUNKS {
         all.push(post(&[chunk], &format!("{chunks}{HIDDEN}")));
     }
     all

@@ -131,15 +131,12 @@ fn decoded(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        match after.get(..2).and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = &after[2..];
-            }
-            None => {
-                out.push('%');
-                rest = after;
-            }
+        if let Some(byte) = after.get(..2).and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            out.push(char::from(byte));
+            rest = &after[2..];
+        } else {
+            out.push('%');
+            rest = after;
         }
     }
     out + rest
