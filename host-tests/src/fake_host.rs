@@ -378,6 +378,7 @@ mod tests {
         assert!(host.set_request_header("x", b"2").is_err());
         assert_eq!(host.observe(0).response.status, 403);
         host.set_property("portcullis_admitted", b"1").unwrap();
+        host.upstream_answers();
         let upstream = host.observe(0).upstream.unwrap();
         assert_eq!(upstream.fields, [("host".to_owned(), b"a".to_vec()), ("x".to_owned(), b"1".to_vec())]);
     }
