@@ -55,7 +55,7 @@ reasons! {
     MalformedRequest = "malformed_request", 400, "The request is malformed.", "a pseudo header is missing or doubled, or the header map cannot be read";
     AuthorityInvalid = "authority_invalid", 400, "The host is not valid.", "`Host` is missing, doubled (it arrives comma-joined), or no host name or address";
     PathInvalid = "path_invalid", 400, "The path is not valid.", "the path holds a byte that no path may hold, or broken percent-encoding";
-    PathAmbiguous = "path_ambiguous", 400, "The path could be read in more than one way.", "two readers could disagree on the path: dot segments, doubled, encoded or back slashes, path parameters, encoded dots or NUL, double encoding";
+    PathAmbiguous = "path_ambiguous", 400, "The path could be read in more than one way.", "two readers could disagree on the path: dot segments, doubled, encoded or back slashes, path parameters, encoded dots or NUL, letters that some take for dots or slashes, double encoding";
     HeaderForbidden = "header_forbidden", 400, "The request carries a header that is not accepted.", "a header of the route's `forbiddenHeaders` is there";
     HeaderMissing = "header_missing", 400, "The request lacks a header it needs.", "a header of the route's `requiredHeaders` is missing, doubled, or does not match its pattern";
     UriTooLong = "uri_too_long", 414, "The URI is too long.", "the path or the query is longer than `maxPathBytes` or `maxQueryBytes`";

@@ -105,13 +105,17 @@ fn ambiguity(path: &str) -> Result<(), PathFault> {
     if path.match_indices('%').any(|(at, _)| twice(at)) {
         return Err(PathFault::Ambiguous("double encoding"));
     }
+    if !path.is_ascii() && path.contains(LOOK_ALIKES) {
+        return Err(PathFault::Ambiguous("what some readers take for a dot or a slash"));
+    }
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         if segment.is_empty() && !last {
             return Err(PathFault::Ambiguous("a doubled slash"));
         }
-        if segment == "." || segment == ".." {
+        // Servers on Windows cut blanks off.
+        if matches!(segment.trim_matches(' '), "." | "..") {
             return Err(PathFault::Ambiguous("a dot segment"));
         }
         // Servlet containers cut `;x=y` off before they route (istio/istio#27409); others do not.
@@ -121,6 +125,10 @@ fn ambiguity(path: &str) -> Result<(), PathFault> {
     }
     Ok(())
 }
+
+/// What becomes a dot, two dots, a slash or a back slash for a reader that normalises by compatibility (Unicode Standard Annex 15, NFKC).
+const LOOK_ALIKES: [char; 7] =
+    ['\u{2024}', '\u{2025}', '\u{fe52}', '\u{fe68}', '\u{ff0e}', '\u{ff0f}', '\u{ff3c}'];
 
 const fn hex(digit: u8) -> Option<u8> {
     match digit {
@@ -215,6 +223,11 @@ mod tests {
             ("/a/./b", Ambiguous("a dot segment")),
             ("/a/..", Ambiguous("a dot segment")),
             ("/.", Ambiguous("a dot segment")),
+            ("/a/..%20/b", Ambiguous("a dot segment")),
+            ("/a/%20./b", Ambiguous("a dot segment")),
+            ("/a/..%ef%bc%8fb", Ambiguous("what some readers take for a dot or a slash")),
+            ("/a/%e2%80%a5/b", Ambiguous("what some readers take for a dot or a slash")),
+            ("/a%ef%bc%bcb", Ambiguous("what some readers take for a dot or a slash")),
             ("//a", Ambiguous("a doubled slash")),
             ("/a//", Ambiguous("a doubled slash")),
             ("/a%2fb", Ambiguous("an encoded slash")),
