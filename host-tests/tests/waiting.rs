@@ -96,6 +96,7 @@ fn it_goes_on_when_the_keys_are_there_and_says_who_it_is() {
     assert!(!exchange.host.is_resumed());
     proxy.answer(&exchange, 200, &jwks());
     assert!(exchange.host.is_resumed());
+    exchange.host.upstream_answers();
     let upstream = exchange.host.observe(0).upstream.unwrap();
     assert_eq!(upstream.fields.iter().filter(|(name, _)| name == "x-user").count(), 1);
     assert!(upstream.fields.contains(&("x-user".to_owned(), b"alice".to_vec())), "{upstream:?}");
@@ -134,6 +135,7 @@ fn a_check_that_could_not_be_made_passes_in_shadow_as_nobody() {
     proxy.tick(&exchange);
     proxy.answer(&exchange, 500, "");
     assert!(exchange.host.is_resumed());
+    exchange.host.upstream_answers();
     let upstream = exchange.host.observe(0).upstream.unwrap();
     assert!(!upstream.fields.iter().any(|(name, _)| name == "x-user"), "{upstream:?}");
 }

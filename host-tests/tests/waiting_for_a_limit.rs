@@ -134,6 +134,7 @@ fn it_goes_on_from_where_it_stood() {
         assert!(!exchange.host.is_resumed(), "a look does not let it go");
         proxy.answer(&exchange, proxy.last(), YES);
         assert!(exchange.host.is_resumed(), "{:?}", exchange.told());
+        exchange.host.upstream_answers();
         let upstream = exchange.host.observe(0).upstream.unwrap();
         let users: Vec<_> = upstream.fields.iter().filter(|(name, _)| name == "x-user").collect();
         assert_eq!(users, [&("x-user".to_owned(), b"alice".to_vec())]);
