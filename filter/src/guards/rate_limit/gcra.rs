@@ -101,7 +101,11 @@ impl Rate {
     pub fn take(&self, tat: u64, now: u64, cost: u64) -> Outcome {
         let full = now.saturating_add(self.drain);
         let tat = tat.min(self.furthest(now));
-        let after = tat.max(now).saturating_add(self.price(cost));
+        // At the end of the clock's range nothing comes in any more, so what does not fit into it is not there.
+        let Some(after) = tat.max(now).checked_add(self.price(cost)) else {
+            let retry_after = u64::MAX.saturating_sub(full).max(self.interval.get());
+            return Outcome::Refused { tat, retry_after };
+        };
         if after > full {
             return Outcome::Refused { tat, retry_after: after.saturating_sub(full) };
         }
@@ -188,7 +192,9 @@ mod tests {
             (u64::MAX, NOW, 1, refused(NOW + 4 * half + RATE_CLOCK_APART, half + RATE_CLOCK_APART)),
             // The ends of the clock.
             (0, 0, 4, taken(4 * half, 0)),
-            (u64::MAX, u64::MAX, 1, taken(u64::MAX, 0)),
+            (u64::MAX, u64::MAX, 1, refused(u64::MAX, half)),
+            (0, u64::MAX - half, 1, taken(u64::MAX, 0)),
+            (u64::MAX, u64::MAX - half, 1, refused(u64::MAX, half)),
         ] {
             assert_eq!(rate.take(tat, now, cost), outcome, "{tat} {now} {cost}");
         }

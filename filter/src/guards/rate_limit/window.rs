@@ -43,11 +43,12 @@ impl Window {
         let start = self.start(state, now);
         let full = start.saturating_add(self.room);
         let state = state.min(full);
-        let after = state.max(start).saturating_add(self.price(cost));
-        if after > full {
+        // At the end of the clock's range what does not fit into it is not there.
+        let after = state.max(start).checked_add(self.price(cost)).filter(|&after| after <= full);
+        let Some(after) = after else {
             let end = start.saturating_add(self.unit.get());
             return Outcome::Refused { tat: state, retry_after: end.saturating_sub(now) };
-        }
+        };
         Outcome::Taken { tat: after, remaining: full.saturating_sub(after) / self.step }
     }
 
