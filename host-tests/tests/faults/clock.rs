@@ -92,6 +92,7 @@ fn a_limit_gives_no_more_than_time_has_passed() {
     // Five hundred years later the same, and not twice.
     assert_eq!(admitted(&mut gateway, 15_000_000_000), 2);
     assert_eq!(admitted(&mut gateway, 15_000_000_000), 0);
+    assert_eq!(admitted(&mut gateway, i64::MAX), 0, "where the clock ends");
 }
 
 #[test]
