@@ -1,6 +1,6 @@
 # Everything a person or CI does here. `make` alone prints the list.
 #
-# On a fresh machine with rustup, Python 3, Node 20, a C and a C++ compiler, `make run` and `make test` set up the rest
+# On a fresh machine with rustup, Python 3, Node 20, a C and a C++ compiler and openssl, `make run` and `make test` set up the rest
 # themselves: nothing is installed outside this directory but the Rust toolchain that rust-toolchain.toml names.
 
 SHELL := /bin/bash

@@ -194,7 +194,11 @@ impl Rules {
 
     /// A segment of a path, and its parameters: `;jsessionid=…` is refused, and written down as what was refused.
     fn segment(&self, segment: &str, out: &mut String) {
-        if segment.contains(';') { self.pairs(segment, out) } else { out.push_str(self.shown(segment)) }
+        if segment.contains([';', '=', '%']) {
+            self.pairs(segment, out);
+        } else {
+            out.push_str(self.shown(segment));
+        }
     }
 
     /// Pairs behind `&` or `;`, which some servers part a query by.
@@ -221,7 +225,7 @@ impl Rules {
 
     /// Whether the text, decoded, has a pair in it whose name is telling.
     fn tells(&self, text: &str) -> bool {
-        text.contains('%')
+        text.contains(['%', '='])
             && shapes::decoded(text).split(['?', '&', ';', '#']).any(|pair| {
                 pair.split_once('=').is_some_and(|(name, value)| !value.is_empty() && self.is_telling(name))
             })
@@ -235,7 +239,7 @@ impl Rules {
         }
         let folded = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
         let known = |text: &str| TELLING_PARAMS.contains(&folded(text).as_str());
-        known(&plain) || plain.split(['[', ']', '.']).any(known)
+        known(&plain) || plain.split(['[', ']', '.', '?', '&', ';', '/']).any(known)
     }
 
     /// A claim that goes into an event.
@@ -325,6 +329,9 @@ mod tests {
             ("/o?a=1;token=abc;b=2", "/o?a=1;token=REDACTED;b=2"),
             ("/o?token%3Dabc", "/o?REDACTED"),
             ("/o?next=https%3A%2F%2Fa%2F%3Fb%3Dc%26token%3Dabc", "/o?next=REDACTED"),
+            ("/o?next=/cb?code=abc", "/o?next=REDACTED"),
+            ("/o?/reset?token=abc", "/o?/reset?token=REDACTED"),
+            ("/a%3Btoken=abc/code=123", "/a%3Btoken=REDACTED/code=REDACTED"),
             ("/o?next=https%3A%2F%2Fa%2F%3Fb%3Dc", "/o?next=https%3A%2F%2Fa%2F%3Fb%3Dc"),
             ("/o;JSESSIONID=0A1B2C3D4E5F60718293A4B5C6D7E8F9/x", "/o;JSESSIONID=REDACTED/x"),
             ("/o;a=b;c", "/o;a=b;c"),

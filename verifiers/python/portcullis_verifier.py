@@ -6,6 +6,7 @@ service does; see server.py.
 
 import base64
 import hashlib
+import http.client
 import json
 import re
 import threading
@@ -40,7 +41,7 @@ class Keys:
                 self._asked = now
                 try:
                     self._fetch(now)
-                except (OSError, ValueError, KeyError, jwt.PyJWTError):
+                except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, jwt.PyJWTError):
                     pass  # The old keys hold while the gateway cannot be asked.
             return self._keys.get(kid)
 

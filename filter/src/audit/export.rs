@@ -183,12 +183,14 @@ impl Exporter {
             // The host answers at the timeout at the latest; this one did not.
             state.fail("no answer", None, host, now);
         }
-        if state.flight.is_some() || now.nanos() < state.not_before {
+        // No pause is longer than that: where more is left of one, the clock was set back, and that is time, too.
+        let left = state.not_before.saturating_sub(now.nanos());
+        if state.flight.is_some() || (1..=limits::EXPORT_REST_MAX).contains(&left) {
             return;
         }
         let Some(batch) = state.queue.front() else { return };
         // Looked at twice in its time: half of it is over, or will be at the next look.
-        let waited = now.nanos().saturating_sub(batch.since) >= self.source.max_delay / 2;
+        let waited = now.nanos().abs_diff(batch.since) >= self.source.max_delay / 2;
         if !(waited || state.attempts > 0 || state.queue.len() > 1 || self.is_full(batch)) {
             return;
         }

@@ -176,7 +176,11 @@ impl<'p> Journey<'p> {
             && let Some(preflight) = cors::preflight(self.head)
         {
             self.route = by(preflight.method());
-            if self.route().is_some_and(|route| route.cors.is_some()) {
+            // In Shadow it goes upstream as what it is, which must not lead past the route that it has by its own method.
+            let own = by(request.method()).and_then(|own| policy.routes.get(own));
+            let enforced = policy.mode == Mode::Enforce && own.is_some_and(|own| own.mode == Mode::Enforce);
+            let leads_past = enforced && self.mode() == Mode::Shadow;
+            if !leads_past && self.route().is_some_and(|route| route.cors.is_some()) {
                 self.preflight = true;
                 return;
             }

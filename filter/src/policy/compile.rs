@@ -78,6 +78,15 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     routes.warn_of_idle(&section, &providers);
     version.and(kind)?;
     let compiled = routes.compiled?;
+    // Where the document's own `log` is on, `audit` has been told already.
+    let silent =
+        |audit: &audit::Rules| audit.requests.is_off() && !audit.sinks.log && audit.sinks.otlp.is_none();
+    if audit.as_ref().is_some_and(silent) && compiled.iter().any(|route| !route.audit.is_off()) {
+        section.error(
+            "a route's `audit` asks for events that would go nowhere",
+            "leave `audit.sinks.log` on, or write `audit.sinks.otlp`",
+        );
+    }
     let signing = signing.map_or(Some(None), |signing| signing.map(Some))?;
     let signing = ring(&section, signing, &compiled, &mut providers);
     Some(Policy {

@@ -154,6 +154,20 @@ fn documents_that_are_refused() {
     }
 }
 
+/// Events that are asked for go somewhere, whoever asks for them.
+#[test]
+fn no_event_goes_nowhere() {
+    let nowhere = |log: &str, of_route: &str| {
+        problems(&document(&format!(
+            r#""audit":{{"log":"{log}","sinks":{{"log":false}}}},"routes":[{{"name":"a","match":{{}},{JWT}{of_route}}}]"#
+        )))
+    };
+    assert!(nowhere("All", "")[0].starts_with("audit.sinks: no event would go anywhere"));
+    let all = r#","audit":{"log":"All"}"#;
+    assert!(nowhere("Off", all)[0].contains("a route's `audit` asks for events that would go nowhere"));
+    assert_eq!(nowhere("Off", ""), [""; 0]);
+}
+
 #[test]
 fn warnings_come_with_the_policy() {
     let text = document(&format!(r#""mode":"Shadow","routes":[{{"name":"a","match":{{}},{OPEN}}}]"#));

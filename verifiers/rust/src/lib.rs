@@ -154,6 +154,12 @@ fn check_bound(claims: &serde_json::Map<String, Value>, request: &Parts) -> Resu
         Some(authority) => authority.as_str(),
         None => only(request, &http::header::HOST)?,
     };
+    // Where both stand there, some services read the other one.
+    if request.headers.contains_key(http::header::HOST)
+        && !only(request, &http::header::HOST)?.eq_ignore_ascii_case(authority)
+    {
+        return Err(Refused("two authorities"));
+    }
     let query = request.uri.query().unwrap_or_default();
     let is = |name, value: &str| claims.get(name).and_then(Value::as_str) == Some(value);
     let same_query = match claims.get("query_hash") {

@@ -96,7 +96,9 @@ impl Ring {
         }
         let assertion =
             self.sign(key, about.get(..claims).unwrap_or_default(), target, rules, None, now, host)?;
-        let until = Timestamp::from_nanos(now.nanos().saturating_add(reuse));
+        // `iat` is a whole second, so `exp` comes up to one earlier than `ttl` from here.
+        let exp = Timestamp::from_seconds(now.seconds().saturating_add(rules.ttl.div_ceil(SECOND)));
+        let until = Timestamp::from_nanos(now.nanos().saturating_add(reuse)).min(exp);
         cache.keep(rules, number, about, (now, until), &assertion);
         Ok(assertion)
     }

@@ -67,6 +67,13 @@ fn authorities(field: &Field<'_>) -> Option<Vec<Authority>> {
             );
             return None;
         }
+        if !certificate.for_clients {
+            field.error(
+                format!("certificate {index} may not issue for clients"),
+                "its `extKeyUsage` confines what it issues, and lacks `clientAuth`",
+            );
+            return None;
+        }
         if !algorithm_of_key(certificate.key) {
             field.error(
                 format!("certificate {index} has a key of a kind that is not taken"),

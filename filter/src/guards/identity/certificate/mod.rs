@@ -56,6 +56,8 @@ struct Authority {
 struct Known {
     not_before: Timestamp,
     not_after: Timestamp,
+    /// Until when the authority serves that issued it; for ever if the proxy vouches for it.
+    vouched: Timestamp,
     /// Every URI, then every DNS name.
     uris: Vec<Rc<str>>,
     dns: Vec<Rc<str>>,
@@ -77,7 +79,8 @@ impl Certificates {
         let Some(pem) = presented()?.filter(|pem| !pem.is_empty()) else {
             return Ok(None);
         };
-        let known = self.known.borrow().get(pem.as_slice()).map(Rc::clone);
+        let known =
+            self.known.borrow().get(pem.as_slice()).filter(|known| now < known.vouched).map(Rc::clone);
         let known = match known {
             Some(known) => known,
             None => self.first_seen(pem, now, verifier)?,
@@ -111,9 +114,11 @@ impl Certificates {
         if !certificate.for_clients {
             return Err(invalid("not made for clients"));
         }
-        if !self.authorities.is_empty() {
-            self.check_issuer(&certificate, now, verifier)?;
-        }
+        let vouched = if self.authorities.is_empty() {
+            Timestamp::from_nanos(u64::MAX)
+        } else {
+            self.check_issuer(&certificate, now, verifier)?
+        };
         let (mut uris, mut dns) = (Vec::new(), Vec::new());
         for name in &certificate.names {
             match name {
@@ -122,7 +127,7 @@ impl Certificates {
             }
         }
         let (not_before, not_after) = (certificate.not_before, certificate.not_after);
-        let known = Rc::new(Known { not_before, not_after, uris, dns });
+        let known = Rc::new(Known { not_before, not_after, vouched, uris, dns });
         let mut all = self.known.borrow_mut();
         if all.len() >= limits::CERTIFICATES_KNOWN {
             all.clear();
@@ -131,12 +136,13 @@ impl Certificates {
         Ok(known)
     }
 
+    /// Until when the authority serves that issued it.
     fn check_issuer(
         &self,
         certificate: &X509<'_>,
         now: Timestamp,
         verifier: &impl Verifier,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Timestamp, Refusal> {
         let (hash, of_key) = algorithm(certificate.algorithm)
             .ok_or_else(|| invalid("signed by an algorithm that is not taken"))?;
         let serves = |authority: &&Authority| {
@@ -147,7 +153,7 @@ impl Certificates {
         };
         for authority in self.authorities.iter().filter(serves) {
             match verifier.verify_signature(hash, &authority.key, certificate.signature, certificate.signed) {
-                Verdict::Valid => return Ok(()),
+                Verdict::Valid => return Ok(authority.not_after),
                 Verdict::Invalid => {}
                 Verdict::Unavailable => {
                     let detail = Detail::Fact("the proxy checks no signatures of certificates");

@@ -349,6 +349,7 @@ fn the_gateway_itself_asks_who_issued_it() {
     // It issued itself, and says what an authority says.
     assert_eq!(refused(&Draft { issuer: "", ..good.clone() }, NOW), none);
     let late = Draft { not_after: der(0x17, &[b"290101000000Z"]), ..good.clone() };
+    assert_eq!(refused(&late, NOW), None);
     assert_eq!(refused(&late, "2027-06-01T00:00:00Z"), none, "the authority has expired");
     let asked = Believing::default();
     let presented = || Ok(Some(good.pem()));

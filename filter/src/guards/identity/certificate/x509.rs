@@ -41,6 +41,10 @@ pub(super) enum Name<'b> {
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+/// Which names an authority may vouch for. Nobody here looks at them, so whoever has them is not read.
+const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
+/// `keyUsage` and `certificatePolicies`: critical by custom, and nothing that is asked here.
+const HARMLESS: [&[u8]; 2] = [&[0x55, 0x1d, 0x0f], &[0x55, 0x1d, 0x20]];
 /// `id-kp-clientAuth` and `anyExtendedKeyUsage`.
 const FOR_CLIENTS: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 3, 2], &[0x55, 0x1d, 0x25, 0]];
 /// `version`, and its two optional neighbours of old, and the extensions.
@@ -107,7 +111,7 @@ impl<'b> X509<'b> {
         while !list.is_empty() {
             let mut extension = list.within(SEQUENCE)?;
             let id = extension.expect(OID)?.content;
-            extension.optional(BOOLEAN)?;
+            let critical = extension.optional(BOOLEAN)?.is_some_and(|flag| flag.content != [0]);
             let value = extension.expect(OCTET_STRING)?.content;
             extension.end()?;
             // RFC 5280 §4.2: "MUST NOT include more than one instance of a particular extension".
@@ -119,6 +123,8 @@ impl<'b> X509<'b> {
                 SUBJECT_ALT_NAME => self.names = names(value)?,
                 EXT_KEY_USAGE => self.for_clients = is_for_clients(value)?,
                 BASIC_CONSTRAINTS => self.is_authority = is_authority(value)?,
+                // RFC 5280 §4.2: "MUST reject the certificate if it encounters a critical extension it does not recognize".
+                _ if id == NAME_CONSTRAINTS || (critical && !HARMLESS.contains(&id)) => return None,
                 _ => {}
             }
         }
