@@ -103,7 +103,7 @@ unit: rust $(RUNNER) ## Tests without a proxy: natively, and the filter's as was
 
 .PHONY: e2e
 e2e: setup $(PLUGIN) $(FAULTY) ## Tests of the compiled plugin in real hosts, Envoy among them
-	$(WITH_ENVOY) cargo test --package host-tests
+	$(WITH_ENVOY) cargo test --package host-tests --package portcullis-verifier
 
 # What an old proxy may do otherwise: decisions, faults, and what it makes of bytes that are no request.
 OLDEST_TESTS ?= corpus faults desync http2 journeys
