@@ -64,7 +64,11 @@ impl Upstream {
 }
 
 async fn serve(stream: TcpStream, all: Arc<Mutex<Vec<Seen>>>) -> Result<(), h2::Error> {
-    let mut connection = h2::server::handshake(stream).await?;
+    // By itself `h2` gives a connection up after 20 streams that were reset before it looked at them; what the gateway sends next
+    // on it would fail, and this upstream is to judge the gateway, not the flood.
+    let mut server = h2::server::Builder::new();
+    server.max_pending_accept_reset_streams(1_000).max_concurrent_reset_streams(1_000);
+    let mut connection = server.handshake::<_, Bytes>(stream).await?;
     while let Some(accepted) = connection.accept().await {
         let (request, mut respond) = accepted?;
         let (head, body) = request.into_parts();
@@ -76,7 +80,10 @@ async fn serve(stream: TcpStream, all: Arc<Mutex<Vec<Seen>>>) -> Result<(), h2::
         };
         let all = Arc::clone(&all);
         let response = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-        let answer = respond.send_response(response, false)?;
+        let Ok(answer) = respond.send_response(response, false) else {
+            all.lock().unwrap()[index].reset = true;
+            continue;
+        };
         tokio::spawn(async move {
             if give_back(body, answer, &all, index).await.is_err() {
                 all.lock().unwrap()[index].reset = true;
