@@ -1,8 +1,10 @@
 //! Every way a request can end, in one table.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::decimal::Decimal;
 use crate::host::HostError;
 
 /// Whether a decision is carried out. `mode` of the document, of a route and of a rule.
@@ -180,12 +182,22 @@ pub enum Detail {
 
 impl fmt::Display for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl Detail {
+    /// What it says.
+    pub fn text(&self) -> Cow<'static, str> {
         match self {
-            Detail::None => Ok(()),
-            Detail::Fact(fact) => f.write_str(fact),
-            Detail::Named(what, name) => write!(f, "{what} `{name}`"),
-            Detail::Over { what, got, limit } => write!(f, "{what}: {got}, limit {limit}"),
-            Detail::Host(error) => error.fmt(f),
+            Detail::None => Cow::Borrowed(""),
+            Detail::Fact(fact) => Cow::Borrowed(fact),
+            Detail::Named(what, name) => [what, " `", name, "`"].concat().into(),
+            Detail::Over { what, got, limit } => {
+                let (got, limit) = (Decimal::of(*got), Decimal::of(*limit));
+                [what, ": ", got.as_str(), ", limit ", limit.as_str()].concat().into()
+            }
+            Detail::Host(error) => error.to_string().into(),
         }
     }
 }

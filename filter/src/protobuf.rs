@@ -5,8 +5,7 @@
 
 /// Appends a field of bytes, text or a nested message.
 pub fn put_bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
-    put_varint(u64::from(number) << 3 | 2, out);
-    put_varint(value.len() as u64, out);
+    put_head(number, value.len(), out);
     out.extend_from_slice(value);
 }
 
@@ -35,6 +34,28 @@ pub fn put_nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8
     if let Some(message) = out.get_mut(start..) {
         message.rotate_right(width);
     }
+}
+
+/// Appends what stands before a nested message of so many bytes.
+pub fn put_head(number: u32, length: usize, out: &mut Vec<u8>) {
+    put_varint(u64::from(number) << 3 | 2, out);
+    put_varint(length as u64, out);
+}
+
+/// Bytes that a field of so many bytes takes, one of the first fifteen of its message.
+pub fn size_of_bytes(length: usize) -> usize {
+    size_of_varint(length as u64).saturating_add(length).saturating_add(1)
+}
+
+/// Bytes that a field that is this number takes, one of the first fifteen of its message.
+pub fn size_of_number(value: u64) -> usize {
+    size_of_varint(value).saturating_add(1)
+}
+
+const fn size_of_varint(value: u64) -> usize {
+    // Seven bits a byte; zero takes one, too.
+    let bits = 64_u32.saturating_sub((value | 1).leading_zeros());
+    bits.div_ceil(7) as usize
 }
 
 fn put_varint(mut value: u64, out: &mut Vec<u8>) {
@@ -145,7 +166,10 @@ impl<'m> Iterator for Fields<'m> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Garbage, Value, put_bytes, put_fixed64, put_nested, put_number};
+    use super::{
+        Fields, Garbage, Value, put_bytes, put_fixed64, put_head, put_nested, put_number, size_of_bytes,
+        size_of_number,
+    };
     use crate::testing::test;
 
     type Read<'m> = Result<Vec<(u32, Value<'m>)>, Garbage>;
@@ -170,6 +194,21 @@ mod tests {
                 Value::Bytes(&[]),
             ];
             assert_eq!(read, Ok(expected.map(|value| (number, value)).to_vec()));
+        }
+    }
+
+    #[test]
+    fn what_a_field_takes_is_known_before() {
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
+            let mut out = Vec::new();
+            put_number(1, number, &mut out);
+            assert_eq!(out.len(), size_of_number(number), "{number}");
+        }
+        for length in [0, 1, 127, 128, 16_383, 16_384] {
+            let (mut field, mut head) = (Vec::new(), Vec::new());
+            put_bytes(15, &vec![7; length], &mut field);
+            put_head(15, length, &mut head);
+            assert_eq!((field.len(), head.len()), (size_of_bytes(length), size_of_bytes(length) - length));
         }
     }
 

@@ -9,10 +9,12 @@
 
 mod shapes;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::document::{Default, Field, Key, Shape};
-use crate::http::trim;
+use crate::http::{Head, trim};
 
 pub use shapes::is_secret_shaped;
 
@@ -104,6 +106,9 @@ const TELLING_PARAMS: [&str; 43] = [
     "xamzsecuritytoken",
 ];
 
+/// Letters and digits of the longest of them.
+const LONGEST_TELLING: usize = 17;
+
 /// Characters of one value that are written; the rest is cut, with `…`.
 const MOST: usize = 1024;
 
@@ -127,6 +132,17 @@ impl Redacted {
             None => Self(text.to_owned()),
         }
     }
+}
+
+/// What every event and answer tells of a head, as it may be written down.
+#[derive(Debug)]
+pub struct Shown {
+    /// `x-request-id`, if it may be repeated.
+    pub id: Option<Redacted>,
+    /// Path and query.
+    pub target: Redacted,
+    /// `:authority`
+    pub host: Redacted,
 }
 
 /// The compiled `redaction` section.
@@ -165,17 +181,27 @@ impl Rules {
         self.params.push(name.to_ascii_lowercase());
     }
 
+    /// The headers (lower case) whose values may not be written down.
+    pub fn hidden_headers(&self) -> impl Iterator<Item = &str> {
+        CREDENTIAL_HEADERS.into_iter().chain(self.headers.iter().map(String::as_str))
+    }
+
     /// Whether the value of this header (lower case) may not be written down.
     pub fn hides_header(&self, name: &[u8]) -> bool {
-        CREDENTIAL_HEADERS.iter().any(|known| known.as_bytes() == name)
-            || self.headers.iter().any(|listed| listed.as_bytes() == name)
+        self.hidden_headers().any(|hidden| hidden.as_bytes() == name)
+    }
+
+    /// What of a head may be written down.
+    pub fn head(&self, head: &Head) -> Shown {
+        let id = head.only("x-request-id").ok().flatten().and_then(request_id);
+        Shown { id, target: self.target(head.target()), host: self.host(head.authority()) }
     }
 
     /// The target of a request, path and query.
     pub fn target(&self, target: &[u8]) -> Redacted {
         // Far more than is written, and bounded, since a client chose it.
         let seen = target.get(..MOST.saturating_mul(4));
-        let text = String::from_utf8_lossy(seen.unwrap_or(target));
+        let text = text_of(seen.unwrap_or(target));
         let whole = if seen.is_some() { without_the_last(&text) } else { &text };
         let (path, query) = whole.split_once('?').map_or((whole, None), |(path, query)| (path, Some(query)));
         let mut out = String::with_capacity(whole.len());
@@ -194,7 +220,7 @@ impl Rules {
 
     /// A segment of a path, and its parameters: `;jsessionid=…` is refused, and written down as what was refused.
     fn segment(&self, segment: &str, out: &mut String) {
-        if segment.contains([';', '=', '%']) {
+        if segment.bytes().any(|b| matches!(b, b';' | b'=' | b'%')) {
             self.pairs(segment, out);
         } else {
             out.push_str(self.shown(segment));
@@ -203,11 +229,15 @@ impl Rules {
 
     /// Pairs behind `&` or `;`, which some servers part a query by.
     fn pairs(&self, pairs: &str, out: &mut String) {
-        for pair in pairs.split_inclusive(['&', ';']) {
-            let bare = pair.trim_end_matches(['&', ';']);
-            self.pair(bare, out);
-            out.push_str(pair.get(bare.len()..).unwrap_or_default());
+        let mut rest = pairs;
+        while let Some(end) = rest.bytes().position(|b| matches!(b, b'&' | b';')) {
+            let (pair, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            let (mark, behind) = behind.split_at_checked(1).unwrap_or_default();
+            self.pair(pair, out);
+            out.push_str(mark);
+            rest = behind;
         }
+        self.pair(rest, out);
     }
 
     fn pair(&self, pair: &str, out: &mut String) {
@@ -217,7 +247,7 @@ impl Rules {
             return;
         };
         // A URL within a URL, such as where to go after a login, has pairs of its own.
-        let secret = !value.is_empty() && (self.is_telling(name) || self.tells(value));
+        let secret = !value.is_empty() && (self.is_telling(name.as_bytes()) || self.tells(value));
         out.push_str(self.shown(name));
         out.push('=');
         out.push_str(if secret { REDACTED } else { self.shown(value) });
@@ -225,21 +255,22 @@ impl Rules {
 
     /// Whether the text, decoded, has a pair in it whose name is telling.
     fn tells(&self, text: &str) -> bool {
-        text.contains(['%', '='])
-            && shapes::decoded(text).split(['?', '&', ';', '#']).any(|pair| {
-                pair.split_once('=').is_some_and(|(name, value)| !value.is_empty() && self.is_telling(name))
+        text.bytes().any(|b| matches!(b, b'%' | b'='))
+            && shapes::decoded(text.as_bytes()).split(|b| b"?&;#".contains(b)).any(|pair| {
+                let mut halves = pair.splitn(2, |b| *b == b'=');
+                let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+                !value.is_empty() && self.is_telling(name)
             })
     }
 
     /// Whether a parameter's name says that its value is a secret. `user[password]` and `user.password` do.
-    fn is_telling(&self, name: &str) -> bool {
-        let plain = shapes::decoded(name).to_ascii_lowercase();
-        if self.params.contains(&plain) {
-            return true;
-        }
-        let folded = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
-        let known = |text: &str| TELLING_PARAMS.contains(&folded(text).as_str());
-        known(&plain) || plain.split(['[', ']', '.', '?', '&', ';', '/']).any(known)
+    fn is_telling(&self, name: &[u8]) -> bool {
+        let plain = shapes::decoded(name);
+        self.params.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(&plain))
+            || tells_a_secret(&plain)
+            || plain
+                .split(|b| b"[].?&;/".contains(b))
+                .any(|part| part.len() < plain.len() && tells_a_secret(part))
     }
 
     /// A claim that goes into an event.
@@ -252,7 +283,7 @@ impl Rules {
     }
 
     fn shown<'t>(&self, text: &'t str) -> &'t str {
-        if self.mail_addresses && shapes::is_mail_address(text) { REDACTED } else { shown(text) }
+        if self.mail_addresses && shapes::is_mail_address(text.as_bytes()) { REDACTED } else { shown(text) }
     }
 
     /// `:authority`. Whoever stands before an `@` (RFC 3986 §3.2.1) may have a password there.
@@ -268,8 +299,7 @@ impl Rules {
 
     /// A word of a client, such as a method or a host.
     pub fn word(&self, word: &[u8]) -> Redacted {
-        let text = String::from_utf8_lossy(word.get(..MOST.saturating_mul(4)).unwrap_or(word));
-        Redacted::cut(self.shown(&text))
+        Redacted::cut(self.shown(&text_of(word.get(..MOST.saturating_mul(4)).unwrap_or(word))))
     }
 }
 
@@ -285,19 +315,43 @@ pub fn digits(bytes: &[u8]) -> Redacted {
     Redacted(halves.filter_map(|half| HEX.get(usize::from(half))).collect())
 }
 
+/// As text. Nearly all of it is, and what is not is looked at again.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// Whether letters and digits of this name, in lower case, are one of [`TELLING_PARAMS`].
+fn tells_a_secret(name: &[u8]) -> bool {
+    let mut folded = [0; LONGEST_TELLING];
+    let mut places = folded.iter_mut();
+    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        // A longer name is none of them.
+        let Some(place) = places.next() else { return false };
+        *place = byte.to_ascii_lowercase();
+    }
+    let left = places.len();
+    let folded =
+        LONGEST_TELLING.checked_sub(left).and_then(|length| folded.get(..length)).unwrap_or_default();
+    TELLING_PARAMS.iter().any(|known| known.as_bytes() == folded)
+}
+
 /// Without what stands behind the last separator: it was cut, and half a secret has no shape.
 fn without_the_last(text: &str) -> &str {
     text.rfind(['/', '?', '&', ';']).and_then(|at| text.get(..=at)).unwrap_or_default()
 }
 
 fn shown(text: &str) -> &str {
-    if is_secret_shaped(text) { REDACTED } else { text }
+    if is_secret_shaped(text.as_bytes()) { REDACTED } else { text }
 }
 
 /// The request id, if it is one that we are ready to repeat: a client may have sent it. RFC 9110 token bytes without
 /// punctuation, at most 128.
 pub fn request_id(value: &[u8]) -> Option<Redacted> {
     let value = trim(value);
+    if shapes::is_uuid(value) {
+        // Nearly every one is, and it has none of the shapes.
+        return core::str::from_utf8(value).ok().map(|text| Redacted(text.to_owned()));
+    }
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let good = !value.is_empty() && value.len() <= 128 && value.iter().all(plain);
     let text = core::str::from_utf8(value).ok().filter(|_| good)?;
@@ -306,8 +360,16 @@ pub fn request_id(value: &[u8]) -> Option<Redacted> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rules, request_id};
+    use super::{LONGEST_TELLING, Rules, TELLING_PARAMS, request_id};
     use crate::testing::test;
+
+    #[test]
+    fn telling_names_are_as_they_are_compared() {
+        let longest = TELLING_PARAMS.iter().map(|name| name.len()).max();
+        assert_eq!(longest, Some(LONGEST_TELLING));
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        assert!(TELLING_PARAMS.iter().all(|name| name.bytes().all(plain)));
+    }
 
     #[test]
     fn targets_in_rows() {

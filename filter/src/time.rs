@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::decimal::put_padded;
+
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
@@ -114,15 +116,44 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     (civil(days) == (year, month, day)).then_some(days)
 }
 
-/// RFC 3339 with milliseconds, in UTC: `2026-11-24T03:10:00.250Z`.
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.seconds();
+/// A point in time as text: RFC 3339 with milliseconds, in UTC, `2026-11-24T03:10:00.250Z`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rfc3339([u8; 24]);
+
+impl Rfc3339 {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Timestamp> for Rfc3339 {
+    fn from(time: Timestamp) -> Self {
+        let seconds = time.seconds();
         let (days, of_day) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        let millis = self.0 / 1_000_000 % 1000;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        let millis = time.0 / 1_000_000 % 1000;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (part, places) in [
+            (year, 0..4),
+            (month, 5..7),
+            (day, 8..10),
+            (hour, 11..13),
+            (minute, 14..16),
+            (second, 17..19),
+            (millis, 20..23),
+        ] {
+            put_padded(part, text.get_mut(places).unwrap_or_default());
+        }
+        Self(text)
+    }
+}
+
+/// As [`Rfc3339`].
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Rfc3339::from(*self).as_str())
     }
 }
 

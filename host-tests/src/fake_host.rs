@@ -27,6 +27,7 @@ pub struct World {
     env: BTreeMap<String, String>,
     log: RefCell<Vec<String>>,
     has_clusters: Cell<bool>,
+    pace: Cell<u32>,
     calls: RefCell<Vec<String>>,
     bodies: RefCell<Vec<Vec<u8>>>,
     /// Whether there is `verify_signature`.
@@ -47,6 +48,11 @@ impl World {
     /// From now on every cluster is known, and a call is on its way until somebody answers it.
     pub fn know_clusters(&self) {
         self.has_clusters.set(true);
+    }
+
+    /// How often the gateway wants to be called, in milliseconds.
+    pub fn pace(&self) -> u32 {
+        self.pace.get()
     }
 
     /// The calls so far, as method and path; the first has the number 1.
@@ -254,7 +260,8 @@ impl Calls for FakeHost {
         Ok(CallId(u32::try_from(calls.len()).unwrap_or(u32::MAX)))
     }
 
-    fn set_tick(&self, _: u32) -> Result<(), HostError> {
+    fn set_tick(&self, milliseconds: u32) -> Result<(), HostError> {
+        self.world.pace.set(milliseconds);
         Ok(())
     }
 

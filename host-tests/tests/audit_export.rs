@@ -154,6 +154,27 @@ fn what_is_too_much_is_dropped_and_counted_and_told_once() {
     assert_eq!(proxy.gateway.events_dropped(), 23 + 492);
 }
 
+/// A worker that nobody answers does not look two hundred times a second whether somebody does.
+#[test]
+fn a_collector_that_is_away_keeps_nobody_busy() {
+    let mut proxy = Proxy::start(&json!({}));
+    proxy.serve(8);
+    let idle = 500;
+    assert_eq!(proxy.tick(0), [4]);
+    for pause in [1, 2, 4, 8].map(|seconds| seconds * SECOND) {
+        proxy.answer(status(503));
+        proxy.serve(1);
+        assert_eq!(proxy.world.pace(), idle, "after {pause}");
+        assert_eq!(proxy.tick(pause), [4]);
+    }
+    // It is given up, and the next full batch waits as long as the first would have.
+    proxy.answer(status(503));
+    proxy.serve(1);
+    assert_eq!((proxy.gateway.events_dropped(), proxy.world.pace()), (9, idle));
+    assert_eq!(proxy.tick(SECOND), Vec::<usize>::new());
+    assert_eq!(proxy.world.pace(), idle);
+}
+
 #[test]
 fn what_may_be_sent_again_is_and_what_may_not_is_not() {
     let retry_after = serialize([(&b"retry-after"[..], &b"7"[..])].into_iter());

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::SCHEMA;
+use crate::decimal::Decimal;
 use crate::decision::{Detail, Reason};
 use crate::http::TraceParent;
 use crate::redaction::Redacted;
-use crate::time::Timestamp;
+use crate::time::{Rfc3339, Timestamp};
 
 /// The version of the Elastic Common Schema whose names are used.
 const ECS: &str = "8.17.0";
@@ -173,6 +174,8 @@ pub struct Penalty {
 /// The value of a field. It holds only what the types above let in.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'e> {
+    /// Printable ASCII without quotes and backslashes, whoever sent it: words of our own, digits.
+    Plain(&'e str),
     Text(&'e str),
     Texts(&'e [&'e str]),
     Number(u64),
@@ -217,8 +220,8 @@ impl Event {
 
     /// Every field, in the order in which a person would read them.
     pub(super) fn fields(&self, put: &mut Put<'_>) {
-        put("@timestamp", Value::Text(&self.time.to_string()));
-        put("event.action", Value::Text(self.action()));
+        put("@timestamp", Value::Plain(Rfc3339::from(self.time).as_str()));
+        put("event.action", Value::Plain(self.action()));
         match &self.what {
             What::Request(request) => request.fields(put),
             What::PolicyLoaded(changes) => changes.fields(put),
@@ -227,22 +230,24 @@ impl Event {
             What::PenaltyEntered(penalty) => penalty.fields(put),
         }
         text("portcullis.policy.name", self.policy.as_deref(), put);
-        put("portcullis.policy.digest", Value::Text(&self.digest));
+        put("portcullis.policy.digest", Value::Plain(&self.digest));
         let (category, kind, outcome) = self.kind();
         put("event.category", Value::Texts(&[category]));
         put("event.type", Value::Texts(&[kind]));
-        put("event.outcome", Value::Text(outcome));
-        put("portcullis.schema", Value::Text(SCHEMA));
-        put("ecs.version", Value::Text(ECS));
+        put("event.outcome", Value::Plain(outcome));
+        put("portcullis.schema", Value::Plain(SCHEMA));
+        put("ecs.version", Value::Plain(ECS));
     }
 }
 
 impl Request {
     fn fields(&self, put: &mut Put<'_>) {
-        put("portcullis.decision", Value::Text(self.decision.word()));
-        text("event.reason", self.reason.map(Reason::code), put);
+        put("portcullis.decision", Value::Plain(self.decision.word()));
+        if let Some(reason) = self.reason {
+            put("event.reason", Value::Plain(reason.code()));
+        }
         if self.detail != Detail::None {
-            put("portcullis.detail", Value::Text(&self.detail.to_string()));
+            put("portcullis.detail", Value::Text(&self.detail.text()));
         }
         if let Some(status) = self.status {
             put("http.response.status_code", Value::Number(status.into()));
@@ -268,8 +273,8 @@ impl Request {
         address(self.client_address, put);
         text("http.request.id", self.id.as_ref().map(Redacted::as_str), put);
         if let Some(trace) = &self.trace {
-            put("trace.id", Value::Text(trace.trace_id()));
-            put("span.id", Value::Text(trace.span_id()));
+            put("trace.id", Value::Plain(trace.trace_id()));
+            put("span.id", Value::Plain(trace.span_id()));
         }
         put("event.duration", Value::Number(self.duration));
     }
@@ -336,7 +341,15 @@ fn names(name: &'static str, list: &[Rc<str>], put: &mut Put<'_>) {
 
 fn address(address: Option<IpAddr>, put: &mut Put<'_>) {
     if let Some(address) = address {
-        put("client.ip", Value::Text(&address.to_string()));
+        match address {
+            // Nearly all are of the kind that takes no formatter.
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets().map(|octet| Decimal::of(octet.into()));
+                let text = [a.as_str(), b.as_str(), c.as_str(), d.as_str()].join(".");
+                put("client.ip", Value::Plain(&text));
+            }
+            IpAddr::V6(address) => put("client.ip", Value::Plain(&address.to_string())),
+        }
     }
 }
 

@@ -139,10 +139,10 @@ impl Exporter {
     }
 
     /// Whether there is more to be sent than can wait for the next call of [`Exporter::tick`] at its pace.
-    pub fn is_busy(&self) -> bool {
+    pub fn is_busy(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
         state.flight.is_none()
-            && state.attempts == 0
+            && state.rest(now) == 0
             && state.queue.front().is_some_and(|batch| self.is_full(batch))
     }
 
@@ -183,9 +183,7 @@ impl Exporter {
             // The host answers at the timeout at the latest; this one did not.
             state.fail("no answer", None, host, now);
         }
-        // No pause is longer than that: where more is left of one, the clock was set back, and that is time, too.
-        let left = state.not_before.saturating_sub(now.nanos());
-        if state.flight.is_some() || (1..=limits::EXPORT_REST_MAX).contains(&left) {
+        if state.flight.is_some() || state.rest(now) > 0 {
             return;
         }
         let Some(batch) = state.queue.front() else { return };
@@ -242,6 +240,14 @@ impl Exporter {
 }
 
 impl State {
+    /// How long nothing is sent yet. No pause is longer than the longest: where more is left of one, the clock was set back, and that is
+    /// time, too.
+    fn rest(&self, now: Timestamp) -> u64 {
+        Some(self.not_before.saturating_sub(now.nanos()))
+            .filter(|left| *left <= limits::EXPORT_REST_MAX)
+            .unwrap_or(0)
+    }
+
     fn arrived(&mut self, rejected: u64, host: &impl Host) {
         self.forget_first();
         if rejected > 0 {

@@ -2,9 +2,8 @@
 //!
 //! Whatever else a client sent, a terminal, a log shipper and a person see `\u` escapes: no CR, LF, ANSI sequence or bidi override.
 
-use core::fmt::Write as _;
-
 use super::event::{Event, Value};
+use crate::decimal::Decimal;
 
 /// The event as one line of JSON.
 pub fn line(event: &Event) -> String {
@@ -20,7 +19,12 @@ pub fn line(event: &Event) -> String {
         out.push_str("\":");
         match value {
             Value::Text(text) => quoted(text, &mut out),
-            Value::Number(number) => drop(write!(out, "{number}")),
+            Value::Plain(text) => {
+                out.push('"');
+                out.push_str(text);
+                out.push('"');
+            }
+            Value::Number(number) => out.push_str(Decimal::of(number).as_str()),
             Value::Texts(texts) => {
                 out.push('[');
                 for (nth, text) in texts.iter().enumerate() {

@@ -3,7 +3,9 @@
 //! Fields keep their names, as attributes. The trace and the time have places of their own there.
 
 use super::event::{Event, Value};
-use crate::protobuf::{put_bytes, put_fixed64, put_nested, put_number};
+use crate::protobuf::{
+    put_bytes, put_fixed64, put_head, put_nested, put_number, size_of_bytes, size_of_number,
+};
 
 /// `SEVERITY_NUMBER_INFO` and `SEVERITY_NUMBER_WARN`.
 const INFO: u64 = 9;
@@ -19,17 +21,14 @@ pub(super) fn put_record(event: &Event, out: &mut Vec<u8>) {
         let mut body = String::new();
         event.fields(&mut |name, value| match (name, value) {
             ("@timestamp", _) => {}
-            ("trace.id", Value::Text(digits)) => put_bytes(9, &unhex::<16>(digits), record),
-            ("span.id", Value::Text(digits)) => put_bytes(10, &unhex::<8>(digits), record),
+            ("trace.id", Value::Plain(digits)) => put_bytes(9, &unhex::<16>(digits), record),
+            ("span.id", Value::Plain(digits)) => put_bytes(10, &unhex::<8>(digits), record),
             (name, value) => {
-                if let (true, Value::Text(text)) = (IN_BRIEF.contains(&name), value) {
+                if let (true, Value::Plain(text) | Value::Text(text)) = (IN_BRIEF.contains(&name), value) {
                     let blank = if body.is_empty() { "" } else { " " };
                     body.extend([blank, text]);
                 }
-                put_nested(6, record, |attribute| {
-                    put_bytes(1, name.as_bytes(), attribute);
-                    put_nested(2, attribute, |any| put_value(value, any));
-                });
+                put_attribute(name, value, record);
             }
         });
         put_nested(5, record, |any| put_bytes(1, body.as_bytes(), any));
@@ -47,16 +46,31 @@ const IN_BRIEF: [&str; 7] = [
     "portcullis.provider",
 ];
 
-fn put_value(value: Value<'_>, any: &mut Vec<u8>) {
+/// A `KeyValue`. An event has two dozen of them, and how long one is is known before it is written, so nothing is moved.
+fn put_attribute(name: &str, value: Value<'_>, record: &mut Vec<u8>) {
+    let any = match value {
+        Value::Plain(text) | Value::Text(text) => size_of_bytes(text.len()),
+        Value::Number(number) => size_of_number(number),
+        Value::Texts(texts) => size_of_bytes(size_of_list(texts)),
+    };
+    put_head(6, size_of_bytes(name.len()).saturating_add(size_of_bytes(any)), record);
+    put_bytes(1, name.as_bytes(), record);
+    put_head(2, any, record);
     match value {
-        Value::Text(text) => put_bytes(1, text.as_bytes(), any),
-        Value::Number(number) => put_number(3, number, any),
-        Value::Texts(texts) => put_nested(5, any, |list| {
+        Value::Plain(text) | Value::Text(text) => put_bytes(1, text.as_bytes(), record),
+        Value::Number(number) => put_number(3, number, record),
+        Value::Texts(texts) => {
+            put_head(5, size_of_list(texts), record);
             for text in texts {
-                put_nested(1, list, |any| put_bytes(1, text.as_bytes(), any));
+                put_head(1, size_of_bytes(text.len()), record);
+                put_bytes(1, text.as_bytes(), record);
             }
-        }),
+        }
     }
+}
+
+fn size_of_list(texts: &[&str]) -> usize {
+    texts.iter().fold(0, |sum, text| sum.saturating_add(size_of_bytes(size_of_bytes(text.len()))))
 }
 
 /// The whole request for these records: `ExportLogsServiceRequest` of one resource and one scope.

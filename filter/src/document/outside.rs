@@ -18,7 +18,7 @@ pub static ENV: Shape = Shape {
 pub fn variable(field: &Field<'_>) -> Option<Rc<str>> {
     let name = field.text()?;
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) || is_secret_shaped(name) {
+    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) || is_secret_shaped(name.as_bytes()) {
         // Not repeated: somebody may have put the secret itself here.
         let help = "letters, digits and `_`, no digit in front, and not the secret itself";
         field.error("not the name of a variable", help);

@@ -12,7 +12,7 @@ pub(super) fn join(place: &str, key: &str) -> String {
 ///
 /// A word that is shaped like a secret is not said: somebody may have written it where a name belongs.
 pub fn quoted(word: &str) -> String {
-    format!("`{}`", if is_secret_shaped(word) { REDACTED.to_owned() } else { plain(word) })
+    format!("`{}`", if is_secret_shaped(word.as_bytes()) { REDACTED.to_owned() } else { plain(word) })
 }
 
 fn plain(word: &str) -> String {

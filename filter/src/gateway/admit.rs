@@ -21,7 +21,7 @@ use crate::guards::{access, body, cors, shape};
 use crate::host::{Answer, Host, HostError};
 use crate::http::Head;
 use crate::policy::{Policy, Route};
-use crate::redaction::{self, Redacted};
+use crate::redaction::{Redacted, Shown};
 use crate::time::Timestamp;
 
 /// A request on its way, and what has been found out about it so far: an audit event of a refusal tells as much as was known.
@@ -40,7 +40,7 @@ pub(super) struct Journey<'p> {
     hidden: bool,
     address: Option<IpAddr>,
     /// Found out when somebody asks, since a request that passes in silence has no use for it.
-    request_id: OnceCell<Option<Redacted>>,
+    shown: OnceCell<Shown>,
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
@@ -89,7 +89,7 @@ impl<'p> Journey<'p> {
             preflight: false,
             hidden: false,
             address,
-            request_id: OnceCell::new(),
+            shown: OnceCell::new(),
             caller,
             rule,
             shadow_rules: Vec::new(),
@@ -100,12 +100,6 @@ impl<'p> Journey<'p> {
     /// A request that came earlier and waited: its event tells when it came.
     pub(super) fn since(self, began: Option<Timestamp>) -> Self {
         Self { began: began.unwrap_or(self.began), ..self }
-    }
-
-    /// Takes up a journey whose head was admitted before.
-    pub(super) fn resume(self, route: Option<usize>, caller: Caller) -> Self {
-        let caller = Some(caller);
-        Self { route, caller, ..self }
     }
 
     /// What is kept of it.
@@ -250,12 +244,11 @@ impl<'p> Journey<'p> {
             identity::identify(asked, providers, self.head, query, self.now, host, &witness(&watch));
         let mut penalties = Vec::new();
         if let Err(Stop::Refused(refusal)) = &identified {
-            let id = || self.head.only("x-request-id").ok().flatten().and_then(redaction::request_id);
             let penalty = |(rule, duration)| Penalty {
                 rule,
                 route: Some(Rc::clone(&route.name)),
                 client_address: address,
-                id: id(),
+                id: self.request_id().cloned(),
                 duration,
             };
             penalties = watch.failed(refusal.reason).into_iter().map(penalty).collect();
@@ -316,10 +309,14 @@ impl<'p> Journey<'p> {
         self.address
     }
 
+    /// What of the head may be written down.
+    pub(super) fn shown(&self) -> &Shown {
+        self.shown.get_or_init(|| self.policy.redaction.head(self.head))
+    }
+
     /// `x-request-id`, if it may be repeated.
     pub(super) fn request_id(&self) -> Option<&Redacted> {
-        let sent = || self.head.only("x-request-id").ok().flatten();
-        self.request_id.get_or_init(|| sent().and_then(redaction::request_id)).as_ref()
+        self.shown().id.as_ref()
     }
 
     pub(super) fn head(&self) -> &'p Head {

@@ -2,6 +2,7 @@
 
 use super::admit::Journey;
 use super::{Flow, telling};
+use crate::decimal::Decimal;
 use crate::decision::{Advice, Answered, Refusal, Telling};
 use crate::guards::identity;
 use crate::host::{Host, Level, LocalResponse};
@@ -75,12 +76,12 @@ fn problem(journey: Option<&Journey<'_>>, refusal: &Refusal) -> String {
 /// Written by hand, since it is written for each request of a flood. No part of it needs an escape: words of our own, which a test
 /// holds to that, and a request id, which has none of the bytes that would.
 pub(super) fn document(status: u16, detail: &str, code: &str, request_id: Option<&Redacted>) -> String {
-    let status_digits = status.to_string();
+    let status_digits = Decimal::of(status.into());
     let pieces = [
         r#"{"title":""#,
         phrase(status),
         r#"","status":"#,
-        &status_digits,
+        status_digits.as_str(),
         r#","detail":""#,
         detail,
         r#"","code":""#,
@@ -98,14 +99,18 @@ pub(super) fn document(status: u16, detail: &str, code: &str, request_id: Option
 fn advise(advice: &Advice, telling: Telling, headers: &mut Vec<(&'static str, String)>) {
     match advice {
         Advice::None | Advice::Scope(_) | Advice::StepUp { .. } => {}
-        Advice::RetryAfter(seconds) => headers.push(("retry-after", seconds.to_string())),
+        Advice::RetryAfter(seconds) => headers.push(("retry-after", digits(*seconds))),
         Advice::DpopNonce(nonce) => headers.push(("dpop-nonce", nonce.to_string())),
         Advice::Allow(methods) => headers.push(("allow", methods.to_string())),
         Advice::Limited(limit) => {
-            headers.push(("retry-after", limit.reset.to_string()));
+            headers.push(("retry-after", digits(limit.reset)));
             headers.extend(telling::fields(core::slice::from_ref(limit), telling));
         }
     }
+}
+
+fn digits(number: u64) -> String {
+    Decimal::of(number).as_str().to_owned()
 }
 
 /// gRPC over HTTP/2: `application/grpc`, `application/grpc+proto`, …; not `application/grpc-web`, which is HTTP to its client.

@@ -1,6 +1,6 @@
 //! The decision becomes host calls: what the upstream sees, and what the proxy's own log sees.
 
-use super::admit::Admission;
+use super::admit::{Admission, Journey};
 use crate::decision::{Reason, Refusal};
 use crate::guards::assertion::Target;
 use crate::guards::identity::rules::Place;
@@ -132,15 +132,12 @@ fn is_credential(policy: &Policy, sent: &[u8]) -> bool {
 
 /// A refused request: the proxy's access log reads the same header map, so what may not be written down is overwritten before the
 /// answer. Nothing goes upstream any more; a call that fails leaves the log to its own format, and the answer stands.
-pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
+pub(super) fn conceal(host: &impl Host, policy: &Policy, journey: &Journey<'_>) {
+    let (head, shown) = (journey.head(), journey.shown());
     for (name, _) in head.fields().filter(|(name, _)| policy.redaction.hides_header(name)) {
         let _ = host.set_request_header(core::str::from_utf8(name).unwrap_or_default(), REDACTED.as_bytes());
     }
-    let redaction = &policy.redaction;
-    let pseudo = [
-        (":path", head.target(), redaction.target(head.target())),
-        (":authority", head.authority(), redaction.host(head.authority())),
-    ];
+    let pseudo = [(":path", head.target(), &shown.target), (":authority", head.authority(), &shown.host)];
     for (name, _, shown) in pseudo.iter().filter(|(_, sent, shown)| shown.as_str().as_bytes() != *sent) {
         let ascii: Vec<u8> =
             shown.as_str().bytes().map(|b| if b.is_ascii_graphic() { b } else { b'?' }).collect();
@@ -148,15 +145,15 @@ pub(super) fn conceal(host: &impl Host, policy: &Policy, head: &Head) {
     }
     // What else the proxy's usual format shows, where a client has put something into it that is no name of a program and no id.
     for name in ["user-agent", "x-request-id"] {
-        if head.all(name).any(|sent| is_secret_shaped(&String::from_utf8_lossy(sent))) {
+        if head.all(name).any(is_secret_shaped) {
             let _ = host.set_request_header(name, REDACTED.as_bytes());
         }
     }
 }
 
 /// The same for a head that we could not read.
-pub(super) fn conceal_unread(host: &impl Host) {
-    for name in CREDENTIAL_HEADERS {
+pub(super) fn conceal_unread(host: &impl Host, policy: &Policy) {
+    for name in policy.redaction.hidden_headers() {
         let _ = host.remove_request_header(name);
     }
     let _ = host.set_request_header(":path", b"/REDACTED");

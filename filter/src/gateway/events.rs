@@ -19,7 +19,7 @@ impl Gateway {
         }
         if let Some(exporter) = &sinks.otlp {
             exporter.push(event, host, now);
-            if exporter.is_busy() {
+            if exporter.is_busy(now) {
                 self.hurry(host);
             }
         }

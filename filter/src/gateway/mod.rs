@@ -3,6 +3,7 @@
 mod admit;
 mod answer;
 mod apply;
+mod counting;
 mod events;
 mod halt;
 mod leaving;

@@ -35,9 +35,9 @@ pub(super) fn of(
     }
     let level = journey.route().map_or(policy.audit.requests, |route| route.audit);
     level.wants(decision, journey.began()).then_some(())?;
-    let (head, redaction) = (journey.head(), &policy.redaction);
+    let (head, told) = (journey.head(), journey.shown());
     let request = Request {
-        id: journey.request_id().cloned(),
+        id: told.id.clone(),
         trace: head.only("traceparent").ok().flatten().and_then(TraceParent::parse),
         route: journey.route().map(|route| route.name.clone()),
         exposure: journey.route().and_then(|route| route.exposure.level()),
@@ -45,9 +45,9 @@ pub(super) fn of(
         shadow_rules: journey.shadow_rules().to_vec(),
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
         client_address: journey.address().or_else(|| client_address(host).ok().flatten()),
-        method: redaction.word(head.method()),
-        host: redaction.host(head.authority()),
-        target: redaction.target(head.target()),
+        method: policy.redaction.word(head.method()),
+        host: told.host.clone(),
+        target: told.target.clone(),
         ..blank(policy, decision, refusal)
     };
     Some(Record { request: Box::new(request), time: journey.began() })
@@ -176,12 +176,22 @@ impl Record {
         self
     }
 
+    /// It was let go on, and was refused after all.
+    pub(super) fn refused(mut self, refusal: &Refusal) -> Self {
+        self.request.decision = Decision::Refused;
+        self.request.reason = Some(refusal.reason);
+        self.request.detail = refusal.detail.clone();
+        self
+    }
+
     /// Writes the event.
     pub(super) fn write(self, gateway: &Gateway, host: &impl Host) {
         let Some(policy) = &gateway.policy else { return };
         let Self { mut request, time } = self;
         request.status = request.status.or_else(|| status(host));
         let now = host.now().unwrap_or(time);
+        // A request whose clock failed came when its event is written, as far as anybody can tell.
+        let time = if time == Timestamp::from_nanos(0) { now } else { time };
         request.duration = now.since(time);
         gateway.emit(&event(policy, time, What::Request(request)), host, now);
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::admit::{Admission, Journey};
+use super::counting::{Counting, Trace};
 use super::halt::Halt;
 use super::leaving::Leaving;
 use super::meters::Outcome;
@@ -30,23 +31,13 @@ pub struct Stream {
     ended: bool,
     route: Option<usize>,
     paused: Option<Box<Paused>>,
-    body: Option<Box<Body>>,
+    body: Option<Box<Counting>>,
     record: Option<Record>,
     response: Option<Box<Response>>,
     leaving: Option<Box<Leaving>>,
     stay: Stay,
     /// What became of it so far; counted when it is over.
     outcome: Option<Outcome>,
-}
-
-/// What is kept while a body is counted. The head is kept and not read again: once it has gone to the next filter, Envoy shows an
-/// empty one.
-#[derive(Debug)]
-struct Body {
-    meter: body::Meter,
-    head: Head,
-    now: Timestamp,
-    caller: Caller,
 }
 
 /// What is known of a request when it is decided on.
@@ -138,7 +129,7 @@ impl Stream {
         let head = match head.and_then(|raw| Head::parse(raw).map_err(shape::unreadable)) {
             Ok(head) => head,
             Err(refusal) => {
-                apply::conceal_unread(host);
+                apply::conceal_unread(host, policy);
                 self.leaving = Leaving::unread(policy);
                 self.record = record::unread(policy, &refusal, now, host);
                 return self.answer(host, Some(policy), None, &refusal);
@@ -169,7 +160,8 @@ impl Stream {
             }
         };
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
-        self.count(counted, head, now);
+        let trace = Trace::of(journey);
+        self.body = counted.map(|counted| Box::new(Counting::new(counted, head, trace)));
         gateway.meters.decided(host, now);
         flow
     }
@@ -190,7 +182,8 @@ impl Stream {
         let verdict = time.map_err(Refusal::from).and_then(|_| journey.settle(said));
         let verdict = verdict.map(|()| admission).map_err(Ending::from);
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
-        self.count(counted, head, now);
+        let trace = Trace::of(journey);
+        self.body = counted.map(|counted| Box::new(Counting::new(counted, head, trace)));
         flow
     }
 
@@ -223,10 +216,6 @@ impl Stream {
             Err(Ending::Refused(refusal)) => (self.refuse(host, policy, journey, &refusal), None),
             Err(Ending::Answered(answered)) => (self.give(host, policy, journey, &answered), None),
         }
-    }
-
-    fn count(&mut self, counted: Option<(body::Meter, Caller)>, head: Head, now: Timestamp) {
-        self.body = counted.map(|(meter, caller)| Box::new(Body { meter, head, now, caller }));
     }
 
     fn pause(&mut self, wait: Wait, patience: u64, arrival: &Arrival, now: Timestamp) -> Flow {
@@ -279,7 +268,7 @@ impl Stream {
         }
         self.outcome = Some(Outcome { decision: Decision::Answered, reason: None });
         self.record = record::answered(policy, journey, Decision::Answered, answered, host);
-        apply::conceal(host, policy, journey.head());
+        apply::conceal(host, policy, journey);
         self.ended = true;
         answer::give(host, answered)
     }
@@ -287,7 +276,7 @@ impl Stream {
     fn stop(&mut self, host: &impl Host, policy: &Policy, journey: &Journey<'_>, refusal: &Refusal) -> Flow {
         let record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
         self.record = record.map(|record| record.with_status(refusal.reason.status()));
-        apply::conceal(host, policy, journey.head());
+        apply::conceal(host, policy, journey);
         self.answer(host, Some(policy), Some(journey), refusal)
     }
 
@@ -316,7 +305,7 @@ impl Stream {
         let Some(body) = &mut self.body else {
             return Flow::Continue;
         };
-        match body.meter.take(bytes) {
+        match body.take(bytes) {
             Ok(()) => Flow::Continue,
             Err(refusal) => self.cut_off(host, &refusal),
         }
@@ -335,7 +324,10 @@ impl Stream {
             Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
             Err(refusal) => {
                 let now = host.now().unwrap_or(Timestamp::from_nanos(0));
-                self.record = record::unread(policy, &refusal, now, host);
+                self.record = match self.record.take() {
+                    Some(record) => Some(record.refused(&refusal)),
+                    None => record::unread(policy, &refusal, now, host),
+                };
                 self.answer(host, Some(policy), None, &refusal)
             }
         }
@@ -347,15 +339,15 @@ impl Stream {
         let (Some(policy), Some(body)) = (&gateway.policy, self.body.take()) else {
             return Flow::Stop;
         };
-        let journey =
-            Journey::new(policy, &gateway, &body.head, body.now, true).resume(self.route, body.caller);
-        if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
-            self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
-            self.record = record::of(policy, &journey, Decision::Shadow, Some(refusal), host);
-            return Flow::Continue;
-        }
-        self.record = record::of(policy, &journey, Decision::Refused, Some(refusal), host);
-        self.answer(host, Some(policy), Some(&journey), refusal)
+        body.end(policy, &gateway, |journey| {
+            if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
+                self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
+                self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
+                return Flow::Continue;
+            }
+            self.record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
+            self.answer(host, Some(policy), Some(journey), refusal)
+        })
     }
 
     /// The head of the response is here: the upstream's, or the proxy's, or that of an answer of ours.

@@ -1,7 +1,6 @@
 //! How is a caller told how it stands with its limits?
 
-use std::fmt::Write as _;
-
+use crate::decimal::Decimal;
 use crate::decision::{Limited, Telling};
 
 /// The fields that tell `limits`: draft-ietf-httpapi-ratelimit-headers-10 §3 and §4, lists of structured fields with the policies' names as
@@ -16,8 +15,9 @@ pub(super) fn fields(limits: &[Limited], telling: Telling) -> Vec<(&'static str,
         let (mut policy, mut standing) = (String::new(), String::new());
         for (nth, Limited { rule, quota, window, remaining, reset }) in limits.iter().enumerate() {
             let comma = if nth == 0 { "" } else { ", " };
-            let _ = write!(policy, "{comma}\"{rule}\";q={quota};w={window}");
-            let _ = write!(standing, "{comma}\"{rule}\";r={remaining};t={reset}");
+            let [quota, window, remaining, reset] = [*quota, *window, *remaining, *reset].map(Decimal::of);
+            policy.extend([comma, "\"", rule, "\";q=", quota.as_str(), ";w=", window.as_str()]);
+            standing.extend([comma, "\"", rule, "\";r=", remaining.as_str(), ";t=", reset.as_str()]);
         }
         fields.push(("ratelimit-policy", policy));
         fields.push(("ratelimit", standing));

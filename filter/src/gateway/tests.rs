@@ -115,8 +115,9 @@ impl Host for Shaky {
         self.call("untrail", name, ())
     }
 
-    fn property(&self, _: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
-        self.call("property", "", None)
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        let address = (path == ["source", "address"]).then(|| b"10.0.0.1:4711".to_vec());
+        self.call("property", "", address)
     }
 
     fn set_property(&self, name: &str, _: &[u8]) -> Result<(), HostError> {
@@ -127,7 +128,9 @@ impl Host for Shaky {
         self.call("respond", response.details, ())
     }
 
-    fn log(&self, _: Level, _: &str) {}
+    fn log(&self, _: Level, line: &str) {
+        self.calls.borrow_mut().push(format!("log {line}"));
+    }
 
     fn env(&self, _: &str) -> Option<Vec<u8>> {
         None
@@ -178,6 +181,69 @@ fn what_was_refused_stays_refused_whether_or_not_it_could_be_answered() {
     assert_eq!(stream.on_request_body(&host, 1), Flow::Stop);
     assert_eq!(stream.on_request_body(&host, 1), Flow::Stop);
     assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
+}
+
+/// What was found out of the request before its body was refused is told, too, and so is when it came.
+#[test]
+fn the_event_of_a_refused_body_tells_all_that_was_known() {
+    let event = |host: &Shaky| {
+        let calls = host.calls.borrow();
+        let line = calls.iter().find_map(|call| call.strip_prefix("log {")).expect("an event").to_owned();
+        serde_json::from_str::<serde_json::Value>(&format!("{{{line}")).unwrap()
+    };
+    let document = document("Enforce", 1).replace(
+        r#""request""#,
+        r#""authorization":{"rules":[{"name":"early","mode":"Shadow","action":"Deny","principal":{"clientCIDRs":["10.0.0.0/8"]}},
+        {"name":"posts","action":"Allow","principal":{"clientCIDRs":["10.0.0.0/8"]}}]},"request""#,
+    );
+    let gateway = Gateway::start(document.as_bytes(), [0; 16], &Shaky::default());
+    let gateway = Rc::new(gateway.unwrap_or_else(|problems| panic!("{problems:#?}")));
+    let host = Shaky::default();
+    let mut stream = Stream::new(gateway);
+    assert_eq!(stream.on_request_headers(&host, false), Flow::Continue);
+    assert_eq!(stream.on_request_body(&host, 5), Flow::Stop);
+    stream.on_log(&host);
+    let told = event(&host);
+    for (field, value) in [
+        ("event.reason", serde_json::json!("body_too_large")),
+        ("portcullis.route", "a".into()),
+        ("rule.name", "posts".into()),
+        ("portcullis.shadow_rules", serde_json::json!(["early"])),
+        ("http.request.method", "POST".into()),
+    ] {
+        assert_eq!(told[field], value, "{told}");
+    }
+}
+
+/// The trailers come when the rest has gone on, and its event says so; a clock that fails does not make it an event of 1970.
+#[test]
+fn an_event_is_of_today_and_of_its_request() {
+    let all = document("Enforce", 1).replace(r#""name":"p""#, r#""name":"p","audit":{"log":"All"}"#);
+    let start = || Rc::new(Gateway::start(all.as_bytes(), [0; 16], &Shaky::default()).unwrap());
+    let lines = |host: &Shaky| {
+        let calls = host.calls.borrow();
+        let lines: Vec<String> = calls.iter().filter(|call| call.starts_with("log {")).cloned().collect();
+        lines.join("\n")
+    };
+    let host = Shaky { fails: "trailers", path: Some("/a?x=1".into()), ..Shaky::default() };
+    let mut stream = Stream::new(start());
+    assert_eq!(stream.on_request_headers(&host, true), Flow::Continue);
+    assert_eq!(stream.on_request_trailers(&host), Flow::Stop);
+    stream.on_log(&host);
+    let line = lines(&host);
+    for part in [
+        r#""portcullis.decision":"refused","event.reason":"host_failed""#,
+        r#""url.path":"/a""#,
+        r#""portcullis.route":"a""#,
+    ] {
+        assert!(line.contains(part), "{part} {line}");
+    }
+    let broken = Shaky { fails: "now", ..Shaky::default() };
+    let mut stream = Stream::new(start());
+    assert_eq!(stream.on_request_headers(&broken, true), Flow::Stop);
+    let whole = Shaky::default();
+    stream.on_log(&whole);
+    assert!(lines(&whole).contains(r#"{"@timestamp":"2026-"#), "{}", lines(&whole));
 }
 
 /// gRPC upstreams and old HTTP/1 servers merge trailers into headers.

@@ -9,7 +9,6 @@ use std::rc::{Rc, Weak};
 
 use super::paused::Standing;
 use super::{Flow, Gateway, Stream};
-use crate::audit::Exporter;
 use crate::host::{Answer, CallId, Host, HostError, Level, StreamId};
 use crate::limits;
 use crate::policy::Policy;
@@ -155,7 +154,13 @@ impl Gateway {
         let mut waiting = self.waiting.requests.borrow_mut();
         waiting.append(&mut still);
         let busy = |policy: &Policy| {
-            policy.providers.is_busy() || policy.audit.sinks.otlp.as_ref().is_some_and(Exporter::is_busy)
+            policy.providers.is_busy()
+                || policy
+                    .audit
+                    .sinks
+                    .otlp
+                    .as_ref()
+                    .is_some_and(|exporter| now.is_ok_and(|now| exporter.is_busy(now)))
         };
         let busy = !waiting.is_empty() || self.policy.as_ref().is_some_and(busy);
         drop(waiting);

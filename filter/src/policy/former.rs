@@ -27,18 +27,19 @@ pub struct Part {
 /// The parts of a document: its sections, and its routes by name.
 pub(super) fn parts(document: &Json) -> Vec<Part> {
     let Json::Map(sections) = document else { return Vec::new() };
-    let mut parts = Vec::new();
-    for (name, value) in sections {
-        match (name.as_str(), value) {
-            ("routes", Json::List(routes)) => {
-                let named = routes.iter().filter_map(|route| Some((route.get("name")?.as_text()?, route)));
-                parts.extend(named.map(|(name, route)| Part::of(format!("routes.{name}").into(), route)));
-            }
-            (name, value) => parts.push(Part::of(name.into(), value)),
-        }
-        parts.truncate(limits::PARTS_REMEMBERED);
-    }
-    parts
+    // Routes come last, so that however many there are no section goes untold.
+    let (routes, sections): (Vec<_>, Vec<_>) =
+        sections.iter().partition(|(name, value)| *name == "routes" && matches!(value, Json::List(_)));
+    let sections = sections.into_iter().map(|(name, value)| Part::of(name.as_str().into(), value));
+    let routes = routes.into_iter().flat_map(|(_, routes)| match routes {
+        Json::List(routes) => routes.as_slice(),
+        _ => &[],
+    });
+    let routes = routes.filter_map(|route| {
+        let name = route.get("name")?.as_text()?;
+        Some(Part::of(format!("routes.{name}").into(), route))
+    });
+    sections.chain(routes).take(limits::PARTS_REMEMBERED).collect()
 }
 
 impl Part {
@@ -137,6 +138,7 @@ mod tests {
 
     use super::{Former, parts};
     use crate::json::Json;
+    use crate::limits;
     use crate::testing::test;
 
     fn former(digest: &str, document: &str) -> Former {
@@ -158,6 +160,17 @@ mod tests {
         }
         assert_eq!(Former::decode(b"\xff"), None);
         assert_eq!(Former::decode(b"\x12\x01a"), None);
+    }
+
+    #[test]
+    fn no_section_is_forgotten_for_routes() {
+        let routes: Vec<String> =
+            (0..limits::PARTS_REMEMBERED).map(|n| format!(r#"{{"name":"r{n}"}}"#)).collect();
+        let document = format!(r#"{{"jwt":{{}},"routes":[{}],"upstream":{{}}}}"#, routes.join(","));
+        let parts = former("f", &document).parts;
+        assert_eq!(parts.len(), limits::PARTS_REMEMBERED);
+        let names: Vec<&str> = parts.iter().take(3).map(|part| &*part.name).collect();
+        assert_eq!(names, ["jwt", "upstream", "routes.r0"]);
     }
 
     #[test]

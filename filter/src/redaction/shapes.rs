@@ -53,36 +53,75 @@ const AMAZON: [&str; 4] = ["AKIA", "ASIA", "ABIA", "ACCA"];
 const RANDOM: usize = 32;
 
 /// Whether `text` holds a word that is shaped like a secret: a JWT, a vendor's key, a number of a card or an account, a random word.
-pub fn is_secret_shaped(text: &str) -> bool {
+pub fn is_secret_shaped(text: &[u8]) -> bool {
     // Nothing shorter has one of the shapes; most words of most requests leave here.
     if text.len() < 13 || is_uuid(text) {
         return false;
     }
+    let seen = Seen::of(text);
+    if seen.percents == 0 { has_shape(text, &seen) } else { is_decoded_secret(text) }
+}
+
+fn is_decoded_secret(text: &[u8]) -> bool {
     let text = decoded(text);
-    let is_armoured = around(&text, "-----", "BEGIN").next().is_some();
-    if is_armoured || is_card(&text) || is_account(&text) {
-        return true;
+    has_shape(&text, &Seen::of(&text))
+}
+
+/// What one walk over a text tells of it, so that most texts are not walked over again for each shape.
+#[derive(Default)]
+struct Seen {
+    digits: usize,
+    dashes: usize,
+    percents: usize,
+    /// `J`, without which there is no JWT.
+    jays: usize,
+}
+
+impl Seen {
+    fn of(text: &[u8]) -> Self {
+        let mut seen = Self::default();
+        for byte in text {
+            let count = match byte {
+                b'0'..=b'9' => &mut seen.digits,
+                b'-' => &mut seen.dashes,
+                b'%' => &mut seen.percents,
+                b'J' => &mut seen.jays,
+                _ => continue,
+            };
+            *count = count.saturating_add(1);
+        }
+        seen
     }
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=' | '~')))
-        .any(is_secret_word)
+}
+
+fn has_shape(text: &[u8], seen: &Seen) -> bool {
+    (seen.dashes >= 5 && around(text, b"-----", b"BEGIN").next().is_some())
+        || (seen.digits >= 13 && is_card(text))
+        // Two check digits, and one of the account's at least.
+        || (seen.digits >= 3 && is_account(text))
+        || text.split(|b| !is_of_word(*b)).any(|word| is_secret_word(word, seen))
+}
+
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+' | b'/' | b'=' | b'~')
 }
 
 /// RFC 9562 §4. It has none of the shapes, and every request has one: the id that the proxy gave it.
-fn is_uuid(text: &str) -> bool {
-    let fits = |(at, byte): (usize, u8)| {
-        if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() }
+pub(super) fn is_uuid(text: &[u8]) -> bool {
+    let fits = |(at, byte): (usize, &u8)| {
+        if matches!(at, 8 | 13 | 18 | 23) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
     };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
+    text.len() == 36 && text.iter().enumerate().all(fits)
 }
 
-fn is_secret_word(word: &str) -> bool {
-    is_jwt(word) || is_prefixed(word) || is_random(word)
+fn is_secret_word(word: &[u8], seen: &Seen) -> bool {
+    (seen.jays > 0 && is_jwt(word)) || is_prefixed(word) || is_random(word)
 }
 
 /// `eyJ` is `{"` in base64url; two of them with dots are a JWS even if something stands before it.
-fn is_jwt(word: &str) -> bool {
+fn is_jwt(word: &[u8]) -> bool {
     word.len() >= 20
-        && around(word, "ey", "J").any(|rest| {
+        && around(word, b"ey", b"J").any(|rest| {
             let length = rest.len().saturating_add(2);
             length >= 20 && (rest.contains(&b'.') || length >= RANDOM)
         })
@@ -90,45 +129,44 @@ fn is_jwt(word: &str) -> bool {
 
 /// What follows each `before` that has `after` behind it, from `after` on. It looks for one byte, the first of `after`, which few texts
 /// have: a search for a text takes longer to prepare than most texts take to walk over.
-fn around<'t>(text: &'t str, before: &str, after: &str) -> impl Iterator<Item = &'t [u8]> {
-    let (bytes, first) = (text.as_bytes(), after.as_bytes().first());
-    let places = bytes.iter().enumerate().filter(move |(_, byte)| Some(*byte) == first);
+fn around<'t>(text: &'t [u8], before: &'static [u8], after: &'static [u8]) -> impl Iterator<Item = &'t [u8]> {
+    let first = after.first();
+    let places = text.iter().enumerate().filter(move |(_, byte)| Some(*byte) == first);
     places.filter_map(move |(at, _)| {
-        let (left, right) = bytes.split_at_checked(at)?;
-        (left.ends_with(before.as_bytes()) && right.starts_with(after.as_bytes())).then_some(right)
+        let (left, right) = text.split_at_checked(at)?;
+        (left.ends_with(before) && right.starts_with(after)).then_some(right)
     })
 }
 
 /// One walk over the word.
-fn is_prefixed(word: &str) -> bool {
+fn is_prefixed(word: &[u8]) -> bool {
     let mut rest = word;
     let mut starts = true;
-    while rest.len() > PREFIXED_REST {
-        if starts && is_key(rest) {
+    while let (Some((first, others)), true) = (rest.split_first(), rest.len() > PREFIXED_REST) {
+        if starts && is_key(*first, rest) {
             return true;
         }
-        let mut others = rest.chars();
-        starts = others.next().is_some_and(|first| !first.is_ascii_alphanumeric());
-        rest = others.as_str();
+        starts = !first.is_ascii_alphanumeric();
+        rest = others;
     }
     false
 }
 
 /// Whether a vendor's key begins here.
-fn is_key(text: &str) -> bool {
+fn is_key(first: u8, text: &[u8]) -> bool {
     // All prefixes begin with one of these, and few words do.
-    if !text.starts_with(['p', 's', 'r', 'w', 'g', 'x', 'A', 'y', 'G', 'h', 'd', 'l', 'S', 'n', 'f']) {
+    if !b"pswrgxAyGhdlSnf".contains(&first) {
         return false;
     }
-    let first = text.as_bytes().first();
     let behind = |prefix: &&str| {
         // Most prefixes differ in the first byte, and that is told without a comparison of texts.
-        let rest = (prefix.as_bytes().first() == first).then(|| text.strip_prefix(*prefix))??;
+        let prefix = prefix.as_bytes();
+        let rest = (prefix.first() == Some(&first)).then(|| text.strip_prefix(prefix))??;
         (rest.len() >= PREFIXED_REST).then_some(rest)
     };
-    let has = |rest: &str, class: fn(&u8) -> bool| rest.as_bytes().iter().any(class);
-    let amazon = |rest: &str| {
-        let (id, more) = rest.as_bytes().split_at_checked(16)?;
+    let has = |rest: &[u8], class: fn(&u8) -> bool| rest.iter().any(class);
+    let amazon = |rest: &[u8]| {
+        let (id, more) = rest.split_at_checked(16)?;
         let whole = more.first().is_none_or(|b| !b.is_ascii_alphanumeric());
         (whole && id.iter().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))).then_some(())
     };
@@ -141,25 +179,21 @@ fn is_key(text: &str) -> bool {
 }
 
 /// A word that nobody has chosen: in one piece, or in base64 with its dashes, dots and slashes. A UUID is none.
-fn is_random(word: &str) -> bool {
-    word.len() >= RANDOM && (pieces(word).any(is_random_piece) || is_mixed(word))
-}
-
-fn pieces(word: &str) -> impl Iterator<Item = &str> {
-    word.split(|c: char| !c.is_ascii_alphanumeric())
+fn is_random(word: &[u8]) -> bool {
+    word.len() >= RANDOM
+        && (word.split(|b| !b.is_ascii_alphanumeric()).any(is_random_piece) || is_mixed(word))
 }
 
 /// So many letters and digits in one: hexadecimal, base32, base36, base62. People write no such words but in camel case, which has no digit
 /// between and seldom two capitals in a row.
-fn is_random_piece(piece: &str) -> bool {
+fn is_random_piece(piece: &[u8]) -> bool {
     if piece.len() < RANDOM {
         return false;
     }
-    let bytes = piece.as_bytes();
-    let has = |class: fn(&u8) -> bool| bytes.iter().any(class);
+    let has = |class: fn(&u8) -> bool| piece.iter().any(class);
     let (digit, upper, lower) =
         (has(u8::is_ascii_digit), has(u8::is_ascii_uppercase), has(u8::is_ascii_lowercase));
-    let capitals = || bytes.windows(2).filter(|two| two.iter().all(u8::is_ascii_uppercase)).count();
+    let capitals = || piece.windows(2).filter(|two| two.iter().all(u8::is_ascii_uppercase)).count();
     match (digit, upper, lower) {
         (true, true, true) => is_mixed(piece),
         (true, _, _) => upper || lower,
@@ -170,7 +204,7 @@ fn is_random_piece(piece: &str) -> bool {
 
 /// Small and capital letters and digits that change places more often than in what people write: `My-10-Articles` has no change within a
 /// word, and `camelCase` one for each hump. Of random letters and digits, every other one is of another kind than the one before.
-fn is_mixed(word: &str) -> bool {
+fn is_mixed(word: &[u8]) -> bool {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Small,
@@ -178,7 +212,7 @@ fn is_mixed(word: &str) -> bool {
         Digit,
         None,
     }
-    let kind = |b: u8| match b {
+    let kind = |b: &u8| match b {
         b'a'..=b'z' => Kind::Small,
         b'A'..=b'Z' => Kind::Capital,
         b'0'..=b'9' => Kind::Digit,
@@ -187,7 +221,7 @@ fn is_mixed(word: &str) -> bool {
     let (mut before, mut last) = (Kind::None, Kind::None);
     let (mut kept, mut changes) = (0_usize, 0_usize);
     let (mut small, mut capital, mut digit) = (false, false, false);
-    for this in word.bytes().map(kind) {
+    for this in word.iter().map(kind) {
         small |= this == Kind::Small;
         capital |= this == Kind::Capital;
         digit |= this == Kind::Digit;
@@ -206,13 +240,11 @@ fn is_mixed(word: &str) -> bool {
 
 /// Thirteen to nineteen digits, perhaps with blanks or dashes between them, that begin as a payment card's do (ISO/IEC 7812-1: 3 to 6, and 2221
 /// to 2720) and pass Luhn's check.
-fn is_card(text: &str) -> bool {
-    let enough = text.bytes().filter(u8::is_ascii_digit).nth(12).is_some();
-    enough
-        && text.split(|c: char| !(c.is_ascii_digit() || c == '-' || c == ' ' || c == '+')).any(|run| {
-            let digits = run.bytes().filter(u8::is_ascii_digit).map(|digit| u32::from(digit & 15));
-            (13..=19).contains(&digits.clone().count()) && is_issued(digits.clone()) && luhn(digits)
-        })
+fn is_card(text: &[u8]) -> bool {
+    text.split(|b| !(b.is_ascii_digit() || matches!(b, b'-' | b' ' | b'+'))).any(|run| {
+        let digits = run.iter().filter(|b| b.is_ascii_digit()).map(|digit| u32::from(digit & 15));
+        (13..=19).contains(&digits.clone().count()) && is_issued(digits.clone()) && luhn(digits)
+    })
 }
 
 fn is_issued(digits: impl Iterator<Item = u32>) -> bool {
@@ -231,9 +263,9 @@ fn luhn(digits: impl DoubleEndedIterator<Item = u32>) -> bool {
 }
 
 /// An IBAN (ISO 13616): two letters, two digits, eleven to thirty more, perhaps with blanks between them, that leave 1 by 97.
-fn is_account(text: &str) -> bool {
-    let run = |run: &str| {
-        let kept = run.bytes().filter(u8::is_ascii_alphanumeric);
+fn is_account(text: &[u8]) -> bool {
+    let run = |run: &[u8]| {
+        let kept = run.iter().copied().filter(u8::is_ascii_alphanumeric);
         let letters = kept.clone().take(2).all(|b| b.is_ascii_alphabetic());
         let begins = letters && kept.clone().skip(2).take(2).all(|b| b.is_ascii_digit());
         let rest = kept.clone().skip(4);
@@ -249,12 +281,13 @@ fn is_account(text: &str) -> bool {
         });
         rest == 1
     };
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == ' ' || c == '+')).any(run)
+    text.split(|b| !(b.is_ascii_alphanumeric() || matches!(b, b' ' | b'+'))).any(run)
 }
 
 /// Whether the text, decoded, holds an address of electronic mail: what stands before an `@`, and a host with a dot behind it.
-pub(super) fn is_mail_address(text: &str) -> bool {
+pub(super) fn is_mail_address(text: &[u8]) -> bool {
     let text = decoded(text);
+    let text = String::from_utf8_lossy(&text);
     text.match_indices('@').any(|(at, _)| {
         let local = text.get(..at).and_then(|local| local.chars().next_back());
         let local = local.is_some_and(|c| c.is_alphanumeric() || matches!(c, '+' | '-' | '_' | '.' | '"'));
@@ -266,10 +299,10 @@ pub(super) fn is_mail_address(text: &str) -> bool {
 }
 
 /// Percent-decoded once, and again while that changes something, at most three times: a secret that is encoded is one.
-pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Cow::Borrowed(text);
     for _ in 0..3 {
-        if !out.contains('%') {
+        if !out.contains(&b'%') {
             break;
         }
         out = Cow::Owned(decode_once(&out));
@@ -277,16 +310,16 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     out
 }
 
-fn decode_once(text: &str) -> String {
+fn decode_once(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         let digits = tail.get(..2).and_then(|two| core::str::from_utf8(two).ok());
         let value = digits.filter(|_| byte == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
         bytes.push(value.unwrap_or(byte));
         rest = if value.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]
@@ -345,7 +378,7 @@ mod tests {
             ("orders", false),
             ("", false),
         ] {
-            assert_eq!(is_secret_shaped(word), secret, "{word}");
+            assert_eq!(is_secret_shaped(word.as_bytes()), secret, "{word}");
         }
     }
 }

@@ -115,10 +115,11 @@ fn an_attack_on_a_real_gateway_is_seen_by_a_real_prometheus() {
         assert!(!quiet.contains(alert), "{alert} fires at peace: {quiet:?}");
     }
 
-    attack(&demo);
+    // The attack goes on until it is seen: how much of it falls between two looks is a matter of the machine.
     let began = Instant::now();
     let expected = ["PortcullisForgedTokens", "PortcullisRefusals"];
-    loop {
+    for wave in 0.. {
+        attack(&demo, wave);
         let firing = prometheus.firing().unwrap();
         if expected.iter().all(|alert| firing.iter().any(|name| name == alert)) {
             // The gateway does its work all the while.
@@ -128,22 +129,18 @@ fn an_attack_on_a_real_gateway_is_seen_by_a_real_prometheus() {
             assert_eq!(broken, None);
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{firing:?}\n{}", prometheus.log());
+        assert!(began.elapsed() < Duration::from_secs(180), "{firing:?}\n{}", prometheus.log());
         std::thread::sleep(Duration::from_millis(250));
     }
     dashboard::every_query_runs(&prometheus, demo.envoy());
 }
 
-/// Three thousand tokens that somebody else has signed, each with a subject of its own, over some seconds: more than one look of Prometheus
-/// must see them come.
-fn attack(demo: &Demo) {
+/// Three hundred tokens that somebody else has signed, each with a subject of its own.
+fn attack(demo: &Demo, wave: u64) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let mut client = Client::connect(demo.gateway()).unwrap();
-    for number in 0..3000 {
-        if number % 300 == 0 {
-            std::thread::sleep(Duration::from_millis(400));
-        }
-        let claims = json!({"sub": format!("victim-{number}"), "scope": "orders.read", "exp": "now+3600"});
+    for number in 0..300 {
+        let claims = json!({"sub": format!("victim-{wave}-{number}"), "scope": "orders.read", "exp": "now+3600"});
         let claims = claims.as_object().cloned().unwrap_or_default();
         let spec = TokenSpec { claims, signature: Signature::Tampered, ..TokenSpec::of("es256") };
         let token = Keys::of_this_run().mint(&spec, now).unwrap();
