@@ -60,6 +60,10 @@ pub enum Default {
 impl Key {
     /// A key with a plain value.
     pub const fn new(name: &'static str, kind: &'static str, default: Default, about: &'static str) -> Self {
+        // The plugin repeats what a key is about where one is missing. The rest is for the reference, and tens of kilobytes.
+        if cfg!(target_os = "wasi") && !matches!(default, Default::Required) {
+            return Self { name, kind: "", default: Default::Is(""), about: "", shape: None };
+        }
         Self { name, kind, default, about, shape: None }
     }
 
