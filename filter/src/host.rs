@@ -52,7 +52,7 @@ pub enum Verdict {
     Valid,
     /// It is not.
     Invalid,
-    /// This host has no such function (host-facts: other proxies lack foreign functions): use the path in wasm.
+    /// This host has no such function (host fact H10): use the path in wasm.
     Unavailable,
 }
 
@@ -72,7 +72,7 @@ pub struct LocalResponse {
     pub grpc_status: u32,
 }
 
-/// Bytes shared by all workers of one process (host-facts §2): no delete, no expiry, no "create if absent".
+/// Bytes shared by all workers of one process (host fact H4): no delete, no expiry, no "create if absent".
 pub trait SharedData {
     /// The value under `key` and its version; `None` if it was never written.
     fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError>;
@@ -119,7 +119,7 @@ pub struct Call<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallId(pub u32);
 
-/// The answer to a [`Call`]. A cluster that is down answers 503, a timeout 504 (host-facts §7).
+/// The answer to a [`Call`]. A cluster that is down answers 503, a timeout 504 (host fact H9).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The status; zero if there is none.
@@ -136,7 +136,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamId(pub u32);
 
-/// What may be asked of a proxy outside of any request. Some proxies lack all of it (host-facts §12), which is what holds unless a host
+/// What may be asked of a proxy outside of any request. Some proxies lack all of it (host fact H10), which is what holds unless a host
 /// says otherwise: whoever needs an answer from the network then refuses.
 pub trait Calls {
     /// Sends a call. The answer comes to [`crate::gateway::Gateway::on_answer`].
@@ -183,7 +183,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricId(pub u32);
 
-/// Counters that the host shows to whoever watches it. Some proxies lack all of it (host-facts §12), which is what holds unless a host says
+/// Counters that the host shows to whoever watches it. Some proxies lack all of it (host fact H10), which is what holds unless a host says
 /// otherwise; nothing that is decided hangs on it.
 pub trait Metrics {
     /// Makes a metric of this name. The same name has the same number, however often it is asked for.

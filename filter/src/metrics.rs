@@ -3,7 +3,7 @@
 //! The ABI knows no labels, so a series has them in its name, and `stats_tags` of `envoy.yaml` make labels of them again. A label's value is a
 //! name of the policy or a word of ours: nothing that a client sends gets into a name, so no client can make a series.
 //!
-//! Nobody waits for a metric and nobody is refused for the want of one: a host without them (host-facts §12) is left alone.
+//! Nobody waits for a metric and nobody is refused for the want of one: a host without them (host fact H10) is left alone.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Does every test that the threat model names exist? A defence that is shown by nothing is a claim.
+//! Does every test that the threat model and the hosts' facts name exist? A defence that is shown by nothing is a claim.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,38 @@ fn every_test_that_it_names_exists() {
     assert!(named.len() > 40, "{} tests are named", named.len());
     let missing: Vec<_> = named.iter().filter(|(file, what)| !is_there(file, *what)).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Each row of the hosts' facts is shown by something that exists, and each that a comment names is there.
+#[test]
+fn every_fact_that_the_code_names_is_told_and_shown() {
+    let text = fs::read_to_string(root().join("docs/host-facts.md")).expect("the facts");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| H")).collect();
+    for row in &rows {
+        let named = named(row.rsplit('|').nth(1).unwrap_or_default());
+        assert!(!named.is_empty() && named.iter().all(|(file, what)| is_there(file, *what)), "{row}");
+    }
+    let mut told: Vec<usize> = Vec::new();
+    each_file(&root().join("filter/src"), &mut |source| {
+        for (at, words) in source.match_indices("host fact H") {
+            let digits = source[at + words.len()..].split(|c: char| !c.is_ascii_digit()).next();
+            told.push(digits.and_then(|digits| digits.parse().ok()).expect("a number"));
+        }
+    });
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told, (1..=rows.len()).collect::<Vec<_>>(), "rows that a comment names, and rows");
+}
+
+fn each_file(folder: &Path, look: &mut dyn FnMut(&str)) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            each_file(&path, look);
+        } else {
+            look(&fs::read_to_string(&path).expect("text"));
+        }
+    }
 }
 
 /// Each attack has a defence and something that shows it.

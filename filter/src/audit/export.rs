@@ -95,7 +95,7 @@ impl Exporter {
         Self { source, fields: Err("".into()), state: RefCell::default() }
     }
 
-    /// Reads the secrets. Loading a policy does not look there (host-facts §0.1).
+    /// Reads the secrets. Loading a policy does not look there (host fact H1).
     pub fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         let field = |(name, value): &(Rc<str>, HeaderValue)| {
             let text = match value {
@@ -227,7 +227,7 @@ impl Exporter {
         }
         match answer.status {
             200..=299 => state.arrived(rejected(answer), host),
-            // "The client SHOULD retry" on these, and on no other. A cluster that is down is 503, a timeout 504 (host-facts §7).
+            // "The client SHOULD retry" on these, and on no other. A cluster that is down is 503, a timeout 504 (host fact H9).
             429 | 502..=504 => {
                 state.fail("the collector is away or has too much to do", retry_after(answer), host, now);
             }

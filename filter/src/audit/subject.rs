@@ -50,7 +50,7 @@ impl Subjects {
         }
     }
 
-    /// Reads the key. That it is missing is no fault of the document (host-facts §0.1).
+    /// Reads the key. That it is missing is no fault of the document (host fact H1).
     pub(super) fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         if let Self::Hashed { variable, key } = self {
             *key =

@@ -129,7 +129,7 @@ impl SharedData for Proxy {
 }
 
 impl Verifier for Proxy {
-    /// Envoy's `verify_signature` (host-facts §1): a protobuf of hash name (1), SPKI DER (2), signature (3) and text (4) in, `result`
+    /// Envoy's `verify_signature` (host fact H3): a protobuf of hash name (1), SPKI DER (2), signature (3) and text (4) in, `result`
     /// (1) out. A host without it answers `NotFound`; anything but a plain yes or no is no answer.
     fn verify_signature(&self, hash: &'static str, spki: &[u8], signature: &[u8], text: &[u8]) -> Verdict {
         let size = [hash.len(), spki.len(), signature.len(), text.len(), 32]

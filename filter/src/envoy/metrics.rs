@@ -11,7 +11,7 @@ use crate::metrics::Metric;
 
 thread_local! {
     /// What this VM has defined, for every policy that it serves or has served: Envoy takes the same name for a new metric each time, and
-    /// its table of them only grows (host-facts §6).
+    /// its table of them only grows (host fact H8).
     static DEFINED: RefCell<HashMap<Box<str>, MetricId>> = RefCell::default();
     static STARTED: Cell<bool> = const { Cell::new(false) };
 }

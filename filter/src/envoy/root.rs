@@ -34,7 +34,7 @@ impl Context for Root {
 
 impl RootContext for Root {
     /// A pure function of the bytes as far as the answer goes: Envoy takes a plugin that the main thread accepts and a worker
-    /// refuses out of the path, in silence (host-facts §0.1). What can differ between threads is inside [`Gateway::start`] and refuses
+    /// refuses out of the path, in silence (host fact H1). What can differ between threads is inside [`Gateway::start`] and refuses
     /// requests.
     fn on_configure(&mut self, _size: usize) -> bool {
         #[cfg(feature = "faults")]

@@ -13,7 +13,7 @@ use crate::redaction::{CREDENTIAL_HEADERS, REDACTED, is_secret_shaped};
 use crate::time::Timestamp;
 
 /// The mark that the guard behind us asks for (`wasm.portcullis_admitted` in Envoy's filter state): a request that did not
-/// come through here does not have it, even if the host has dropped this filter (host-facts §0.1).
+/// come through here does not have it, even if the host has dropped this filter (host fact H1).
 const MARK: &str = "portcullis_admitted";
 
 /// An admitted request: spoofed identity off, the credential off, the identity and the proof of it on, the mark last.

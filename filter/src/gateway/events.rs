@@ -51,7 +51,7 @@ impl Gateway {
     }
 
     /// Sends what is to be sent. The collector hears of the policy first: not when it is loaded, since the plugin that loads it first is
-    /// thrown away (host-facts §3).
+    /// thrown away (host fact H5).
     pub(super) fn export(&self, host: &impl Host, now: Timestamp) {
         let Some(policy) = &self.policy else { return };
         let Some(exporter) = &policy.audit.sinks.otlp else { return };

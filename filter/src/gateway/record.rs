@@ -197,7 +197,7 @@ impl Record {
     }
 }
 
-/// What the client got. An i64, little-endian (host-facts §5). A stream that ended without an answer has zero or none.
+/// What the client got. An i64, little-endian (host fact H7). A stream that ended without an answer has zero or none.
 fn status(host: &impl Host) -> Option<u16> {
     let status = host.property(&["response", "code"]).ok().flatten()?;
     let status = i64::from_le_bytes(status.try_into().ok()?);

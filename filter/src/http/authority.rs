@@ -11,7 +11,7 @@ pub struct Authority<'a> {
     port: Option<u32>,
 }
 
-/// The authority is no host, or could be two: two `Host` headers arrive as `a,b` (host-facts §4).
+/// The authority is no host, or could be two: two `Host` headers arrive as `a,b` (host fact H6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthorityFault;
 

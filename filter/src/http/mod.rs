@@ -15,7 +15,7 @@ pub use target::Target;
 pub use trace::TraceParent;
 
 /// Whether `value` may stand in a header field: RFC 9110 §5.5, visible ASCII, blank, tab, and bytes from 0x80 on. CR, LF and
-/// NUL never: Envoy writes them to the wire as they are (host-facts §0.7).
+/// NUL never: Envoy writes them to the wire as they are (host fact H2).
 pub fn is_field_value(value: &[u8]) -> bool {
     value.iter().all(|&b| b == b'\t' || (b >= 0x20 && b != 0x7f))
 }

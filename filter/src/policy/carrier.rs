@@ -1,6 +1,6 @@
 //! How does a policy travel? As JSON text, or as a `google.protobuf.Struct` in its wire form.
 //!
-//! Envoy hands a `StringValue` over as its text, and a `Struct` as the raw message (host-facts §3), which is what a user gets who
+//! Envoy hands a `StringValue` over as its text, and a `Struct` as the raw message (host fact H5), which is what a user gets who
 //! writes the policy as plain YAML in Envoy's own configuration. Both become the same [`Json`].
 
 use crate::json::{Bounds, Duplicates, Json};

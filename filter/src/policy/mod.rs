@@ -1,7 +1,7 @@
 //! What does a user write, and what does a request see of it? The document, read once, and compiled.
 //!
 //! Loading is a pure function of the bytes: no clock, no randomness, no environment, no call. A worker that refused what the main
-//! thread took would be taken off the path by Envoy in silence (host-facts §0.1). What can differ later, such as a missing
+//! thread took would be taken off the path by Envoy in silence (host fact H1). What can differ later, such as a missing
 //! variable of the environment, becomes a state that refuses requests.
 
 pub mod carrier;

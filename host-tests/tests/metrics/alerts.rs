@@ -140,7 +140,8 @@ fn attack(demo: &Demo, wave: u64) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let mut client = Client::connect(demo.gateway()).unwrap();
     for number in 0..300 {
-        let claims = json!({"sub": format!("victim-{wave}-{number}"), "scope": "orders.read", "exp": "now+3600"});
+        let claims =
+            json!({"sub": format!("victim-{wave}-{number}"), "scope": "orders.read", "exp": "now+3600"});
         let claims = claims.as_object().cloned().unwrap_or_default();
         let spec = TokenSpec { claims, signature: Signature::Tampered, ..TokenSpec::of("es256") };
         let token = Keys::of_this_run().mint(&spec, now).unwrap();

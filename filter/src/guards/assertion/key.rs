@@ -89,7 +89,7 @@ impl Drop for Material {
 }
 
 impl SigningKey {
-    /// Reads it from the environment. Loading a policy does not look there (host-facts §0.1).
+    /// Reads it from the environment. Loading a policy does not look there (host fact H1).
     pub(super) fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         let named = |what| Detail::Named(what, Rc::clone(&self.variable));
         self.material = match env(&self.variable).map(Secret::new) {

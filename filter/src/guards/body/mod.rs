@@ -47,7 +47,7 @@ impl Rules {
         if self.content_types.is_empty() {
             return Ok(());
         }
-        // A second `content-type` is a second opinion on what the body is. Envoy joins the two with a comma (host-facts §4).
+        // A second `content-type` is a second opinion on what the body is. Envoy joins the two with a comma (host fact H6).
         let value =
             head.only("content-type").ok().flatten().filter(|value| !is_list(value)).unwrap_or_default();
         let essence = trim(value.split(|&b| b == b';').next().unwrap_or_default());

@@ -130,7 +130,7 @@ fn step_up(challenge: &mut String, acr_values: Option<&str>, max_age: Option<u64
 }
 
 /// RFC 9110 §5.6.4 `quoted-string`: quotes and backslashes escaped; what is not printable ASCII is left out, since the
-/// host does not check what it writes to the wire (host-facts §0.7).
+/// host does not check what it writes to the wire (host fact H2).
 fn quotable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars().filter(|c| *c == ' ' || c.is_ascii_graphic()) {

@@ -113,7 +113,7 @@ fn in_header<'h>(head: &'h Head, name: &str, prefix: &str) -> Result<Option<&'h 
 
 /// The token behind `prefix`; `None` if the value is of another scheme, which is not ours to judge.
 ///
-/// Envoy joins two `Authorization` headers with a comma (host-facts §4), so a comma beside our scheme is a second header.
+/// Envoy joins two `Authorization` headers with a comma (host fact H6), so a comma beside our scheme is a second header.
 fn behind<'h>(value: &'h [u8], prefix: &str) -> Result<Option<&'h [u8]>, Refusal> {
     // A token is a thousand bytes: it is looked through for commas once, in words.
     if value.contains(&b',') {

@@ -258,7 +258,7 @@ impl Providers {
     }
 
     /// Reads what the policy refers to from the environment. Loading a policy does not look there: the main thread and
-    /// the workers must come to the same answer (host-facts §0.1). A variable that is missing or cannot be used is no
+    /// the workers must come to the same answer (host fact H1). A variable that is missing or cannot be used is no
     /// fault of the document; it becomes a state in which this provider's tokens are refused with `KeysUnavailable`.
     pub fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         for provider in &mut self.list {

@@ -92,7 +92,7 @@ impl ApiKeys {
         Err(invalid("no such key"))
     }
 
-    /// Reads the pepper. That it is missing is no fault of the document (host-facts §0.1): it becomes a state in which keys
+    /// Reads the pepper. That it is missing is no fault of the document (host fact H1): it becomes a state in which keys
     /// that only a keyed hash could know are refused with `KeysUnavailable`.
     pub(super) fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         let Some(name) = &self.pepper_source else {

@@ -72,7 +72,7 @@ impl Confirmation {
 pub struct Witness<'a> {
     /// Whether the credential may be tried at all.
     pub gate: &'a dyn Gate,
-    /// The SHA-256 of the client's certificate, in hexadecimal: `connection.sha256_peer_certificate_digest` (host-facts §5).
+    /// The SHA-256 of the client's certificate, in hexadecimal: `connection.sha256_peer_certificate_digest` (host fact H7).
     pub certificate: &'a dyn Fn() -> Result<Option<Vec<u8>>, HostError>,
     /// The same certificate whole, as PEM: `connection.peer_certificate`.
     pub presented: &'a Presented<'a>,

@@ -54,7 +54,7 @@ impl Fault {
 const BOUNDS: Bounds =
     Bounds { depth: limits::TOKEN_DEPTH, values: limits::TOKEN_VALUES, duplicates: Duplicates::Refuse };
 
-/// Reads an answer. Envoy says 503 for a cluster that is down and 504 for a timeout (host-facts §7). What is no answer is never
+/// Reads an answer. Envoy says 503 for a cluster that is down and 504 for a timeout (host fact H9). What is no answer is never
 /// taken for "inactive": that would tell a client that its token is bad when nobody knows.
 pub fn read(answer: &Answer) -> Result<Said, Fault> {
     match answer.status {

@@ -116,7 +116,7 @@ impl Introspection {
         Self { source, authorization: Err(unread), other: None, state, tallies }
     }
 
-    /// Reads the secret. Loading a policy does not look there (host-facts §0.1).
+    /// Reads the secret. Loading a policy does not look there (host fact H1).
     pub fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
         let authorization = |name: &Rc<str>| {
             let secret = env(name).map(Secret::new).filter(|secret| !secret.expose().is_empty());

@@ -125,7 +125,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether it is RSASSA-PSS, which no host's `verify_signature` knows (host-facts §1).
+    /// Whether it is RSASSA-PSS, which no host's `verify_signature` knows (host fact H3).
     pub const fn is_pss(self) -> bool {
         matches!(self, Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512)
     }

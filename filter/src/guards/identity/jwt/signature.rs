@@ -1,6 +1,6 @@
 //! Did this key sign this text?
 //!
-//! RSASSA-PKCS1-v1_5 and ECDSA go to the host, which is 9 to 60 times faster (host-facts §1); where it has no such
+//! RSASSA-PKCS1-v1_5 and ECDSA go to the host, which is 9 to 60 times faster (host fact H3); where it has no such
 //! function, and for everything else, the check runs in wasm. Both ways accept the same signatures.
 //!
 //! The in-wasm check uses the crates under `jwt-simple` directly and not its `verify_token`. That one reads the header

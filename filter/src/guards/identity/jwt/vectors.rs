@@ -76,7 +76,7 @@ impl Verifier for NoHost {
     }
 }
 
-/// Envoy's function, as host-facts §1 measured it: the key's type comes from the key, RSA is always PKCS#1 v1.5, an ECDSA
+/// Envoy's function, as it is (host fact H3): the key's type comes from the key, RSA is always PKCS#1 v1.5, an ECDSA
 /// signature is DER, and any hash goes with any curve.
 pub(crate) struct BoringHost;
 

@@ -49,7 +49,7 @@ faults! {
     NotSent = 10, "the proxy did not send the request for keys, is the cluster known? provider";
 }
 
-/// The body of an answer with status 200. Envoy says 503 for a cluster that is down and 504 for a timeout (host-facts §7).
+/// The body of an answer with status 200. Envoy says 503 for a cluster that is down and 504 for a timeout (host fact H9).
 fn body(answer: Answer) -> Result<Vec<u8>, Fault> {
     match answer.status {
         200 => answer.body.ok_or(Fault::TooLong),

@@ -96,7 +96,7 @@ impl Shelf {
         Self { record: format!("{NAME}.{id:016x}"), keys: format!("{NAME}.{id:016x}.keys") }
     }
 
-    /// Makes the record if there is none. The first load of a plugin does this alone, before there are workers (host-facts §2).
+    /// Makes the record if there is none. The first load of a plugin does this alone, before there are workers (host fact H4).
     pub fn prepare(&self, data: &impl SharedData) -> Result<(), HostError> {
         if data.shared(&self.record)?.is_none() {
             data.set_shared(&self.record, &Record::default().encode(), None)?;
