@@ -192,7 +192,7 @@ $(BINARYEN):
 	@scripts/binaryen $@
 
 # Cargo knows best what must be compiled; the copy is touched so that make does not ask again.
-$(PLUGIN): $(PLUGIN_SOURCES) scripts/drop-callbacks.py scripts/split-names.py | rust $(BINARYEN)
+$(PLUGIN): $(PLUGIN_SOURCES) scripts/drop-callbacks.py scripts/split-names.py scripts/wasm_module.py | rust $(BINARYEN)
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1
 	@mkdir -p $(@D)
 	@scripts/drop-callbacks.py target/wasm32-wasip1/release/portcullis_filter.wasm build/portcullis.entered.wasm

@@ -7,6 +7,8 @@ stand in this list that the plugin implements; host-tests/tests/plugin.rs looks 
 import sys
 from pathlib import Path
 
+from wasm_module import leb, number, sections, written
+
 UNUSED = {
     "proxy_on_done",
     "proxy_on_response_body",
@@ -24,36 +26,6 @@ UNUSED = {
     "proxy_on_grpc_close",
 }
 EXPORTS = 7
-
-
-def number(data, at):
-    """An unsigned LEB128 number, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
-
-
-def leb(value):
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def sections(module):
-    """The number and the content of each section."""
-    at = 8
-    while at < len(module):
-        size, content = number(module, at + 1)
-        yield module[at], module[content : content + size]
-        at = content + size
 
 
 def exports(section):
@@ -77,5 +49,4 @@ def kept(kind, content):
 
 source, target = map(Path, sys.argv[1:])
 module = source.read_bytes()
-shrunk = [(kind, kept(kind, content)) for kind, content in sections(module)]
-target.write_bytes(module[:8] + b"".join(bytes([kind]) + leb(len(content)) + content for kind, content in shrunk))
+target.write_bytes(written(module, [(kind, kept(kind, content)) for kind, content in sections(module)]))

@@ -12,7 +12,7 @@
 //! | 3 | [`policy`] | what a user writes, compiled into what a request sees |
 //! | 2 | [`guards`] | the checks, one folder each, in the order in which they run |
 //! | 1 | [`audit`], [`decision`], [`document`], [`host`], [`metrics`], [`problem`], [`redaction`], [`slots`] | how a request can end, how a policy can be wrong, what is written down, what a proxy offers, what its workers share |
-//! | 0 | [`decimal`], [`http`], [`json`], [`limits`], [`protobuf`], [`secret`], [`time`] | bytes, bounds and clocks |
+//! | 0 | [`decimal`], [`hex`], [`http`], [`json`], [`limits`], [`protobuf`], [`secret`], [`time`] | bytes, bounds and clocks |
 //!
 //! `tests/tidy.rs` holds the floors, the order of the guards and the documents to this page.
 #![cfg_attr(
@@ -36,6 +36,7 @@ pub mod decision;
 pub mod document;
 pub mod gateway;
 pub mod guards;
+pub mod hex;
 pub mod host;
 pub mod http;
 pub mod json;

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::document::{Default, Field, Key, Shape};
+use crate::hex;
 use crate::http::{Head, trim};
 
 pub use shapes::is_secret_shaped;
@@ -310,9 +311,8 @@ pub fn name(name: &str) -> Redacted {
 
 /// Bytes as hexadecimal digits: a digest, which is nobody's secret.
 pub fn digits(bytes: &[u8]) -> Redacted {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Redacted(halves.filter_map(|half| HEX.get(usize::from(half))).collect())
+    Redacted(halves.filter_map(|half| hex::DIGITS.get(usize::from(half))).collect())
 }
 
 /// As text. Nearly all of it is, and what is not is looked at again.

@@ -12,7 +12,7 @@ use portcullis_filter::metrics::Metric;
 
 /// The table of `lib.rs`: a module looks at its own floor and down.
 const FLOORS: [(&str, &[&str]); 6] = [
-    ("bytes, bounds and clocks", &["decimal", "http", "json", "limits", "protobuf", "secret", "time"]),
+    ("bytes, bounds and clocks", &["decimal", "hex", "http", "json", "limits", "protobuf", "secret", "time"]),
     (
         "endings, faults, and what a proxy offers",
         &["audit", "decision", "document", "host", "metrics", "problem", "redaction", "slots"],

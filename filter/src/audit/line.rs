@@ -4,6 +4,7 @@
 
 use super::event::{Event, Value};
 use crate::decimal::Decimal;
+use crate::hex;
 
 /// The event as one line of JSON.
 pub fn line(event: &Event) -> String {
@@ -43,7 +44,6 @@ pub fn line(event: &Event) -> String {
 
 /// RFC 8259 §7, with everything that is not printable ASCII as `\uXXXX`.
 fn quoted(text: &str, out: &mut String) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let plain = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
     out.push('"');
     // Nearly all text is plain, and bytes are looked at faster than characters.
@@ -64,7 +64,9 @@ fn quoted(text: &str, out: &mut String) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str("\\u");
                 out.extend(
-                    [12, 8, 4, 0].iter().filter_map(|shift| HEX.get(usize::from(*unit >> shift & 15))),
+                    [12, 8, 4, 0]
+                        .iter()
+                        .filter_map(|shift| hex::DIGITS.get(usize::from(*unit >> shift & 15))),
                 );
             }
         }

@@ -3,6 +3,7 @@
 //! Fields keep their names, as attributes. The trace and the time have places of their own there.
 
 use super::event::{Event, Value};
+use crate::hex;
 use crate::protobuf::{
     put_bytes, put_fixed64, put_head, put_nested, put_number, size_of_bytes, size_of_number,
 };
@@ -21,8 +22,8 @@ pub(super) fn put_record(event: &Event, out: &mut Vec<u8>) {
         let mut body = String::new();
         event.fields(&mut |name, value| match (name, value) {
             ("@timestamp", _) => {}
-            ("trace.id", Value::Plain(digits)) => put_bytes(9, &unhex::<16>(digits), record),
-            ("span.id", Value::Plain(digits)) => put_bytes(10, &unhex::<8>(digits), record),
+            ("trace.id", Value::Plain(digits)) => put_id::<16>(9, digits, record),
+            ("span.id", Value::Plain(digits)) => put_id::<8>(10, digits, record),
             (name, value) => {
                 if let (true, Value::Plain(text) | Value::Text(text)) = (IN_BRIEF.contains(&name), value) {
                     let blank = if body.is_empty() { "" } else { " " };
@@ -94,11 +95,9 @@ pub(super) fn request(records: &[u8]) -> Vec<u8> {
     out
 }
 
-fn unhex<const N: usize>(digits: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        let pair = core::str::from_utf8(pair).ok();
-        *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
+/// A number of a trace, which OTLP has in bytes. An event holds no other.
+fn put_id<const N: usize>(number: u32, digits: &str, record: &mut Vec<u8>) {
+    if let Some(bytes) = hex::array::<N>(digits.as_bytes()) {
+        put_bytes(number, &bytes, record);
     }
-    bytes
 }

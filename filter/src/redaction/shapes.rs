@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::hex;
+
 /// How vendors begin their keys, as nothing else begins; `pck_` is our own (`portcullis apikey new`). What follows must be at least
 /// [`PREFIXED_REST`] long.
 const STRONG: [&str; 36] = [
@@ -314,10 +316,12 @@ fn decode_once(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|two| core::str::from_utf8(two).ok());
-        let value = digits.filter(|_| byte == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
+        let (value, others) = match (byte, tail) {
+            (b'%', [high, low, others @ ..]) => (hex::byte(*high, *low), others),
+            _ => (None, tail),
+        };
         bytes.push(value.unwrap_or(byte));
-        rest = if value.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+        rest = if value.is_some() { others } else { tail };
     }
     bytes
 }

@@ -64,22 +64,18 @@ mod tests {
     use p256::{FieldBytes, NonZeroScalar};
 
     use super::{public, sign};
+    use crate::hex::example;
     use crate::testing::test;
-
-    fn unhex(text: &str) -> Vec<u8> {
-        let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
-        digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
-    }
 
     /// RFC 6979 A.2.5.
     #[test]
     fn published_signatures() {
-        let secret = unhex("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
+        let secret = example("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
         let secret = FieldBytes::from(<[u8; 32]>::try_from(secret).unwrap());
         let secret = NonZeroScalar::from_repr(secret).into_option().unwrap();
         let point = "60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6\
                      7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299";
-        assert_eq!(public(&secret).to_vec(), unhex(point));
+        assert_eq!(public(&secret).to_vec(), example(point));
         for (text, signature) in [
             (
                 "sample",
@@ -92,7 +88,7 @@ mod tests {
                  019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083",
             ),
         ] {
-            assert_eq!(sign(&secret, text.as_bytes()), Some(unhex(signature)), "{text}");
+            assert_eq!(sign(&secret, text.as_bytes()), Some(example(signature)), "{text}");
         }
     }
 }

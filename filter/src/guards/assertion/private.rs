@@ -149,17 +149,13 @@ impl<'d> Der<'d> {
 #[cfg(test)]
 mod tests {
     use super::{Curve, Private, pkcs8, raw_signature};
+    use crate::hex::example;
     use crate::testing::test;
-
-    fn unhex(text: &str) -> Vec<u8> {
-        let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
-        digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
-    }
 
     /// RFC 8410 §10.3, both forms.
     #[test]
     fn published_keys() {
-        let seed = unhex("D4EE72DBF913584AD5B6D8F1F769F8AD3AFE7C28CBF1D4FBE097A88F44755842");
+        let seed = example("D4EE72DBF913584AD5B6D8F1F769F8AD3AFE7C28CBF1D4FBE097A88F44755842");
         for pem in [
             "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n",
             "-----BEGIN PRIVATE KEY-----\nMHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\noB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB\nZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PRIVATE KEY-----",
@@ -195,7 +191,7 @@ mod tests {
 
     #[test]
     fn signatures_of_hosts() {
-        let raw = |text| raw_signature(&unhex(text));
+        let raw = |text| raw_signature(&example(text));
         let mut one_two = vec![0; 64];
         (one_two[31], one_two[63]) = (1, 0x80);
         assert_eq!(raw("3007 020101 02020080"), Some(one_two));

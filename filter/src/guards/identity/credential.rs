@@ -4,6 +4,7 @@
 
 use super::rules::Place;
 use crate::decision::{Detail, Reason, Refusal};
+use crate::hex;
 use crate::http::{Head, is_token_byte, passes_for, trim};
 use crate::limits;
 
@@ -197,9 +198,9 @@ pub(super) fn param_value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
 fn decoded_is(mut key: &[u8], name: &[u8]) -> bool {
     for &wanted in name {
         let (byte, rest) = match key {
-            [b'%', high, low, rest @ ..] => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, rest),
-                _ => return false,
+            [b'%', high, low, rest @ ..] => match hex::byte(*high, *low) {
+                Some(byte) => (byte, rest),
+                None => return false,
             },
             [b'+', rest @ ..] => (b' ', rest),
             [byte, rest @ ..] => (*byte, rest),
@@ -211,10 +212,6 @@ fn decoded_is(mut key: &[u8], name: &[u8]) -> bool {
         key = rest;
     }
     key.is_empty()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {

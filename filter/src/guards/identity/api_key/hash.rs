@@ -4,6 +4,8 @@ use core::fmt;
 
 use subtle::ConstantTimeEq as _;
 
+use crate::hex;
+
 /// Bytes of a digest of SHA-256.
 const SIZE: usize = 32;
 
@@ -23,17 +25,8 @@ impl Digest {
     }
 
     /// From 64 hexadecimal digits.
-    fn parse(hex: &str) -> Option<Self> {
-        let mut digest = [0; SIZE];
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        if pairs.len() != SIZE || !rest.is_empty() {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(pairs) {
-            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-            *byte = u8::try_from(high? << 4 | low?).ok()?;
-        }
-        Some(Self(digest))
+    fn parse(digits: &str) -> Option<Self> {
+        hex::array(digits.as_bytes()).map(Self)
     }
 
     /// The first eight digits: enough to tell a client's keys apart in a log, and nothing to find a key by.

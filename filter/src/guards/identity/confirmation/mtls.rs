@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq as _;
 use super::because;
 use crate::decision::{Reason, Refusal};
 use crate::guards::identity::jwt::compact::base64url;
+use crate::hex;
 use crate::host::HostError;
 
 /// Bytes of a SHA-256.
@@ -25,17 +26,9 @@ pub(super) fn check(
     if digest.is_empty() {
         return Err(because(Reason::TokenBindingMismatch, "no client certificate"));
     }
-    match unhex(&digest) {
+    match hex::array::<SIZE>(&digest) {
         Some(presented) if bool::from(presented.ct_eq(&expected)) => Ok(()),
         Some(_) => Err(because(Reason::TokenBindingMismatch, "another client certificate")),
         None => Err(because(Reason::TokenBindingMismatch, "the proxy tells of no SHA-256 of a certificate")),
     }
-}
-
-fn unhex(text: &[u8]) -> Option<[u8; SIZE]> {
-    let (pairs, odd) = text.as_chunks::<2>();
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes: Option<Vec<u8>> =
-        pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
-    bytes.filter(|_| odd.is_empty())?.try_into().ok()
 }

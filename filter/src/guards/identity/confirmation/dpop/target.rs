@@ -3,6 +3,7 @@
 //! Case of scheme and host, the default port, an empty path, and percent-encoding are evened out. Dot segments are not: the
 //! request has none (see [`crate::http::Path`]), and a proof with some is of no request that passes.
 
+use crate::hex;
 use crate::http::Authority;
 
 /// Scheme, host and port.
@@ -67,7 +68,7 @@ fn normal(path: &[u8]) -> Option<Vec<u8>> {
         match rest {
             [] => break,
             [b'%', high, low, tail @ ..] => {
-                let byte = hex(*high)? << 4 | hex(*low)?;
+                let byte = hex::byte(*high, *low)?;
                 if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
                     out.push(byte);
                 } else {
@@ -86,10 +87,6 @@ fn normal(path: &[u8]) -> Option<Vec<u8>> {
         out.push(b'/');
     }
     Some(out)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
