@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use portcullis_filter::policy::Policy;
 use portcullis_filter::problem::{Problem, Severity};
 use serde_json::json;
 
 use crate::document;
+use crate::format::Format;
 use crate::places::Places;
 
 /// `portcullis check`
@@ -18,12 +19,6 @@ pub(crate) struct Check {
     /// How to print: for people, or one JSON object for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Check {

@@ -3,6 +3,7 @@
 mod apikey;
 mod check;
 mod document;
+mod format;
 mod keys;
 mod logs;
 mod moment;

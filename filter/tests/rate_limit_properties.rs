@@ -2,16 +2,16 @@
 //! with threads that race for one bucket.
 #![cfg(not(target_family = "wasm"))]
 
+mod race;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use portcullis_filter::document::Field;
 use portcullis_filter::guards::identity::attempt::Attempt;
 use portcullis_filter::guards::identity::caller::Caller;
 use portcullis_filter::guards::rate_limit::{Facts, Rules, Scope, Table, admit, read};
-use portcullis_filter::host::{Cas, HostError, SharedData, Swap};
 use portcullis_filter::http::{Head, head};
 use portcullis_filter::json::{Bounds, Duplicates, Json};
 use portcullis_filter::limits;
@@ -19,41 +19,10 @@ use portcullis_filter::problem::Problems;
 use portcullis_filter::time::{SECOND, Timestamp};
 use proptest::prelude::*;
 
+use race::Shared;
+
 const NOW: u64 = 1_795_489_800 * SECOND;
 const DAY: u64 = 86_400 * SECOND;
-
-/// Each key's value and version.
-type Values = HashMap<String, (Vec<u8>, u32)>;
-
-/// Shared data as Envoy keeps it: a map and a counter under one lock.
-#[derive(Default)]
-struct Shared {
-    values: Mutex<(Values, u32)>,
-    lost: AtomicU32,
-}
-
-impl SharedData for Shared {
-    fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
-        let found = self.values.lock().unwrap().0.get(key).cloned();
-        // Here a worker is overtaken: the others run between its read and its write, also on a machine that is busy.
-        std::thread::yield_now();
-        Ok(found.map(|(value, version)| (value, Cas(NonZeroU32::new(version).unwrap()))))
-    }
-
-    fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
-        let mut values = self.values.lock().unwrap();
-        if let (Some((_, version)), Some(cas)) = (values.0.get(key), cas)
-            && *version != cas.0.get()
-        {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            return Ok(Swap::Lost);
-        }
-        values.1 += 1;
-        let version = values.1;
-        values.0.insert(key.to_owned(), (value.to_vec(), version));
-        Ok(Swap::Done)
-    }
-}
 
 fn rules(list: &str) -> Rules {
     let bounds = Bounds { depth: 16, values: 1000, duplicates: Duplicates::Keep };

@@ -13,11 +13,12 @@ use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use portcullis_filter::time::Timestamp;
 
 use self::event::Decision;
 use self::report::{Report, Style};
+use crate::format::Format;
 use crate::moment;
 
 /// `portcullis logs`
@@ -38,12 +39,6 @@ pub(crate) struct Logs {
     /// How to print: for people, or one JSON object for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Logs {
