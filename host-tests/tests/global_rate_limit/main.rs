@@ -4,6 +4,7 @@
 mod document;
 mod engines;
 mod redis;
+mod remembered;
 mod service;
 mod wrong;
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use host_tests::artifacts;
 use host_tests::client::{self, Client};
-use host_tests::envoy::{Envoy, Launch};
+use host_tests::envoy::{Envoy, Launch, Verdict};
 use host_tests::envoy_config::Listener;
 use host_tests::exchange::{Body, Request, Response};
 use host_tests::upstream::Upstream;
@@ -36,28 +37,22 @@ impl Gateway {
     /// With a route for each `rateLimit`, whose path and name is the name.
     pub(crate) fn start(port: u16, limits: &[(&str, Value)]) -> Self {
         let upstream = Upstream::start().unwrap();
-        let routes: Vec<Value> = limits
-            .iter()
-            .map(|(name, limit)| {
-                json!({
-                    "name": name, "match": {"path": {"type": "Exact", "value": format!("/{name}")}},
-                    "authentication": {"open": {"because": "test"}}, "rateLimit": limit,
-                    "request": {"body": {"maxBytes": "1Ki"}},
-                })
-            })
-            .collect();
-        let policy =
-            json!({"apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "shop", "routes": routes});
-        let listener =
-            Listener::new("gateway", policy, artifacts::plugin().unwrap(), upstream.address().port());
         let launch = Launch {
-            listeners: vec![listener],
+            listeners: vec![listener(limits, &upstream)],
             clusters: vec![Document::read().cluster(port)],
             ..Launch::default()
         };
         let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
         let address = envoy.listener("gateway").unwrap();
         Self { envoy, upstream, address }
+    }
+
+    /// Another policy, in the same process.
+    pub(crate) fn update(&mut self, limits: &[(&str, Value)]) {
+        let listener = listener(limits, &self.upstream);
+        let verdict = self.envoy.update(&[listener]).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(verdict, Verdict::Taken);
+        self.address = self.envoy.listener("gateway").unwrap();
     }
 
     pub(crate) fn get(&self, path: &str, tenant: &str) -> Response {
@@ -84,6 +79,22 @@ impl Gateway {
     }
 }
 
+fn listener(limits: &[(&str, Value)], upstream: &Upstream) -> Listener {
+    let routes: Vec<Value> = limits
+        .iter()
+        .map(|(name, limit)| {
+            json!({
+                "name": name, "match": {"path": {"type": "Exact", "value": format!("/{name}")}},
+                "authentication": {"open": {"because": "test"}}, "rateLimit": limit,
+                "request": {"body": {"maxBytes": "1Ki"}},
+            })
+        })
+        .collect();
+    let policy =
+        json!({"apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "shop", "routes": routes});
+    Listener::new("gateway", policy, artifacts::plugin().unwrap(), upstream.address().port())
+}
+
 pub(crate) fn told(response: &Response) -> (u16, String) {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     (response.status, body["code"].as_str().unwrap_or_default().to_owned())
@@ -101,19 +112,19 @@ pub(crate) fn by_tenant(more: &Value) -> Value {
     json!({"global": global})
 }
 
-fn with_local(mut limit: Value, requests: u64) -> Value {
+pub(crate) fn with_local(mut limit: Value, requests: u64) -> Value {
     limit["local"] = json!({"rules": [
         {"name": "here", "by": [{"header": "x-tenant"}], "limit": {"requests": requests, "unit": "Day"}},
     ]});
     limit
 }
 
-fn limitador() -> Service {
+pub(crate) fn limitador() -> Service {
     Service::start(Limitador::new(&Document::read().limitador))
 }
 
 /// `count` requests to each gateway in turn, from as many clients at once as there are gateways times two; how many passed.
-fn hammer(gateways: &[&Gateway], path: &str, tenant: &str, count: usize) -> usize {
+pub(crate) fn hammer(gateways: &[&Gateway], path: &str, tenant: &str, count: usize) -> usize {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..2)
             .flat_map(|_| gateways)
@@ -142,7 +153,11 @@ fn two_gateways_share_one_limit_as_the_document_has_it() {
     let limit = [("orders", document.policy["rateLimit"].clone())];
     let (one, two) = (Gateway::start(service.port(), &limit), Gateway::start(service.port(), &limit));
     assert_eq!(hammer(&[&one, &two], "/orders", "acme", 25), 20, "of 100, at once, through two gateways");
-    assert_eq!(service.asked(), 100);
+    let asked = service.asked();
+    assert!(
+        (20..=24).contains(&asked),
+        "{asked}: of four clients, each was refused by the service once at most"
+    );
     let last = service.last();
     assert_eq!((last.domain.as_str(), last.hits_addend, last.descriptors.len()), ("shop", 1, 1));
     let entries: Vec<_> =
@@ -190,7 +205,7 @@ fn who_is_over_a_local_limit_costs_no_call_and_no_local_limit_is_charged_twice()
     let passed = (0..12).filter(|_| gateway.get("/local", "acme").status == 200).count();
     assert_eq!((passed, service.asked()), (5, 5));
     // The other way round: what a local limit took for a request that the service refuses is gone, once for each.
-    let limit = [("local", with_local(by_tenant(&json!({})), 30))];
+    let limit = [("local", with_local(by_tenant(&json!({"refusalHolds": "0s"})), 30))];
     let gateway = Gateway::start(service.port(), &limit);
     let before = service.asked();
     assert_eq!(hammer(&[&gateway], "/local", "globex", 20), 20);

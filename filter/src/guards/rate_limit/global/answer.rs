@@ -4,6 +4,7 @@
 //! never an admission by itself: what it means is the policy's `failureMode`.
 
 use super::message::{self, Response};
+use super::refused::Over;
 use crate::host::Answer;
 use crate::http::Head;
 
@@ -26,6 +27,9 @@ pub enum Fault {
     Resting,
     /// There are too many questions on their way or requests that wait, so it was not asked.
     Crowded,
+    /// It has said no to the same question a moment ago, so it was not asked. The one fault that is an answer, whatever the policy says of
+    /// the others.
+    Over(Over),
 }
 
 impl Fault {
@@ -40,6 +44,7 @@ impl Fault {
             Self::Unknown => "the rate limit service did not say yes or no",
             Self::Resting => "the rate limit service failed a moment ago and was not asked",
             Self::Crowded => "too many requests wait for the rate limit service",
+            Self::Over(_) => "the rate limit service said no a moment ago and was not asked",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::answer::Fault;
 use super::lease::Leases;
+use super::refused::Refusals;
 use crate::host::{CallId, Metrics};
 use crate::limits;
 use crate::metrics::{Metric, Tally};
@@ -20,6 +21,8 @@ pub struct Asker {
     state: RefCell<State>,
     /// What was asked for and is not spent yet.
     pub(super) leases: RefCell<Leases>,
+    /// What it said no to.
+    pub(super) refusals: RefCell<Refusals>,
     pub(super) tallies: Tallies,
 }
 
@@ -31,6 +34,7 @@ pub(super) struct Tallies {
     pub(super) failed: Tally,
     pub(super) unasked: Tally,
     pub(super) leased: Tally,
+    pub(super) remembered: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -55,13 +59,14 @@ struct Circuit {
 impl Asker {
     /// Tells the host what came of questions.
     pub fn measure(&self, host: &impl Metrics) {
-        let Tallies { ok, over_limit, failed, unasked, leased } = &self.tallies;
+        let Tallies { ok, over_limit, failed, unasked, leased, remembered } = &self.tallies;
         for (outcome, tally) in [
             ("ok", ok),
             ("over_limit", over_limit),
             ("failed", failed),
             ("unasked", unasked),
             ("leased", leased),
+            ("remembered", remembered),
         ] {
             Metric::LimiterCalls.add(host, &[outcome], tally.take());
         }

@@ -47,6 +47,13 @@ pub(in super::super) const GLOBAL: Shape = Shape {
              request a second and worker may be refused though fewer than a lease are left; what is not spent is lost",
         ),
         Key::new(
+            "refusalHolds",
+            "duration",
+            Default::Is("`100ms`"),
+            "how long a *no* of the service holds at least without asking again, for the same descriptors and cost: 0s to 1s. It holds until the time that \
+             the service named with it, a minute at most; so a client that is over its limit costs each worker one call in that time. `0s`: each request asks",
+        ),
+        Key::new(
             "mode",
             "`Enforce` or `Shadow`",
             Default::Is("`Enforce`"),
@@ -125,6 +132,8 @@ pub(in super::super) fn read(field: &Field<'_>, has_local: bool) -> Option<Globa
     let failure = failure(&section, has_local);
     let cost = section.get("cost").map_or(Some(1), |field| field.integer(1..=limits::LIMITER_COST));
     let lease = section.get("lease").map_or(Some(0), |field| field.integer(2..=limits::LIMITER_LEASE));
+    let refusal_holds =
+        section.get("refusalHolds").map_or(Some(SECOND / 10), |field| field.duration(0..=SECOND));
     let mode = section.get("mode").map_or(Some(Mode::Enforce), |field| field.one_of(&Mode::WORDS));
     let rules = section.get("rules").and_then(|field| rules(&field));
     let (cluster, authority) = service?;
@@ -136,6 +145,7 @@ pub(in super::super) fn read(field: &Field<'_>, has_local: bool) -> Option<Globa
         failure: failure?,
         cost: cost?,
         lease: lease?,
+        refusal_holds: refusal_holds?,
         mode: mode?,
         rules: rules?,
     })

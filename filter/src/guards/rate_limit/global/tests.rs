@@ -129,6 +129,7 @@ fn what_holds_when_nothing_else_is_written() {
     let global = global(&document(""));
     assert_eq!((&*global.cluster, &*global.authority, &*global.domain), ("rls", "rls", "shop"));
     assert_eq!((global.timeout, global.cost, global.failure), (SECOND / 10, 1, FailureMode::Deny));
+    assert_eq!((global.lease, global.refusal_holds), (0, SECOND / 10));
 }
 
 /// What is written, where the problem is, and what it says.
@@ -146,6 +147,8 @@ fn policies_that_do_not_hold() {
         (document(r#","cost":0"#), "global.cost: expected a whole number from 1 to 1000000"),
         (document(r#","cost":1000001"#), "global.cost: expected a whole number"),
         (document(r#","lease":1"#), "global.lease: expected a whole number from 2 to 1000"),
+        (document(r#","refusalHolds":"1001ms""#), "global.refusalHolds: expected 0"),
+        (document(r#","refusalHolds":1"#), "global.refusalHolds: expected"),
         (document(r#","mode":"shadow""#), "global.mode: unknown value `shadow`"),
         (document(r#","limit":{}"#), "global: unknown field `limit`"),
         (document("").replace("rls", ""), "global.service.cluster: an empty string"),
@@ -205,7 +208,7 @@ fn the_question_on_the_wire() {
     let (proxy, asker) = (Proxy::default(), Asker::default());
     let global = global(&document(r#","timeout":"20ms","cost":3"#));
     let question = ask(&global, &asker, &proxy, SECOND).unwrap();
-    assert_eq!(question, Question { call: CallId(1), patience: SECOND / 50 + SECOND / 8, lease: None });
+    assert_eq!((question.call, question.patience), (CallId(1), SECOND / 50 + SECOND / 8));
     let sent = proxy.sent.borrow();
     let (cluster, authority, path, fields, body, timeout) = &sent[0];
     assert_eq!((cluster.as_str(), authority.as_str(), *timeout), ("rls", "rls", SECOND / 50));
@@ -226,7 +229,7 @@ fn answer(message: &[u8]) -> Answer {
 #[test]
 fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
     let (mut proxy, asker) = (Proxy { is_down: true, ..Proxy::default() }, Asker::default());
-    let global = global(&document(""));
+    let global = global(&document(r#","refusalHolds":"0s""#));
     for _ in 0..limits::LIMITER_FAILURES {
         assert_eq!(ask(&global, &asker, &proxy, SECOND), Err(Fault::NotSent));
     }
@@ -351,4 +354,73 @@ fn what_was_asked_for_at_once_is_spent_without_asking() {
     for _ in 0..2 {
         assert_eq!(global.ask(&third, &asker, &down, now, true), Err(Fault::NotSent));
     }
+}
+
+/// What was refused a moment ago is refused again, with what was said then and without a question, until it is time to ask.
+#[test]
+fn a_no_is_remembered_for_the_same_question() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let global = |more: &str| global(&document(more));
+    let (one, seven, shadow) = (global(""), global(r#","cost":7"#), global(r#","mode":"Shadow""#));
+    let (elsewhere, forgetful) = (
+        self::global(&document("").replace("shop", "other")),
+        global(r#","refusalHolds":"0s","failureMode":"Allow""#),
+    );
+    let hear = |global: &Global, question: Question, message: &[u8], now| {
+        assert!(asker.answered(question.call));
+        let at = Timestamp::from_nanos(now);
+        global.verdict(global.hear(question, Some(answer(message)), &asker, &proxy, at))
+    };
+    // OVER_LIMIT, and of the one rule: over 10 a minute, for 3 s more.
+    let no = [8, 2, 18, 12, 8, 2, 18, 4, 8, 10, 16, 2, 34, 2, 8, 3];
+    let question = ask(&one, &asker, &proxy, SECOND).unwrap();
+    let told = hear(&one, question, &no, SECOND).unwrap_err();
+    let Advice::Limited(Limited { quota: 10, window: 60, reset: 3, .. }) = told.advice else {
+        panic!("{told:?}")
+    };
+    let again = ask(&one, &asker, &proxy, 2 * SECOND).unwrap_err();
+    let Fault::Over(_) = again else { panic!("{again:?}") };
+    assert_eq!(proxy.sent.borrow().len(), 1);
+    let refused = one.verdict(Err(again)).unwrap_err();
+    assert_eq!((refused.reason, &refused.detail), (told.reason, &told.detail));
+    assert!(matches!(refused.advice, Advice::Limited(Limited { quota: 10, window: 60, reset: 2, .. })));
+    // No is no, whatever the policy says of a service that is away; but one in Shadow refuses nobody.
+    assert_eq!(forgetful.verdict(Err(again)).unwrap_err().reason, Reason::RateLimited);
+    let fault = ask(&shadow, &asker, &proxy, 2 * SECOND).unwrap_err();
+    assert_eq!(shadow.verdict(Err(fault)).unwrap().shadowed().unwrap().reason, Reason::RateLimited);
+    // Another cost and another domain are other questions.
+    for (global, hits) in [(&seven, 7), (&elsewhere, 1)] {
+        let question = ask(global, &asker, &proxy, 2 * SECOND).unwrap();
+        assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&hits));
+        assert!(hear(global, question, &[8, 1], 2 * SECOND).is_ok());
+    }
+    // Then it is asked again, and yes is yes.
+    let question = ask(&one, &asker, &proxy, 4 * SECOND).unwrap();
+    assert!(hear(&one, question, &[8, 1], 4 * SECOND).is_ok());
+    assert!(ask(&one, &asker, &proxy, 4 * SECOND).is_ok());
+    // One that is told to forget asks each time.
+    let (asker, proxy) = (Asker::default(), Proxy::default());
+    for _ in 0..2 {
+        let question = ask(&forgetful, &asker, &proxy, SECOND).unwrap();
+        let said = forgetful.hear(question, Some(answer(&no)), &asker, &proxy, Timestamp::from_nanos(SECOND));
+        assert!(said.is_ok());
+    }
+}
+
+/// That there is no room for many says nothing of one.
+#[test]
+fn a_no_to_a_lease_is_not_remembered() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let global = global(&document(r#","lease":10"#));
+    for (hits, says) in [(1, 1), (2, 2)] {
+        let question = ask(&global, &asker, &proxy, SECOND).unwrap();
+        assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&hits));
+        let at = Timestamp::from_nanos(SECOND);
+        assert!(global.hear(question, Some(answer(&[8, says])), &asker, &proxy, at).is_ok());
+    }
+    let question = ask(&global, &asker, &proxy, SECOND).unwrap();
+    assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&1), "it asks for itself");
+    let at = Timestamp::from_nanos(SECOND);
+    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
+    assert!(matches!(ask(&global, &asker, &proxy, SECOND), Err(Fault::Over(_))), "and that is remembered");
 }
