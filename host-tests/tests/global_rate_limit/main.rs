@@ -3,6 +3,7 @@
 
 mod document;
 mod engines;
+mod fallback;
 mod redis;
 mod remembered;
 mod service;
@@ -30,7 +31,7 @@ use service::{Say, Service};
 pub(crate) struct Gateway {
     pub(crate) envoy: Envoy,
     upstream: Upstream,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Gateway {
@@ -62,6 +63,15 @@ impl Gateway {
     /// Status and code.
     pub(crate) fn told(&self, path: &str, tenant: &str) -> (u16, String) {
         told(&self.get(path, tenant))
+    }
+
+    /// Asks until no worker knows the route any more, twenty times one after the other: an update has come to all of them.
+    pub(crate) fn until_gone(&self, path: &str) {
+        let (began, mut row) = (Instant::now(), 0);
+        while row < 20 {
+            row = if self.told(path, "nobody").0 == 404 { row + 1 } else { 0 };
+            assert!(began.elapsed() < Duration::from_secs(20), "{path}\n{}", self.envoy.log());
+        }
     }
 
     /// Asks until both workers find the service well: twenty answers of 200 one after the other, each on a connection and for a tenant of its

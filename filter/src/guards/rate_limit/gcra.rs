@@ -87,6 +87,12 @@ impl Rate {
         self.drain.saturating_add(self.debt)
     }
 
+    /// Whether it never admits what the other one, asked about the same requests, would not.
+    pub const fn is_within(&self, other: &Rate) -> bool {
+        let burst = self.drain / self.interval.get();
+        self.interval.get() >= other.interval.get() && burst <= other.drain / other.interval.get()
+    }
+
     /// How far ahead of `now` a state may lie that comes from this clock.
     fn furthest(&self, now: u64) -> u64 {
         now.saturating_add(self.reach()).saturating_add(limits::RATE_CLOCK_APART)

@@ -81,14 +81,18 @@ impl Draft {
 impl Table {
     /// Finds the table that takes about `bytes` of memory, or makes it: see [`Slots::prepare`].
     pub fn prepare(data: &impl SharedData, seed: [u8; 16], bytes: u64) -> Result<Self, HostError> {
-        let slots = u32::try_from(bytes / limits::STATE_SLOT_BYTES).ok().and_then(NonZeroU32::new);
-        Self::sized(data, seed, slots.unwrap_or(NonZeroU32::MIN))
+        Self::sized(data, seed, slots(bytes))
     }
 
     /// [`Table::prepare`] with a number of slots.
     pub fn sized(data: &impl SharedData, seed: [u8; 16], slots: NonZeroU32) -> Result<Self, HostError> {
         let slots = Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())?;
         Ok(Self { slots, tallies: Tallies::default() })
+    }
+
+    /// Finds a table that was made before: see [`Slots::find`].
+    pub fn find(data: &impl SharedData, bytes: u64) -> Result<Self, HostError> {
+        Ok(Self { slots: Slots::find(data, NAME, slots(bytes))?, tallies: Tallies::default() })
     }
 
     /// Tells the host what has been counted.
@@ -192,6 +196,11 @@ impl Table {
     fn name(&self, bucket: Bucket) -> SlotName {
         self.slots.slot(bucket.place)
     }
+}
+
+fn slots(bytes: u64) -> NonZeroU32 {
+    let slots = u32::try_from(bytes / limits::STATE_SLOT_BYTES).ok().and_then(NonZeroU32::new);
+    slots.unwrap_or(NonZeroU32::MIN)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the host hands the bytes over")]

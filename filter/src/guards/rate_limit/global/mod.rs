@@ -15,6 +15,7 @@ mod answer;
 mod asker;
 mod config;
 mod descriptor;
+mod fallback;
 mod lease;
 pub mod message;
 mod refused;
@@ -27,11 +28,13 @@ pub use answer::{Fault, frame, read as read_answer};
 pub use asker::Asker;
 pub(super) use config::{GLOBAL, read};
 
-use super::{Facts, Part, Permit};
+use super::gcra::Outcome;
+use super::{Facts, Part, Permit, table};
 use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
-use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::host::{Answer, Call, CallId, Host, Level, SharedData};
 use crate::time::{SECOND, Timestamp};
 use descriptor::{Rule, Source};
+use fallback::Fallback;
 use lease::Turn;
 use message::{Code, Descriptor, Response};
 use refused::Over;
@@ -47,6 +50,8 @@ pub struct Global {
     /// For one question, in nanoseconds.
     timeout: u64,
     failure: FailureMode,
+    /// What holds with [`FailureMode::Local`], beside the local limits.
+    fallback: Option<Fallback>,
     /// `hits_addend`
     cost: u64,
     /// How much may be asked for at once; zero: each request asks for itself.
@@ -65,7 +70,8 @@ pub enum FailureMode {
     Deny,
     /// It passes.
     Allow,
-    /// It passes, since the local limits have admitted it. There is one that is enforced: without it the policy is refused.
+    /// It passes, since the local limits have admitted it, if the fallback does too. There is one of these that is enforced: without it the
+    /// policy is refused.
     Local,
 }
 
@@ -78,7 +84,7 @@ impl FailureMode {
         match self {
             Self::Deny => "requests are refused",
             Self::Allow => "requests pass",
-            Self::Local => "the local limits alone hold",
+            Self::Local => "the limits of this gateway alone hold",
         }
     }
 }
@@ -158,7 +164,7 @@ impl Global {
                 }
                 .count();
                 self.settle_lease(&key, lease, None, asker, now);
-                Err(fault)
+                Err(self.instead(fault, &key, asker, host, now))
             }
         }
     }
@@ -243,7 +249,26 @@ impl Global {
                 self.failed(asker, host, *fault, now);
             }
         }
-        said
+        said.map_err(|fault| self.instead(fault, &key, asker, host, now))
+    }
+
+    /// What holds in the place of an answer that did not come.
+    fn instead(
+        &self,
+        fault: Fault,
+        key: &Key,
+        asker: &Asker,
+        data: &impl SharedData,
+        now: Timestamp,
+    ) -> Fault {
+        let Some(fallback) = self.fallback.as_ref().filter(|_| !matches!(fault, Fault::Over(_))) else {
+            return fault;
+        };
+        match fallback.take(key, self.cost, asker, data, now) {
+            Ok(Outcome::Taken { .. }) => fault,
+            Ok(Outcome::Refused { retry_after, .. }) => Fault::Spent(retry_after),
+            Err(unpaid) => Fault::Unpaid(unpaid),
+        }
     }
 
     fn failed(&self, asker: &Asker, host: &impl Host, fault: Fault, now: Timestamp) {
@@ -259,6 +284,12 @@ impl Global {
             (Ok(Response { overall: Code::Ok, .. }), _) => return Ok(Permit::default()),
             (Ok(response), _) => self.over(self.found(&response)),
             (Err(Fault::Over(over)), _) => self.over(over),
+            (Err(Fault::Spent(nanos)), _) => self.spent(nanos),
+            (Err(Fault::Unpaid(table::Fault::Busy)), _) => {
+                Refusal::because(Reason::LimiterBusy, self.named(None)).advise(Advice::RetryAfter(1))
+            }
+            // A check that could not be made: Shadow does not cover it.
+            (Err(Fault::Unpaid(table::Fault::Host(error))), _) => return Err(error.into()),
             (Err(_), FailureMode::Allow | FailureMode::Local) => return Ok(Permit::default()),
             (Err(fault), FailureMode::Deny) => {
                 let detail = Detail::Named(fault.words(), Rc::clone(&self.cluster));
@@ -300,6 +331,18 @@ impl Global {
         });
         let advice = limited.map_or(Advice::RetryAfter(reset), Advice::Limited);
         Refusal::because(Reason::RateLimited, self.named(rule)).advise(advice)
+    }
+
+    /// The fallback has nothing left for so many nanoseconds.
+    fn spent(&self, nanos: u64) -> Refusal {
+        let seconds = nanos.div_ceil(SECOND).max(1);
+        let (what, name, advice) = match (self.rules.as_slice(), &self.fallback) {
+            ([rule], Some(Fallback { plan, .. })) => {
+                ("fallback of rule", &rule.name, Advice::Limited(plan.limited(&rule.name, 0, nanos)))
+            }
+            _ => ("fallback of rate limit domain", &self.domain, Advice::RetryAfter(seconds)),
+        };
+        Refusal::because(Reason::RateLimited, Detail::Named(what, Rc::clone(name))).advise(advice)
     }
 
     /// The rule that refused; the domain, if the service does not say which of several.

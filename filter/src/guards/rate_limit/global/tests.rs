@@ -8,7 +8,8 @@ use crate::decision::{Advice, Detail, Limited, Reason, Refusal};
 use crate::document::Field;
 use crate::guards::identity::Caller;
 use crate::guards::identity::attempt::Attempt;
-use crate::guards::rate_limit::{self, Facts, Rules, Scope};
+use crate::guards::rate_limit::tests::{Shared, Trouble};
+use crate::guards::rate_limit::{self, Facts, Rules, Scope, Table};
 use crate::host::{
     Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
     Verdict, Verifier,
@@ -28,6 +29,8 @@ type Sent = (String, String, String, Vec<(String, String)>, Vec<u8>, u64);
 #[derive(Default)]
 struct Proxy {
     is_down: bool,
+    /// `None`: it cannot be read or written.
+    data: Option<Shared>,
     sent: RefCell<Vec<Sent>>,
     log: RefCell<Vec<String>>,
 }
@@ -48,11 +51,11 @@ impl Calls for Proxy {
 }
 
 impl SharedData for Proxy {
-    fn shared(&self, _: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
-        Err(REFUSED)
+    fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        self.data.as_ref().map_or(Err(REFUSED), |data| data.shared(key))
     }
-    fn set_shared(&self, _: &str, _: &[u8], _: Option<Cas>) -> Result<Swap, HostError> {
-        Err(REFUSED)
+    fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
+        self.data.as_ref().map_or(Err(REFUSED), |data| data.set_shared(key, value, cas))
     }
 }
 
@@ -106,7 +109,7 @@ fn read(text: &str) -> (Option<Rules>, String) {
     let document = Json::parse(text.as_bytes(), bounds).unwrap();
     let problems = Problems::new();
     let field = Field::at("", &document, &problems);
-    let rules = rate_limit::read(&field, Scope { policy: "p", route: None });
+    let rules = rate_limit::read(&field, Scope { policy: "p", route: None, state_bytes: 0 });
     let lines: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
     (rules, lines.join("\n"))
 }
@@ -168,6 +171,49 @@ fn policies_that_do_not_hold() {
     ] {
         let (_, said) = read(&format!(r#"{{"global":{document}}}"#));
         assert!(said.lines().any(|line| line.starts_with(problem)), "{document}: {said}");
+    }
+    let fallback = |more: &str| document(&format!(r#","failureMode":"Local","fallback":{{{more}}}"#));
+    let ten = r#""limit":{"requests":10,"unit":"Minute"}"#;
+    for (document, problem) in [
+        (fallback(""), "global.fallback: `limit` is missing"),
+        (fallback(r#""limit":{"requests":0,"unit":"Minute"}"#), "global.fallback.limit.requests: expected a"),
+        (fallback(&format!(r#"{ten},"burst":0"#)), "global.fallback.burst: expected a"),
+        (fallback(&format!(r#"{ten},"by":[]"#)), "global.fallback: unknown field `by`"),
+        (
+            fallback(ten).replace(r#","failureMode""#, r#","cost":11,"failureMode""#),
+            "global.fallback: a request costs 11, and a bucket holds 10",
+        ),
+        (
+            fallback(ten).replace("Local", "Deny"),
+            "global.fallback: no `fallback` holds in this `failureMode`",
+        ),
+        (
+            fallback(ten).replace("Local", "Allow"),
+            "global.fallback: no `fallback` holds in this `failureMode`",
+        ),
+    ] {
+        let (_, said) = read(&format!(r#"{{"global":{document}}}"#));
+        assert!(said.lines().any(|line| line.contains(problem)), "{document}: {said}");
+    }
+    // With a fallback no rule of `local` is needed; one that is as tight makes it idle.
+    let beside = |rule: &str| {
+        let local = format!(r#""local":{{"rules":[{{"name":"l",{rule}}}]}}"#);
+        let (rules, said) = read(&format!(r#"{{{local},"global":{}}}"#, fallback(ten)));
+        assert!(rules.is_some(), "{rule}: {said}");
+        said.contains("global.fallback: it never refuses, since the local rule `l` is as tight")
+    };
+    assert_eq!(read(&format!(r#"{{"global":{}}}"#, fallback(ten))).1, "");
+    for (rule, idle) in [
+        (r#""limit":{"requests":10,"unit":"Minute"}"#, true),
+        (r#""by":["route"],"limit":{"requests":600,"unit":"Hour"},"burst":10"#, true),
+        (r#""by":["method"],"limit":{"requests":10,"unit":"Minute"}"#, false),
+        (r#""limit":{"requests":10,"unit":"Minute"},"mode":"Shadow""#, false),
+        (r#""limit":{"requests":10,"unit":"Minute"},"cost":{"request":1,"responseHeader":"x"}"#, false),
+        (r#""limit":{"requests":10,"unit":"Minute","window":"Aligned"}"#, false),
+        (r#""limit":{"requests":10,"unit":"Minute"},"burst":11"#, false),
+        (r#""limit":{"requests":11,"unit":"Minute"},"burst":10"#, false),
+    ] {
+        assert_eq!(beside(rule), idle, "{rule}");
     }
     let shadow = LOCAL.replace(r#""name":"l""#, r#""name":"l","mode":"Shadow""#);
     let local = document(r#","failureMode":"Local""#);
@@ -423,4 +469,72 @@ fn a_no_to_a_lease_is_not_remembered() {
     let at = Timestamp::from_nanos(SECOND);
     assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
     assert!(matches!(ask(&global, &asker, &proxy, SECOND), Err(Fault::Over(_))), "and that is remembered");
+}
+
+/// What a gateway of its own admits, by question, in the place of each answer that did not come, and of no other.
+#[test]
+fn the_fallback_holds_while_the_service_is_away() {
+    let fallback = r#","failureMode":"Local","cost":2,"fallback":{"limit":{"requests":6,"unit":"Day"}}"#;
+    let (mut proxy, asker) = (Proxy { data: Some(Shared::default()), ..Proxy::default() }, Asker::default());
+    let now = Timestamp::from_nanos(1_795_489_800 * SECOND);
+    let global = global(&document(fallback));
+    let passes = |proxy: &Proxy, global: &Global, route: &str| {
+        let head = head();
+        let (caller, attempt) = (&Caller::Anonymous, Attempt::default());
+        let facts = Facts { client_address: None, route, head: &head, caller, attempt };
+        match global.ask(&facts, &asker, proxy, now, true) {
+            Ok(Asked::Sent(question)) => {
+                global.verdict(global.hear(question, Some(answer(&[8, 1])), &asker, proxy, now))
+            }
+            Ok(Asked::Before) => panic!("nothing is leased"),
+            Err(fault) => global.verdict(Err(fault)),
+        }
+    };
+    // Before there is a table, nothing can be charged, and Shadow does not cover that.
+    let shadow = self::global(&document(&format!(r#"{fallback},"mode":"Shadow""#)));
+    proxy.is_down = true;
+    for global in [&global, &shadow] {
+        assert_eq!(passes(&proxy, global, "orders").unwrap_err().reason, Reason::HostFailed);
+    }
+    Table::prepare(&proxy, [7; 16], 0).unwrap();
+    // As long as there are answers it is not charged.
+    proxy.is_down = false;
+    for _ in 0..20 {
+        asker.worked("rls");
+        assert!(passes(&proxy, &global, "orders").is_ok());
+    }
+    proxy.is_down = true;
+    for _ in 0..3 {
+        assert!(passes(&proxy, &global, "orders").is_ok(), "two of six");
+    }
+    let refused = passes(&proxy, &global, "orders").unwrap_err();
+    assert_eq!(
+        (refused.reason, &refused.detail),
+        (Reason::RateLimited, &Detail::Named("fallback of rule", "r".into()))
+    );
+    let Advice::Limited(Limited { quota: 6, window: 86_400, remaining: 0, reset: 28_800, .. }) =
+        refused.advice
+    else {
+        panic!("{refused:?}")
+    };
+    assert!(passes(&proxy, &global, "other").is_ok(), "another question has another bucket");
+    // In Shadow it refuses nobody. With other numbers it is another bucket.
+    let shadowed = passes(&proxy, &shadow, "orders").unwrap();
+    assert_eq!(shadowed.shadowed().unwrap().reason, Reason::RateLimited);
+    let more = self::global(&document(&fallback.replace("Day", "Hour")));
+    assert!(passes(&proxy, &more, "orders").is_ok());
+    // A bucket that others overtake each time is a refusal.
+    proxy.data.as_ref().unwrap().trouble.set(Trouble::Loses);
+    assert_eq!(passes(&proxy, &global, "third").unwrap_err().reason, Reason::LimiterBusy);
+    // Several rules are one question.
+    let two = document(fallback).replace(
+        r#"{"name":"r","by":["route"]}"#,
+        r#"{"name":"a","by":["route"]},{"name":"b","by":["method"]}"#,
+    );
+    proxy.data.as_ref().unwrap().trouble.set(Trouble::None);
+    let two = self::global(&two);
+    assert_eq!((0..9).filter(|_| passes(&proxy, &two, "orders").is_ok()).count(), 3);
+    let refused = passes(&proxy, &two, "orders").unwrap_err();
+    assert_eq!(refused.detail, Detail::Named("fallback of rate limit domain", "shop".into()));
+    assert_eq!(refused.advice, Advice::RetryAfter(28_800));
 }
