@@ -1,6 +1,7 @@
 //! Does one limit hold for two gateways, and what if the service that keeps it is away, slow or wrong? A real Limitador, and counters in a
 //! real Redis, before real Envoys.
 
+mod bound;
 mod document;
 mod engines;
 mod fallback;
