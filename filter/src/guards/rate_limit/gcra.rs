@@ -88,9 +88,9 @@ impl Rate {
     }
 
     /// Whether it never admits what the other one, asked about the same requests, would not.
-    pub const fn is_within(&self, other: &Rate) -> bool {
-        let burst = self.drain / self.interval.get();
-        self.interval.get() >= other.interval.get() && burst <= other.drain / other.interval.get()
+    pub fn is_within(&self, other: &Rate) -> bool {
+        let slower = self.interval >= other.interval;
+        slower && self.drain / self.interval <= other.drain / other.interval
     }
 
     /// How far ahead of `now` a state may lie that comes from this clock.

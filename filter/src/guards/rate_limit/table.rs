@@ -86,7 +86,7 @@ impl Table {
 
     /// [`Table::prepare`] with a number of slots.
     pub fn sized(data: &impl SharedData, seed: [u8; 16], slots: NonZeroU32) -> Result<Self, HostError> {
-        let slots = Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())?;
+        let slots = Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY)?;
         Ok(Self { slots, tallies: Tallies::default() })
     }
 
@@ -117,7 +117,7 @@ impl Table {
         cas: Cas,
         evicted: bool,
     ) -> Result<Swap, HostError> {
-        let swap = data.set_shared(name.as_str(), &slot.encode(), Some(cas))?;
+        let swap = data.set_shared(name.as_str(), slot.bytes(), Some(cas))?;
         match swap {
             Swap::Lost => self.tallies.lost_races.count(),
             Swap::Done if evicted => self.tallies.evictions.count(),
@@ -134,7 +134,7 @@ impl Table {
     /// Reads the bucket's slot and decides, without writing.
     pub fn draft(&self, data: &impl SharedData, charge: &Charge) -> Result<Draft, HostError> {
         let name = self.name(charge.bucket);
-        let (mut slot, cas) = read(data, &name, decode)?;
+        let (mut slot, cas) = read(data, &name, Slot::decode)?;
         let charged = slot.charge(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
         Ok(Draft { name, slot, cas, charged })
     }
@@ -158,7 +158,7 @@ impl Table {
     /// the next request finds it again, and this one stays refused.
     pub fn mend(data: &impl SharedData, draft: &Draft) {
         if draft.charged.dirty {
-            let _ = data.set_shared(draft.name.as_str(), &draft.slot.encode(), Some(draft.cas));
+            let _ = data.set_shared(draft.name.as_str(), draft.slot.bytes(), Some(draft.cas));
         }
     }
 
@@ -167,7 +167,7 @@ impl Table {
     pub fn refund(&self, data: &impl SharedData, charge: &Charge, written: u64) {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
-            let Ok((mut slot, cas)) = read(data, &name, decode) else {
+            let Ok((mut slot, cas)) = read(data, &name, Slot::decode) else {
                 return;
             };
             let Charge { bucket, meter, cost, now } = *charge;
@@ -184,7 +184,7 @@ impl Table {
     pub fn owe(&self, data: &impl SharedData, charge: &Charge) -> Result<(), Fault> {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
-            let (mut slot, cas) = read(data, &name, decode)?;
+            let (mut slot, cas) = read(data, &name, Slot::decode)?;
             let evicted = slot.owe(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
             if self.write(data, &name, &slot, cas, evicted)? == Swap::Done {
                 return Ok(());
@@ -201,9 +201,4 @@ impl Table {
 fn slots(bytes: u64) -> NonZeroU32 {
     let slots = u32::try_from(bytes / limits::STATE_SLOT_BYTES).ok().and_then(NonZeroU32::new);
     slots.unwrap_or(NonZeroU32::MIN)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the host hands the bytes over")]
-fn decode(bytes: Vec<u8>) -> Option<Slot> {
-    Slot::decode(&bytes)
 }
