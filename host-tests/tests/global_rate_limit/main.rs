@@ -97,7 +97,7 @@ fn listener(limits: &[(&str, Value)], upstream: &Upstream) -> Listener {
             json!({
                 "name": name, "match": {"path": {"type": "Exact", "value": format!("/{name}")}},
                 "authentication": {"open": {"because": "test"}}, "rateLimit": limit,
-                "request": {"body": {"maxBytes": "1Ki"}},
+                "request": {"maxHeaderBytes": "128Ki", "body": {"maxBytes": "1Ki"}},
             })
         })
         .collect();
@@ -221,6 +221,23 @@ fn who_is_over_a_local_limit_costs_no_call_and_no_local_limit_is_charged_twice()
     let before = service.asked();
     assert_eq!(hammer(&[&gateway], "/local", "globex", 20), 20);
     assert_eq!(service.asked() - before, 30, "ten of the forty came no further than here");
+}
+
+/// As long as a header can be in Envoy: all of it is the key, here and there, and the service gets its hash.
+#[test]
+fn a_key_of_sixty_thousand_bytes_is_a_key() {
+    let service = limitador();
+    let limit = [("long", with_local(by_tenant(&json!({})), 2))];
+    let gateway = Gateway::start(service.port(), &limit);
+    for end in ["a", "b"] {
+        let tenant = format!("{}{end}", "x".repeat(60_000));
+        for status in [200, 200, 429] {
+            assert_eq!(gateway.get("/long", &tenant).status, status, "{end}\n{}", gateway.envoy.log());
+        }
+        let value = service.last().descriptors[0].entries[1].value.clone();
+        assert!(value.starts_with("sha256:") && value.len() == 71, "{value}");
+    }
+    assert_eq!(service.asked(), 4, "the third ones came no further than here");
 }
 
 /// With leases far fewer questions are asked, and still never more passes than the limit in its window.

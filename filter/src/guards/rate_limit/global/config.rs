@@ -116,9 +116,9 @@ const RULE: Shape = Shape {
         ),
         Key::new(
             "by",
-            "list of `clientIP`, `subject`, `client`, `route`, `method`, `{header: name}`, `{claim: name}`, `{key: name, value: text}`",
+            "list of `clientIP`, `subject`, `token`, `client`, `route`, `method`, `{header: name}`, `{claim: name}`, `{key: name, value: text}`",
             Default::Required,
-            "the descriptor's entries, in order. Their keys are `remote_address`, `subject`, `client`, `route`, `method`, the header's name and the claim's. Subjects, clients \
+            "the descriptor's entries, in order. Their keys are `remote_address`, `subject`, `token` (its `jti`, else the hash of its claims), `client`, `route`, `method`, the header's name and the claim's. Subjects, tokens, clients \
              and claims are told within their issuer (`https://id.example.com|ada`), an IPv6 address by its /64. What a request lacks is told as `-`, so that all that lack it share one \
              limit; a value that is longer than 256 bytes, not printable ASCII or a credential is told as `sha256:` and its hash",
         )

@@ -176,7 +176,23 @@ fn policies_that_do_not_hold() {
     let ten = r#""limit":{"requests":10,"unit":"Minute"}"#;
     for (document, problem) in [
         (fallback(""), "global.fallback: `limit` is missing"),
-        (fallback(r#""limit":{"requests":0,"unit":"Minute"}"#), "global.fallback.limit.requests: expected a"),
+        (fallback(&ten.replace("10", "0")), "global.fallback.limit.requests: expected a whole number from 1"),
+        (
+            fallback(&ten.replace("10", "-1")),
+            "global.fallback.limit.requests: expected a whole number from 1",
+        ),
+        (
+            fallback(&ten.replace("10", "0.5")),
+            "global.fallback.limit.requests: expected a whole number from 1",
+        ),
+        (
+            fallback(&ten.replace("10", "1e300")),
+            "global.fallback.limit.requests: expected a whole number from 1",
+        ),
+        (
+            fallback(&format!(r#"{ten},"burst":1000000000"#)),
+            "global.fallback: at this rate, the burst takes more",
+        ),
         (fallback(&format!(r#"{ten},"burst":0"#)), "global.fallback.burst: expected a"),
         (fallback(&format!(r#"{ten},"by":[]"#)), "global.fallback: unknown field `by`"),
         (
