@@ -41,7 +41,7 @@ fn leases_lead_no_further_beyond_the_limit_than_the_document_says() {
     let limits = limits.replace("requests_per_unit: 20", &format!("requests_per_unit: {LIMIT}"));
     let service = Service::start(FixedWindows::with_the_clock(&limits, redis.redis));
     let leases = [10, 50, 200];
-    let limit = |lease: usize| by_tenant(&json!({"timeout": "2s", "lease": lease}));
+    let limit = |lease: usize| by_tenant(&json!({"timeout": "5s", "lease": lease}));
     let routes = leases.map(|lease| (format!("lease-{lease}"), limit(lease)));
     let routes: Vec<_> = routes.iter().map(|(name, limit)| (name.as_str(), limit.clone())).collect();
     let gateways: Vec<Gateway> = (0..GATEWAYS).map(|_| Gateway::start(service.port(), &routes)).collect();
