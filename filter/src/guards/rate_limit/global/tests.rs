@@ -172,6 +172,23 @@ fn policies_that_do_not_hold() {
         let (_, said) = read(&format!(r#"{{"global":{document}}}"#));
         assert!(said.lines().any(|line| line.starts_with(problem)), "{document}: {said}");
     }
+    let shadow = LOCAL.replace(r#""name":"l""#, r#""name":"l","mode":"Shadow""#);
+    let local = document(r#","failureMode":"Local""#);
+    assert!(
+        read(&format!(r#"{{{shadow},"global":{local}}}"#)).1.contains("no local limit"),
+        "one in Shadow is none"
+    );
+    assert!(read(&format!(r#"{{{LOCAL},"global":{local}}}"#)).0.is_some());
+    let (rules, said) = read(&format!(r#"{{"global":{}}}"#, document(r#","failureMode":"Allow""#)));
+    assert!(
+        rules.is_some() && said.contains("whoever can keep the service from answering has no limit"),
+        "{said}"
+    );
+}
+
+/// What may not be written there, and what is said of one that would never hold.
+#[test]
+fn fallbacks_that_do_not_hold() {
     let fallback = |more: &str| document(&format!(r#","failureMode":"Local","fallback":{{{more}}}"#));
     let ten = r#""limit":{"requests":10,"unit":"Minute"}"#;
     for (document, problem) in [
@@ -231,18 +248,6 @@ fn policies_that_do_not_hold() {
     ] {
         assert_eq!(beside(rule), idle, "{rule}");
     }
-    let shadow = LOCAL.replace(r#""name":"l""#, r#""name":"l","mode":"Shadow""#);
-    let local = document(r#","failureMode":"Local""#);
-    assert!(
-        read(&format!(r#"{{{shadow},"global":{local}}}"#)).1.contains("no local limit"),
-        "one in Shadow is none"
-    );
-    assert!(read(&format!(r#"{{{LOCAL},"global":{local}}}"#)).0.is_some());
-    let (rules, said) = read(&format!(r#"{{"global":{}}}"#, document(r#","failureMode":"Allow""#)));
-    assert!(
-        rules.is_some() && said.contains("whoever can keep the service from answering has no limit"),
-        "{said}"
-    );
 }
 
 fn head() -> Head {
