@@ -247,6 +247,10 @@ pub const LIMITER_LEASE_SPAN: u64 = 1_000_000_000;
 pub const LIMITER_LEASE: u64 = 1000;
 /// Keys whose leases one worker keeps, of some hundred bytes each; others ask each time.
 pub const LIMITER_LEASES: usize = 4096;
+/// Questions to which a rate limit service said no and that one worker remembers, of some hundred bytes each; others ask each time.
+pub const LIMITER_REFUSALS: usize = 4096;
+/// For how long a *no* is remembered at most, in nanoseconds, whatever the service says: so soon a limit that was raised there holds here.
+pub const LIMITER_REFUSED_MOST: u64 = 60 * 1_000_000_000;
 /// Events that one request to a collector holds, at most: at some 700 bytes each, what collectors take at once (4 MiB) is far away.
 pub const EXPORT_BATCH: usize = 2048;
 /// Bytes of events after which a batch is full, whatever it may hold.

@@ -44,7 +44,12 @@ impl Slots {
             }
         }
         // What is stored counts, also if somebody else stored it.
-        let (stored, _) = data.shared(seeds.as_str())?.ok_or(unusable(NOT_FOUND))?;
+        Self::find(data, name, count)
+    }
+
+    /// Finds the table that [`Slots::prepare`] has made. None is made: a later load is not alone.
+    pub fn find(data: &impl SharedData, name: &'static str, count: NonZeroU32) -> Result<Self, HostError> {
+        let (stored, _) = data.shared(SlotName::seed(name).as_str())?.ok_or(unusable(NOT_FOUND))?;
         let seed = stored.try_into().map_err(|_| unusable(PARSE_FAILURE))?;
         Ok(Self { name, count, seed })
     }

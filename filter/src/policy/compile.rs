@@ -41,8 +41,13 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         None => Some(audit::Rules::default()),
     };
     let signing = section.get("signing").map(|field| assertion::read_signing(&field));
+    let state_bytes = match section.get("stateBytes") {
+        Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
+        None => Some(limits::STATE_BYTES),
+    };
     let surroundings = Surroundings {
         policy: name.unwrap_or_default(),
+        state_bytes: state_bytes.unwrap_or(limits::STATE_BYTES),
         providers: &providers,
         audit: audit.as_ref().map(|audit| audit.requests).unwrap_or_default(),
         signing: match &signing {
@@ -62,10 +67,6 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
         None => Some(redaction::Rules::default()),
     };
     let redaction = redaction.map(|rules| hiding_credentials(rules, &providers));
-    let state_bytes = match section.get("stateBytes") {
-        Some(field) => field.size(limits::STATE_BYTES_MIN..=limits::STATE_BYTES_MAX),
-        None => Some(limits::STATE_BYTES),
-    };
     let forwarded = match section.get("forwardedHeaders") {
         Some(field) => shape::Forwarded::read(&field),
         None => Some(shape::Forwarded::default()),
@@ -164,6 +165,7 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
 #[derive(Clone, Copy)]
 struct Surroundings<'p> {
     policy: &'p str,
+    state_bytes: u64,
     providers: &'p identity::Providers,
     audit: audit::Level,
     signing: Signer<'p>,
@@ -200,8 +202,8 @@ impl Defaults {
         };
         let rate_limit = match section.get("rateLimit") {
             Some(field) => {
-                let policy = around.policy;
-                rate_limit::read(&field, Scope { policy, route }).map(Rc::new)
+                let Surroundings { policy, state_bytes, .. } = around;
+                rate_limit::read(&field, Scope { policy, route, state_bytes }).map(Rc::new)
             }
             None => Some(Rc::clone(&self.rate_limit)),
         };

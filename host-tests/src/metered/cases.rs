@@ -60,6 +60,18 @@ fn policy(routes: usize) -> String {
     .to_string()
 }
 
+/// So many routes with a limit of their own each.
+fn limited(routes: usize) -> String {
+    let routes = (0..routes).map(|number| {
+        json!({"name": format!("limited-{number:05}"), "match": {"path": {"type": "Exact", "value": format!("/limited/{number:05}")}},
+            "authentication": {"open": {"because": "test"}}, "rateLimit": {"local": {"rules": [
+                {"name": "each", "by": ["clientIP"], "limit": {"requests": 1000, "unit": "Minute"}}]}}})
+    });
+    let routes: Vec<_> = routes.collect();
+    json!({"apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "limited", "audit": {"log": "Denied"}, "routes": routes})
+        .to_string()
+}
+
 fn get(path: &str) -> Request {
     Request::get("api.example.com", path)
         .with("x-request-id", "0f8fad5b-d9cb-469f-a165-70867728950e")
@@ -93,6 +105,7 @@ pub fn count(module: &[u8]) -> Result<Vec<Row>, String> {
         row(name, expect(&mut vm, name, &request, status)?);
     }
     expect(&mut vm, "the first", &get("/once"), None)?;
+    expect(&mut vm, "over a limit", &get("/once"), Some(429))?;
     row("over a limit", expect(&mut vm, "over a limit", &get("/once"), Some(429))?);
     for verifies in [true, false] {
         let (mut vm, _) = compiled.start(&policy(0), &environment, verifies)?;
@@ -114,6 +127,12 @@ pub fn count(module: &[u8]) -> Result<Vec<Row>, String> {
     let request = bearing("/more/999/x", "rs256", "alice", Signature::Good)?;
     expect(&mut vm, "one of 1000 routes", &request, None)?;
     row("a known token, one of 1000 routes", expect(&mut vm, "one of 1000 routes", &request, None)?);
+    for rules in [10, 10_000] {
+        let (mut vm, _) = compiled.start(&limited(rules), &environment, true)?;
+        let (name, request) = (format!("one of {rules} limits"), get("/limited/00007"));
+        expect(&mut vm, &name, &request, None)?;
+        row(&name, expect(&mut vm, &name, &request, None)?);
+    }
     Ok(rows)
 }
 

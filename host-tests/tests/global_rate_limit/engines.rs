@@ -62,9 +62,9 @@ pub(crate) struct FixedWindows {
     descriptors: Vec<Node>,
     #[serde(skip)]
     redis: Option<Redis>,
-    /// Its time stands still, in seconds since the epoch: a window must not end in the middle of a test.
+    /// Its time, in seconds since the epoch, where it stands still: a window must not end in the middle of a test.
     #[serde(skip)]
-    now: u64,
+    stopped: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,9 +85,13 @@ struct Rate {
 impl FixedWindows {
     /// With the limits of a file.
     pub(crate) fn new(limits: &str, redis: Redis) -> Self {
+        Self { stopped: Some(seconds()), ..Self::with_the_clock(limits, redis) }
+    }
+
+    /// The same, whose windows end.
+    pub(crate) fn with_the_clock(limits: &str, redis: Redis) -> Self {
         let read: Self = serde_saphyr::from_str(limits).unwrap();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        Self { redis: Some(redis), now, ..read }
+        Self { redis: Some(redis), ..read }
     }
 
     fn decide_one(&self, entries: &[Entry], hits: u32) -> Result<DescriptorStatus, String> {
@@ -100,7 +104,7 @@ impl FixedWindows {
             "hour" => (Unit::Hour, 3600),
             _ => (Unit::Day, 86400),
         };
-        let now = self.now;
+        let now = self.stopped.unwrap_or_else(seconds);
         let mut key = self.domain.clone();
         for entry in entries {
             key = format!("{key}_{}_{}", entry.key, entry.value);
@@ -123,6 +127,10 @@ impl FixedWindows {
             ..DescriptorStatus::default()
         })
     }
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The tree follows the entries in their order; a value of its own goes before every value.

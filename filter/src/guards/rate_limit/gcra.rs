@@ -87,6 +87,12 @@ impl Rate {
         self.drain.saturating_add(self.debt)
     }
 
+    /// Whether it never admits what the other one, asked about the same requests, would not.
+    pub fn is_within(&self, other: &Rate) -> bool {
+        let slower = self.interval >= other.interval;
+        slower && self.drain / self.interval <= other.drain / other.interval
+    }
+
     /// How far ahead of `now` a state may lie that comes from this clock.
     fn furthest(&self, now: u64) -> u64 {
         now.saturating_add(self.reach()).saturating_add(limits::RATE_CLOCK_APART)

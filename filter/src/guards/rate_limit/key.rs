@@ -76,8 +76,15 @@ pub(super) fn bucket(seed: &[u8; 16], scope: &[u8], by: &[Part], facts: &Facts<'
     for part in by {
         key.part(part, facts);
     }
-    let (place, tag) = key.0.finish128().as_u64();
-    Bucket { place, tag }
+    key.bucket()
+}
+
+/// The same for a key that is a text already.
+pub(super) fn of_text(seed: &[u8; 16], scope: &[u8], text: &[u8]) -> Bucket {
+    let mut key = Key(SipHasher24::new_with_key(seed));
+    key.piece(scope);
+    key.piece(text);
+    key.bucket()
 }
 
 /// So many bits of an address. An IPv4 client that comes in through an IPv6 socket is the same client.
@@ -97,6 +104,11 @@ pub(super) fn network(address: IpAddr, v4: u8, v6: u8) -> IpAddr {
 struct Key(SipHasher24);
 
 impl Key {
+    fn bucket(self) -> Bucket {
+        let (place, tag) = self.0.finish128().as_u64();
+        Bucket { place, tag }
+    }
+
     fn part(&mut self, part: &Part, facts: &Facts<'_>) {
         let (caller, issuer) = (facts.caller, facts.caller.issuer());
         match part {

@@ -66,6 +66,8 @@ pub struct Scope<'p> {
     pub policy: &'p str,
     /// The route's name; `None` for the rules of `defaults`, whose buckets all routes that use them share.
     pub route: Option<&'p str>,
+    /// How much memory the policy gives to buckets.
+    pub state_bytes: u64,
 }
 
 /// The unit of a limit.
@@ -173,6 +175,11 @@ impl Cost {
         method.map_or(self.request, |(_, cost)| *cost)
     }
 
+    /// The least that it takes before a request passes.
+    pub(super) fn least(&self) -> u64 {
+        self.methods.iter().map(|(_, cost)| *cost).fold(self.request, u64::min)
+    }
+
     /// The most that it takes before a request passes.
     pub(super) fn most(&self) -> u64 {
         self.methods.iter().map(|(_, cost)| *cost).fold(self.request, u64::max)
@@ -199,6 +206,13 @@ impl Scope<'_> {
     /// The same for a rule of failures: its own buckets, or those that know who has failed already.
     pub(super) fn failures(&self, rule: &str, once: bool) -> Box<[u8]> {
         self.text(if once { 3 } else { 2 }, rule, "")
+    }
+
+    /// The same for what holds while a rate limit service is away, whichever route asks it: by its own numbers.
+    pub(super) fn fallback(&self, numbers: [u64; 4]) -> Box<[u8]> {
+        let mut text = Scope { route: None, ..*self }.text(5, "", "").into_vec();
+        text.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        text.into()
     }
 
     fn text(&self, kind: u8, rule: &str, tier: &str) -> Box<[u8]> {

@@ -37,12 +37,13 @@ const LANE_BITS: u64 = 0b0111;
 const USED_BIT: u64 = 0b1000;
 const KEY_BITS: u64 = !(LANE_BITS | USED_BIT);
 
-/// A slot as it is read from shared data.
+/// A slot as it is read from shared data, and written: the floors, then tag and TAT of each way, 64 bit, little-endian. A charge looks at
+/// some of it and changes two or three words, so the bytes are left where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
-    floors: [u64; LANES],
-    ways: [Way; WAYS],
-}
+pub struct Slot(Box<[u8; BYTES]>);
+
+/// A number in a slot.
+type Word = [u8; 8];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Way {
@@ -63,29 +64,39 @@ pub struct Charged {
 
 impl Slot {
     /// A slot that nobody has used.
-    pub const EMPTY: Self = Self { floors: [0; LANES], ways: [Way { tag: 0, tat: 0 }; WAYS] };
+    pub const EMPTY: [u8; BYTES] = [0; BYTES];
 
-    /// Reads a slot: the floors, then tag and TAT of each way, 64 bit, little-endian. `None` if it has another length.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let (floors, ways) = words.split_first_chunk::<LANES>()?;
-        let (pairs, odd) = ways.as_chunks::<2>();
-        let pairs: &[_; WAYS] = pairs.try_into().ok()?;
-        (rest.is_empty() && odd.is_empty()).then_some(Self {
-            floors: floors.map(u64::from_le_bytes),
-            ways: pairs.map(|[tag, tat]| Way { tag: u64::from_le_bytes(tag), tat: u64::from_le_bytes(tat) }),
-        })
+    /// Reads a slot. `None` if it has another length.
+    pub fn decode(bytes: Vec<u8>) -> Option<Self> {
+        bytes.into_boxed_slice().try_into().ok().map(Self)
     }
 
-    /// Writes what [`Slot::decode`] reads.
-    pub fn encode(&self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        let ways = self.ways.iter().flat_map(|way| [way.tag, way.tat]);
-        let words = self.floors.iter().copied().chain(ways);
-        for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *place = word.to_le_bytes();
-        }
-        bytes
+    /// What [`Slot::decode`] reads.
+    pub fn bytes(&self) -> &[u8; BYTES] {
+        &self.0
+    }
+
+    fn floors(&self) -> &[Word] {
+        self.0.as_chunks().0.get(..LANES).unwrap_or_default()
+    }
+
+    fn floors_mut(&mut self) -> &mut [Word] {
+        self.0.as_chunks_mut().0.get_mut(..LANES).unwrap_or_default()
+    }
+
+    fn ways(&self) -> impl Iterator<Item = Way> {
+        let words: &[Word] = self.0.as_chunks().0.get(LANES..).unwrap_or_default();
+        words.as_chunks().0.iter().map(Way::read)
+    }
+
+    fn way_mut(&mut self, at: usize) -> Option<&mut [Word; 2]> {
+        let words: &mut [Word] = self.0.as_chunks_mut().0.get_mut(LANES..).unwrap_or_default();
+        words.as_chunks_mut().0.get_mut(at)
+    }
+
+    /// The key's way, and where it is.
+    fn find(&self, tag: u64) -> Option<(usize, Way)> {
+        self.ways().enumerate().find(|(_, way)| way.is(tag))
     }
 
     /// Decides on a request of `cost` at `now` for the key `tag`, and notes what it spends.
@@ -109,13 +120,15 @@ impl Slot {
     /// Gives back what a charge took that left `written`; see [`Meter::refund`]. Whether the slot has changed: a key that was dropped in the
     /// meantime gets nothing.
     pub fn refund(&mut self, tag: u64, meter: &Meter, written: u64, now: u64, cost: u64) -> bool {
-        let Some(way) = self.ways.iter_mut().find(|way| way.is(tag)) else {
+        let Some((at, way)) = self.find(tag) else {
             return false;
         };
         let tat = meter.refund(way.tat, written, now, cost);
-        let changed = tat != way.tat;
-        way.tat = tat;
-        changed
+        if let Some(place) = self.way_mut(at).filter(|_| tat != way.tat) {
+            *place = Way { tat, ..way }.words();
+            return true;
+        }
+        false
     }
 
     /// Takes `cost` for a request that has passed, as far as [`Meter::owe`] goes. Whether another key that had something spent made room.
@@ -128,17 +141,17 @@ impl Slot {
 
     /// Where the key stands: its own TAT, or the floor of its lane.
     fn level(&self, tag: u64, lane: usize) -> u64 {
-        let own = self.ways.iter().find(|way| way.is(tag)).map(|way| way.tat);
-        own.or_else(|| self.floors.get(lane).copied()).unwrap_or(u64::MAX)
+        let own = self.find(tag).map(|(_, way)| way.tat);
+        own.or_else(|| self.floors().get(lane).map(|floor| u64::from_le_bytes(*floor))).unwrap_or(u64::MAX)
     }
 
     /// A floor that lies further ahead than any rule of its lane can spend was raised before the clock was set back.
     fn lower_floor(&mut self, lane: usize, now: u64) -> bool {
         let end = LANE_ENDS.get(lane).copied().unwrap_or(limits::RATE_DRAIN_MAX);
         let highest = now.saturating_add(end).saturating_add(limits::RATE_CLOCK_APART);
-        match self.floors.get_mut(lane) {
-            Some(floor) if *floor > highest => {
-                *floor = highest;
+        match self.floors_mut().get_mut(lane) {
+            Some(floor) if u64::from_le_bytes(*floor) > highest => {
+                *floor = highest.to_le_bytes();
                 true
             }
             _ => false,
@@ -149,25 +162,32 @@ impl Slot {
     /// (which costs nobody anything, since the floor then stays in the past), else the one that is next to be whole again. Whether
     /// it was the last of these.
     fn put(&mut self, tag: u64, lane: usize, tat: u64, now: u64) -> bool {
-        let known = self.ways.iter().position(|way| way.is(tag));
-        let way = match known {
-            Some(at) => self.ways.get_mut(at),
-            None => self.ways.iter_mut().min_by_key(|way| way.spent(now)),
-        };
-        let Some(way) = way else { return false };
+        let known = self.find(tag);
+        let least = || self.ways().enumerate().min_by_key(|(_, way)| way.spent(now));
+        let Some((at, way)) = known.or_else(least) else { return false };
         let evicts = known.is_none() && way.spent(now) > 0;
         if known.is_none()
-            && let Some(floor) = self.floors.get_mut(way.lane())
+            && let Some(floor) = self.floors_mut().get_mut(way.lane())
         {
-            *floor = way.tat.max(*floor);
+            *floor = way.tat.max(u64::from_le_bytes(*floor)).to_le_bytes();
         }
-        // Three bits: `as` loses nothing.
-        *way = Way { tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS, tat };
+        if let Some(place) = self.way_mut(at) {
+            // Three bits: `as` loses nothing.
+            *place = Way { tag: tag & KEY_BITS | USED_BIT | lane as u64 & LANE_BITS, tat }.words();
+        }
         evicts
     }
 }
 
 impl Way {
+    fn read([tag, tat]: &[Word; 2]) -> Self {
+        Self { tag: u64::from_le_bytes(*tag), tat: u64::from_le_bytes(*tat) }
+    }
+
+    fn words(self) -> [Word; 2] {
+        [self.tag.to_le_bytes(), self.tat.to_le_bytes()]
+    }
+
     fn is(&self, tag: u64) -> bool {
         self.tag & !LANE_BITS == tag & KEY_BITS | USED_BIT
     }
@@ -207,6 +227,10 @@ mod tests {
     const NOW: u64 = 1_795_489_800 * SECOND;
     const DAY: u64 = 86_400 * SECOND;
 
+    fn empty() -> Slot {
+        Slot::decode(Slot::EMPTY.to_vec()).unwrap()
+    }
+
     fn rate(requests: u64, seconds: u64) -> Rate {
         Rate::new(requests, seconds * SECOND, requests).unwrap()
     }
@@ -222,26 +246,25 @@ mod tests {
 
     #[test]
     fn a_slot_reads_what_it_wrote_and_nothing_else() {
-        let mut slot = Slot::EMPTY;
+        let mut slot = empty();
         for key in 0..WAYS + 3 {
             assert!(passes(&mut slot, key, &rate(10, 60), NOW + key as u64));
         }
-        let bytes = slot.encode();
-        assert_eq!(Slot::decode(&bytes), Some(slot));
-        assert_eq!(Slot::decode(&[0; BYTES]), Some(Slot::EMPTY));
+        let bytes = slot.bytes().to_vec();
+        assert_eq!(Slot::decode(bytes.clone()), Some(slot));
         for length in [0, 7, 8, BYTES - 16, BYTES - 8, BYTES - 1] {
-            assert_eq!(Slot::decode(&bytes[..length]), None, "{length}");
+            assert_eq!(Slot::decode(bytes[..length].to_vec()), None, "{length}");
         }
         for length in [1, 8, 16] {
-            let mut long = bytes.to_vec();
+            let mut long = bytes.clone();
             long.resize(BYTES + length, 0);
-            assert_eq!(Slot::decode(&long), None, "{length} more");
+            assert_eq!(Slot::decode(long), None, "{length} more");
         }
     }
 
     #[test]
     fn an_evicted_key_does_not_come_back_with_a_full_bucket() {
-        let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
+        let (rate, mut slot) = (rate(5, 60), empty());
         assert_eq!((0..9).filter(|_| passes(&mut slot, 0, &rate, NOW)).count(), 5);
         // As many others as it takes to push it out, each with more spent than it has.
         for key in 1..=WAYS {
@@ -254,18 +277,18 @@ mod tests {
 
     #[test]
     fn a_full_bucket_makes_room_at_no_cost() {
-        let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
+        let (rate, mut slot) = (rate(5, 60), empty());
         for key in 0..10 * WAYS {
             let now = NOW + key as u64 * 12 * SECOND;
             assert_eq!((0..9).filter(|_| passes(&mut slot, key, &rate, now)).count(), 5, "{key}");
-            let rest = slot.ways.iter().filter(|way| way.tat > now).count();
+            let rest = slot.ways().filter(|way| way.tat > now).count();
             assert!(rest <= 5, "{key}: {rest}");
         }
     }
 
     #[test]
     fn a_flood_of_new_keys_is_bounded() {
-        let (rate, mut slot) = (rate(5, 60), Slot::EMPTY);
+        let (rate, mut slot) = (rate(5, 60), empty());
         let mut passed = 0;
         for key in 0..10_000 {
             passed += usize::from(passes(&mut slot, key, &rate, NOW));
@@ -277,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_slow_rule_does_not_starve_a_fast_one() {
-        let (daily, quick, mut slot) = (rate(1000, 86_400), rate(10, 1), Slot::EMPTY);
+        let (daily, quick, mut slot) = (rate(1000, 86_400), rate(10, 1), empty());
         for key in 0..100_000 {
             passes(&mut slot, key, &daily, NOW);
         }
@@ -289,7 +312,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_locks_nobody_out_for_longer_than_a_drain() {
         for (requests, seconds) in [(10, 1), (10, 10), (60, 60), (600, 600), (1000, 86_400)] {
-            let (rate, mut slot) = (rate(requests, seconds), Slot::EMPTY);
+            let (rate, mut slot) = (rate(requests, seconds), empty());
             for key in 0..1000 {
                 while key < 17 && passes(&mut slot, key, &rate, NOW + DAY) {}
                 passes(&mut slot, key, &rate, NOW + DAY);
@@ -308,7 +331,7 @@ mod tests {
     #[test]
     fn quotas_and_buckets_do_not_spend_each_others() {
         let (daily, quota) = (rate(1000, 86_400), Window::new(1000, DAY).unwrap().into());
-        let mut slot = Slot::EMPTY;
+        let mut slot = empty();
         let passes_quota = |slot: &mut Slot, key, now| {
             matches!(slot.charge(tag(key), &quota, now, 1).outcome, Outcome::Taken { .. })
         };

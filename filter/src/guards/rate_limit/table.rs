@@ -81,14 +81,18 @@ impl Draft {
 impl Table {
     /// Finds the table that takes about `bytes` of memory, or makes it: see [`Slots::prepare`].
     pub fn prepare(data: &impl SharedData, seed: [u8; 16], bytes: u64) -> Result<Self, HostError> {
-        let slots = u32::try_from(bytes / limits::STATE_SLOT_BYTES).ok().and_then(NonZeroU32::new);
-        Self::sized(data, seed, slots.unwrap_or(NonZeroU32::MIN))
+        Self::sized(data, seed, slots(bytes))
     }
 
     /// [`Table::prepare`] with a number of slots.
     pub fn sized(data: &impl SharedData, seed: [u8; 16], slots: NonZeroU32) -> Result<Self, HostError> {
-        let slots = Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY.encode())?;
+        let slots = Slots::prepare(data, NAME, slots, seed, &Slot::EMPTY)?;
         Ok(Self { slots, tallies: Tallies::default() })
+    }
+
+    /// Finds a table that was made before: see [`Slots::find`].
+    pub fn find(data: &impl SharedData, bytes: u64) -> Result<Self, HostError> {
+        Ok(Self { slots: Slots::find(data, NAME, slots(bytes))?, tallies: Tallies::default() })
     }
 
     /// Tells the host what has been counted.
@@ -113,7 +117,7 @@ impl Table {
         cas: Cas,
         evicted: bool,
     ) -> Result<Swap, HostError> {
-        let swap = data.set_shared(name.as_str(), &slot.encode(), Some(cas))?;
+        let swap = data.set_shared(name.as_str(), slot.bytes(), Some(cas))?;
         match swap {
             Swap::Lost => self.tallies.lost_races.count(),
             Swap::Done if evicted => self.tallies.evictions.count(),
@@ -130,7 +134,7 @@ impl Table {
     /// Reads the bucket's slot and decides, without writing.
     pub fn draft(&self, data: &impl SharedData, charge: &Charge) -> Result<Draft, HostError> {
         let name = self.name(charge.bucket);
-        let (mut slot, cas) = read(data, &name, decode)?;
+        let (mut slot, cas) = read(data, &name, Slot::decode)?;
         let charged = slot.charge(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
         Ok(Draft { name, slot, cas, charged })
     }
@@ -154,7 +158,7 @@ impl Table {
     /// the next request finds it again, and this one stays refused.
     pub fn mend(data: &impl SharedData, draft: &Draft) {
         if draft.charged.dirty {
-            let _ = data.set_shared(draft.name.as_str(), &draft.slot.encode(), Some(draft.cas));
+            let _ = data.set_shared(draft.name.as_str(), draft.slot.bytes(), Some(draft.cas));
         }
     }
 
@@ -163,7 +167,7 @@ impl Table {
     pub fn refund(&self, data: &impl SharedData, charge: &Charge, written: u64) {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
-            let Ok((mut slot, cas)) = read(data, &name, decode) else {
+            let Ok((mut slot, cas)) = read(data, &name, Slot::decode) else {
                 return;
             };
             let Charge { bucket, meter, cost, now } = *charge;
@@ -180,7 +184,7 @@ impl Table {
     pub fn owe(&self, data: &impl SharedData, charge: &Charge) -> Result<(), Fault> {
         let name = self.name(charge.bucket);
         for _ in 0..limits::RATE_TRIES {
-            let (mut slot, cas) = read(data, &name, decode)?;
+            let (mut slot, cas) = read(data, &name, Slot::decode)?;
             let evicted = slot.owe(charge.bucket.tag, &charge.meter, charge.now.nanos(), charge.cost);
             if self.write(data, &name, &slot, cas, evicted)? == Swap::Done {
                 return Ok(());
@@ -194,7 +198,7 @@ impl Table {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the host hands the bytes over")]
-fn decode(bytes: Vec<u8>) -> Option<Slot> {
-    Slot::decode(&bytes)
+fn slots(bytes: u64) -> NonZeroU32 {
+    let slots = u32::try_from(bytes / limits::STATE_SLOT_BYTES).ok().and_then(NonZeroU32::new);
+    slots.unwrap_or(NonZeroU32::MIN)
 }

@@ -100,6 +100,23 @@ fn a_dead_worker_holds_nothing_for_ever_and_a_living_one_goes_on_to() {
     assert!(world.begin(0, &rules, "a", 2 * lease).is_ok());
 }
 
+/// By a day, between two ticks: what is under way counts again with the next one, and is given back as ever.
+#[test]
+fn a_clock_that_is_set_forward_or_back_loses_nothing() {
+    for (before, after) in [(0, 86_400), (86_400, 0)] {
+        let (world, rules) = (World::new(), rules(TENANT));
+        let seats = [0, 1].map(|worker| world.begin(worker, &rules, "a", before).unwrap());
+        world.workers.iter().for_each(|worker| worker.renew(&world.data, at(after)));
+        for worker in [0, 1] {
+            assert_eq!(reason(world.begin(worker, &rules, "a", after)), Some(Reason::ConcurrencyLimited));
+        }
+        for (worker, seats) in seats.into_iter().enumerate() {
+            world.end(worker, seats, after);
+            assert!(world.begin(worker, &rules, "a", after).is_ok(), "{before} {after}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_counted_is_refused_and_what_could_not_be_given_back_is_in_the_end() {
     let rules = rules(TENANT);

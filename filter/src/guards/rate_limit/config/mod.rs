@@ -140,9 +140,8 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
         section.error("there is no limit in it", help);
         return None;
     }
-    let has_local = rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.mode == Mode::Enforce));
     let global = match section.get("global") {
-        Some(field) => global::read(&field, has_local).map(|global| Some(Box::new(global))),
+        Some(field) => global::read(&field, rules.as_deref(), scope).map(|global| Some(Box::new(global))),
         None => Some(None),
     };
     Some(Rules {

@@ -3,7 +3,7 @@
 use crate::document::{Default, Field, Key, Section, Shape, quoted};
 use crate::guards::rate_limit::gcra::{Rate, RateFault};
 use crate::guards::rate_limit::meter::Meter;
-use crate::guards::rate_limit::rules::{Plan, Tiers, Unit};
+use crate::guards::rate_limit::rules::{Plan, Scope, Tiers, Unit};
 use crate::guards::rate_limit::window::Window;
 use crate::limits;
 
@@ -58,7 +58,7 @@ pub(in crate::guards::rate_limit) struct Written {
     requests: u64,
     unit: Unit,
     /// The most that one request may cost.
-    pub(super) holds: u64,
+    pub(in crate::guards::rate_limit) holds: u64,
 }
 
 impl Written {
@@ -74,6 +74,12 @@ impl Written {
     /// The plan of that scope with another meter.
     pub(in crate::guards::rate_limit) fn with(self, meter: Meter, scope: Box<[u8]>) -> Plan {
         Plan { scope, meter, requests: self.requests, unit: self.unit }
+    }
+
+    /// The plan of a `fallback`.
+    pub(in crate::guards::rate_limit) fn fallback(self, scope: Scope<'_>) -> Plan {
+        let aligned = u64::from(self.rate().is_none());
+        self.plan(scope.fallback([self.requests, self.unit.seconds(), self.holds, aligned]), false)
     }
 
     /// The rate, if it is one of a bucket.

@@ -3,7 +3,9 @@
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>. Whatever is not plainly an answer is a [`Fault`], and a fault is
 //! never an admission by itself: what it means is the policy's `failureMode`.
 
+use super::super::table;
 use super::message::{self, Response};
+use super::refused::Over;
 use crate::host::Answer;
 use crate::http::Head;
 
@@ -26,6 +28,13 @@ pub enum Fault {
     Resting,
     /// There are too many questions on their way or requests that wait, so it was not asked.
     Crowded,
+    /// It has said no to the same question a moment ago, so it was not asked. The one fault that is an answer, whatever the policy says of
+    /// the others.
+    Over(Over),
+    /// It did not answer, and what holds in its place is spent for so many nanoseconds.
+    Spent(u64),
+    /// It did not answer, and what holds in its place could not be charged.
+    Unpaid(table::Fault),
 }
 
 impl Fault {
@@ -40,6 +49,9 @@ impl Fault {
             Self::Unknown => "the rate limit service did not say yes or no",
             Self::Resting => "the rate limit service failed a moment ago and was not asked",
             Self::Crowded => "too many requests wait for the rate limit service",
+            Self::Spent(_) => "the rate limit service did not answer, and its fallback is spent",
+            Self::Unpaid(_) => "the rate limit service did not answer, and its fallback could not be charged",
+            Self::Over(_) => "the rate limit service said no a moment ago and was not asked",
         }
     }
 }

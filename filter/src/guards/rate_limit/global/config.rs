@@ -1,7 +1,10 @@
 //! How is `rateLimit.global` written?
 
-use super::super::config;
+use super::super::config::{self, plan};
+use super::super::meter::Meter;
+use super::super::rules::{self, Scope};
 use super::descriptor::{self, Entry, Rule, Source};
+use super::fallback::Fallback;
 use super::{FailureMode, Global};
 use crate::decision::Mode;
 use crate::document::{Default, Field, Key, Section, Shape, quoted};
@@ -29,9 +32,16 @@ pub(in super::super) const GLOBAL: Shape = Shape {
             "`Deny`, `Allow` or `Local`",
             Default::Is("`Deny`"),
             "what holds when the service cannot be asked, is late, or says neither yes nor no: the request is refused with 503 `limiter_unavailable`, or passes; \
-             `Local` passes it and demands that a rule of `local` is enforced. After three failures in a row nobody asks for a second, and then one request finds \
+             `Local` passes it and demands a `fallback` or that a rule of `local` is enforced. After three failures in a row nobody asks for a second, and then one request finds \
              out whether it is back",
         ),
+        Key::new(
+            "fallback",
+            "map",
+            Default::Is("the local limits alone"),
+            "with `failureMode: Local`, what this gateway admits by itself while the service is away",
+        )
+        .nested(&FALLBACK),
         Key::new(
             "cost",
             "integer",
@@ -45,6 +55,13 @@ pub(in super::super) const GLOBAL: Shape = Shape {
             "how much a worker may ask for at once, 2 to 1,000, to spend it within a second without asking. It asks for as much as a key has lately spent in that time, so a \
              key that comes now and then loses nothing. In the first second of a window, up to one lease of each worker of each gateway may pass beyond the limit; near the limit, one \
              request a second and worker may be refused though fewer than a lease are left; what is not spent is lost",
+        ),
+        Key::new(
+            "refusalHolds",
+            "duration",
+            Default::Is("`100ms`"),
+            "how long a *no* of the service holds at least without asking again, for the same descriptors and cost: 0s to 1s. It holds until the time that \
+             the service named with it, a minute at most; so a client that is over its limit costs each worker one call in that time. `0s`: each request asks",
         ),
         Key::new(
             "mode",
@@ -71,6 +88,22 @@ const SERVICE: Shape = Shape {
     ],
 };
 
+const FALLBACK: Shape = Shape {
+    name: "rateLimit.global.fallback",
+    about: "A limit for requests that are equal in all descriptors of `rules`, kept by this gateway for all its workers and charged only for \
+            requests to which the service gave no answer, with `cost`. So with n gateways, about n times of it pass while the service is away: write the shared limit divided by \
+            the number of gateways. Over it a request is refused with 429.",
+    keys: &[
+        Key::new("limit", "map", Default::Required, "the rate").nested(&plan::LIMIT),
+        Key::new(
+            "burst",
+            "integer",
+            Default::Is("`limit.requests`"),
+            "how much may be taken at once when the service goes away",
+        ),
+    ],
+};
+
 const RULE: Shape = Shape {
     name: "rateLimit.global.rules[]",
     about: "One descriptor. How often requests may come that are equal in it is said by the service.",
@@ -83,9 +116,9 @@ const RULE: Shape = Shape {
         ),
         Key::new(
             "by",
-            "list of `clientIP`, `subject`, `client`, `route`, `method`, `{header: name}`, `{claim: name}`, `{key: name, value: text}`",
+            "list of `clientIP`, `subject`, `token`, `client`, `route`, `method`, `{header: name}`, `{claim: name}`, `{key: name, value: text}`",
             Default::Required,
-            "the descriptor's entries, in order. Their keys are `remote_address`, `subject`, `client`, `route`, `method`, the header's name and the claim's. Subjects, clients \
+            "the descriptor's entries, in order. Their keys are `remote_address`, `subject`, `token` (its `jti`, else the hash of its claims), `client`, `route`, `method`, the header's name and the claim's. Subjects, tokens, clients \
              and claims are told within their issuer (`https://id.example.com|ada`), an IPv6 address by its /64. What a request lacks is told as `-`, so that all that lack it share one \
              limit; a value that is longer than 256 bytes, not printable ASCII or a credential is told as `sha256:` and its hash",
         )
@@ -114,19 +147,32 @@ const PART: Shape = Shape {
     ],
 };
 
-/// Reads a `global`. `has_local`: whether a local rule is enforced.
-pub(in super::super) fn read(field: &Field<'_>, has_local: bool) -> Option<Global> {
+/// Reads a `global` that stands beside those rules of `local`, if they can be read.
+pub(in super::super) fn read(
+    field: &Field<'_>,
+    local: Option<&[rules::Rule]>,
+    scope: Scope<'_>,
+) -> Option<Global> {
     let section = field.section(&GLOBAL)?;
     // Each key is read before the first `?`, so that every problem is noted.
     let service = section.get("service").and_then(|field| service(&field));
     let domain = section.get("domain").and_then(|field| field.text());
     let timeout =
         section.get("timeout").map_or(Some(SECOND / 10), |field| field.duration(SECOND / 1000..=5 * SECOND));
-    let failure = failure(&section, has_local);
     let cost = section.get("cost").map_or(Some(1), |field| field.integer(1..=limits::LIMITER_COST));
+    let failure = failure(&section, local);
     let lease = section.get("lease").map_or(Some(0), |field| field.integer(2..=limits::LIMITER_LEASE));
+    let refusal_holds =
+        section.get("refusalHolds").map_or(Some(SECOND / 10), |field| field.duration(0..=SECOND));
     let mode = section.get("mode").map_or(Some(Mode::Enforce), |field| field.one_of(&Mode::WORDS));
     let rules = section.get("rules").and_then(|field| rules(&field));
+    let fallback = match section.get("fallback") {
+        Some(field) => {
+            let around = Around { failure, cost, rules: rules.as_deref(), local: local.unwrap_or_default() };
+            around.fallback(&field, scope).map(Some)
+        }
+        None => Some(None),
+    };
     let (cluster, authority) = service?;
     Some(Global {
         cluster: cluster.into(),
@@ -134,8 +180,10 @@ pub(in super::super) fn read(field: &Field<'_>, has_local: bool) -> Option<Globa
         domain: domain?.into(),
         timeout: timeout?,
         failure: failure?,
+        fallback: fallback?,
         cost: cost?,
         lease: lease?,
+        refusal_holds: refusal_holds?,
         mode: mode?,
         rules: rules?,
     })
@@ -152,7 +200,56 @@ fn service<'d>(field: &Field<'d>) -> Option<(&'d str, &'d str)> {
     Some((cluster?, authority?))
 }
 
-fn failure(section: &Section<'_>, has_local: bool) -> Option<FailureMode> {
+/// What is read beside a `fallback`, as far as it could be.
+struct Around<'r> {
+    failure: Option<FailureMode>,
+    cost: Option<u64>,
+    rules: Option<&'r [Rule]>,
+    local: &'r [rules::Rule],
+}
+
+impl Around<'_> {
+    fn fallback(&self, field: &Field<'_>, scope: Scope<'_>) -> Option<Fallback> {
+        let written = plan::read(&field.section(&FALLBACK)?)?;
+        if self.failure? != FailureMode::Local {
+            field.error("no `fallback` holds in this `failureMode`", "write `failureMode: Local`");
+            return None;
+        }
+        let cost = self.cost?;
+        if cost > written.holds {
+            field.error(
+                format!("a request costs {cost}, and a bucket holds {}", written.holds),
+                "raise `burst` (or an `Aligned` limit's `requests`) or lower `cost`: such a request could never pass",
+            );
+            return None;
+        }
+        let plan = written.fallback(scope);
+        if let Some(rule) = self.local.iter().find(|rule| self.is_tighter(rule, plan.meter)) {
+            field.warn(
+                format!("it never refuses, since the local rule {} is as tight", quoted(&rule.name)),
+                "write the shared limit divided by the number of gateways",
+            );
+        }
+        Some(Fallback { plan, state_bytes: scope.state_bytes })
+    }
+
+    /// Whether whatever that rule admits is within the fallback: it counts the same requests together, or more of them, and admits no more.
+    fn is_tighter(&self, rule: &rules::Rule, fallback: Meter) -> bool {
+        let (Meter::Bucket(here), Meter::Bucket(fallback)) = (rule.plan.meter, fallback) else {
+            return false;
+        };
+        let entries = || self.rules.unwrap_or_default().iter().flat_map(|rule| &rule.by);
+        let counted =
+            |part| entries().any(|entry| matches!(&entry.source, Source::Part(known) if known == part));
+        let enforced = rule.mode == Mode::Enforce && rule.tiers.is_none() && rule.cost.response.is_none();
+        let takes = self.cost.is_some_and(|cost| rule.cost.least() >= cost);
+        enforced && takes && here.is_within(&fallback) && rule.by.iter().all(counted)
+    }
+}
+
+fn failure(section: &Section<'_>, local: Option<&[rules::Rule]>) -> Option<FailureMode> {
+    let has_local = local.is_none_or(|rules| rules.iter().any(|rule| rule.mode == Mode::Enforce));
+    let has_local = has_local || section.get("fallback").is_some();
     let Some(field) = section.get("failureMode") else {
         return Some(FailureMode::Deny);
     };
@@ -161,7 +258,7 @@ fn failure(section: &Section<'_>, has_local: bool) -> Option<FailureMode> {
         FailureMode::Local if !has_local => {
             field.error(
                 "there is no local limit to fall back to",
-                "write a rule in `rateLimit.local` beside `global` that is not in `Shadow`",
+                "write `fallback`, or a rule in `rateLimit.local` beside `global` that is not in `Shadow`",
             );
             return None;
         }

@@ -9,11 +9,9 @@
 
 use std::collections::HashMap;
 
+use super::Key;
 use crate::limits;
 use crate::time::Timestamp;
-
-/// SHA-256 of what is asked about.
-pub(super) type Key = [u8; 32];
 
 /// What one worker holds.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@ use crate::protobuf::{Fields, Garbage, put_bytes, put_number};
 /// One descriptor: the entries that the service looks up in its own configuration, in order.
 pub type Descriptor<'a> = Vec<(&'a str, String)>;
 
-/// `RateLimitRequest`
-pub fn request(domain: &str, descriptors: &[Descriptor<'_>], hits: u64) -> Vec<u8> {
+/// `RateLimitRequest`, as far as it says about what.
+pub fn about(domain: &str, descriptors: &[Descriptor<'_>]) -> Vec<u8> {
     let mut message = Vec::new();
     put_bytes(1, domain.as_bytes(), &mut message);
     for descriptor in descriptors {
@@ -25,8 +25,12 @@ pub fn request(domain: &str, descriptors: &[Descriptor<'_>], hits: u64) -> Vec<u
         }
         put_bytes(2, &entries, &mut message);
     }
-    put_number(3, hits, &mut message);
     message
+}
+
+/// The rest of it: how much (`hits_addend`).
+pub fn ask_for(hits: u64, message: &mut Vec<u8>) {
+    put_number(3, hits, message);
 }
 
 /// `RateLimitResponse.Code`
@@ -172,7 +176,7 @@ fn uint32(number: u64) -> Result<u64, Garbage> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Response, Status, request, response};
+    use super::{Code, Response, Status, about, ask_for, response};
     use crate::limits::LIMITER_RESET_MAX;
     use crate::protobuf::{Garbage, put_bytes, put_number};
     use crate::testing::test;
@@ -216,7 +220,9 @@ mod tests {
         let descriptors = [vec![("a", "b".to_owned()), ("c", String::new())], vec![("d", "e".to_owned())]];
         let expected =
             b"\x0a\x04shop\x12\x0f\x0a\x06\x0a\x01a\x12\x01b\x0a\x05\x0a\x01c\x12\x00\x12\x08\x0a\x06\x0a\x01d\x12\x01e\x18\x03";
-        assert_eq!(request("shop", &descriptors, 3), expected);
+        let mut message = about("shop", &descriptors);
+        ask_for(3, &mut message);
+        assert_eq!(message, expected);
     }
 
     #[test]

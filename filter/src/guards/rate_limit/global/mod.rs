@@ -15,8 +15,10 @@ mod answer;
 mod asker;
 mod config;
 mod descriptor;
+mod fallback;
 mod lease;
 pub mod message;
+mod refused;
 #[cfg(test)]
 mod tests;
 
@@ -26,13 +28,16 @@ pub use answer::{Fault, frame, read as read_answer};
 pub use asker::Asker;
 pub(super) use config::{GLOBAL, read};
 
-use super::{Facts, Part, Permit};
+use super::gcra::Outcome;
+use super::{Facts, Part, Permit, table};
 use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
-use crate::host::{Answer, Call, CallId, Host, Level};
+use crate::host::{Answer, Call, CallId, Host, Level, SharedData};
 use crate::time::{SECOND, Timestamp};
 use descriptor::{Rule, Source};
-use lease::{Key, Turn};
+use fallback::Fallback;
+use lease::Turn;
 use message::{Code, Descriptor, Response};
+use refused::Over;
 
 /// The limit of one route that is kept elsewhere.
 #[derive(Clone, Debug)]
@@ -45,10 +50,14 @@ pub struct Global {
     /// For one question, in nanoseconds.
     timeout: u64,
     failure: FailureMode,
+    /// What holds with [`FailureMode::Local`], beside the local limits.
+    fallback: Option<Fallback>,
     /// `hits_addend`
     cost: u64,
     /// How much may be asked for at once; zero: each request asks for itself.
     lease: u64,
+    /// For how long a *no* holds at the least, in nanoseconds; zero: nobody remembers it.
+    refusal_holds: u64,
     mode: Mode,
     /// At least one.
     rules: Vec<Rule>,
@@ -61,7 +70,8 @@ pub enum FailureMode {
     Deny,
     /// It passes.
     Allow,
-    /// It passes, since the local limits have admitted it. There is one that is enforced: without it the policy is refused.
+    /// It passes, since the local limits have admitted it, if the fallback does too. There is one of these that is enforced: without it the
+    /// policy is refused.
     Local,
 }
 
@@ -74,10 +84,13 @@ impl FailureMode {
         match self {
             Self::Deny => "requests are refused",
             Self::Allow => "requests pass",
-            Self::Local => "the local limits alone hold",
+            Self::Local => "the limits of this gateway alone hold",
         }
     }
 }
+
+/// Which counters a question is about: the SHA-256 of where and what is asked, without how much.
+type Key = [u8; 32];
 
 /// A question on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +99,9 @@ pub struct Question {
     pub call: CallId,
     /// For how long it is waited for, in nanoseconds: the host gives up at the timeout, and a little later so do we.
     pub patience: u64,
-    /// If it asks for more than this request takes: for what, and how much.
-    lease: Option<(Key, u64)>,
+    key: Key,
+    /// If it asks in the name of others too: for how much.
+    lease: Option<u64>,
 }
 
 /// What came of the wish to ask.
@@ -119,54 +133,66 @@ impl Global {
     ) -> Result<Asked, Fault> {
         let descriptors: Vec<Descriptor<'_>> = self.rules.iter().map(|rule| rule.descriptor(facts)).collect();
         let patience = self.timeout.saturating_add(SECOND / 8);
-        let lease = match self.turn(&descriptors, asker, patience, now) {
-            Some((_, Turn::Passes)) => {
+        let mut message = message::about(&self.domain, &descriptors);
+        let key = self.key(&message);
+        let lease = match self.turn(key, asker, patience, now) {
+            Some(Turn::Passes) => {
                 asker.tallies.leased.count();
                 return Ok(Asked::Before);
             }
-            Some((key, Turn::AsksFor(size))) => Some((key, size)),
-            Some((_, Turn::Asks)) | None => None,
+            Some(Turn::AsksFor(size)) => Some(size),
+            Some(Turn::Asks) | None => None,
         };
-        let hits = lease.map_or(self.cost, |(_, size)| size);
-        let message = message::request(&self.domain, &descriptors, hits);
-        let sent = if may_wait { self.send(&message, asker, host, now) } else { Err(Fault::Crowded) };
+        let sent = match asker.refusals.borrow().find(key, self.cost, now) {
+            Some(over) => Err(Fault::Over(over)),
+            None if may_wait => {
+                message::ask_for(lease.unwrap_or(self.cost), &mut message);
+                self.send(&message, asker, host, now)
+            }
+            None => Err(Fault::Crowded),
+        };
         match sent {
             Ok(call) => {
                 asker.sent(call, now.nanos().saturating_add(patience));
-                Ok(Asked::Sent(Question { call, patience, lease }))
+                Ok(Asked::Sent(Question { call, patience, key, lease }))
             }
             Err(fault) => {
                 match fault {
-                    Fault::Crowded | Fault::Resting => asker.tallies.unasked.count(),
-                    _ => asker.tallies.failed.count(),
+                    Fault::Over(_) => &asker.tallies.remembered,
+                    Fault::Crowded | Fault::Resting => &asker.tallies.unasked,
+                    _ => &asker.tallies.failed,
                 }
-                self.settle_lease(lease, None, asker, now);
-                Err(fault)
+                .count();
+                self.settle_lease(&key, lease, None, asker, now);
+                Err(self.instead(fault, &key, asker, host, now))
             }
         }
     }
 
-    /// Whether this request asks, and for how much, where more may be asked for at once.
-    fn turn(
-        &self,
-        descriptors: &[Descriptor<'_>],
-        asker: &Asker,
-        patience: u64,
-        now: Timestamp,
-    ) -> Option<(Key, Turn)> {
-        (self.lease > 0).then_some(())?;
-        // The same question is the same counter, whichever route asks it.
+    /// The same question is the same counter, whichever route asks it.
+    fn key(&self, message: &[u8]) -> Key {
         let mut hash = hmac_sha256::Hash::new();
         hash.update((self.cluster.len() as u64).to_le_bytes());
         hash.update(self.cluster.as_bytes());
-        hash.update(message::request(&self.domain, descriptors, 0));
-        let key = hash.finalize();
-        Some((key, asker.leases.borrow_mut().turn(key, self.cost, self.lease, patience, now)))
+        hash.update(message);
+        hash.finalize()
     }
 
-    fn settle_lease(&self, lease: Option<(Key, u64)>, granted: Option<bool>, asker: &Asker, now: Timestamp) {
-        if let Some((key, size)) = lease {
-            asker.leases.borrow_mut().settle(&key, size, self.cost, granted, now);
+    /// Whether this request asks, and for how much, where more may be asked for at once.
+    fn turn(&self, key: Key, asker: &Asker, patience: u64, now: Timestamp) -> Option<Turn> {
+        (self.lease > 0).then(|| asker.leases.borrow_mut().turn(key, self.cost, self.lease, patience, now))
+    }
+
+    fn settle_lease(
+        &self,
+        key: &Key,
+        lease: Option<u64>,
+        granted: Option<bool>,
+        asker: &Asker,
+        now: Timestamp,
+    ) {
+        if let Some(size) = lease {
+            asker.leases.borrow_mut().settle(key, size, self.cost, granted, now);
         }
     }
 
@@ -205,19 +231,44 @@ impl Global {
         let said =
             said.and_then(|said| if said.overall == Code::Unknown { Err(Fault::Unknown) } else { Ok(said) });
         let granted = said.as_ref().ok().map(|said| said.overall == Code::Ok);
-        self.settle_lease(question.lease, granted, asker, now);
+        let Question { key, lease, .. } = question;
+        self.settle_lease(&key, lease, granted, asker, now);
         match &said {
             Ok(said) => {
                 let over = said.overall != Code::Ok;
                 if over { &asker.tallies.over_limit } else { &asker.tallies.ok }.count();
                 asker.worked(&self.cluster);
+                // Where so many are refused as others wanted too, there may be room for one.
+                if over && self.refusal_holds > 0 && lease.is_none_or(|size| size == self.cost) {
+                    let (cost, least) = (self.cost, self.refusal_holds);
+                    asker.refusals.borrow_mut().note(key, cost, self.found(said), least, now);
+                }
             }
             Err(fault) => {
                 asker.tallies.failed.count();
                 self.failed(asker, host, *fault, now);
             }
         }
-        said
+        said.map_err(|fault| self.instead(fault, &key, asker, host, now))
+    }
+
+    /// What holds in the place of an answer that did not come.
+    fn instead(
+        &self,
+        fault: Fault,
+        key: &Key,
+        asker: &Asker,
+        data: &impl SharedData,
+        now: Timestamp,
+    ) -> Fault {
+        let Some(fallback) = self.fallback.as_ref().filter(|_| !matches!(fault, Fault::Over(_))) else {
+            return fault;
+        };
+        match fallback.take(key, self.cost, asker, data, now) {
+            Ok(Outcome::Taken { .. }) => fault,
+            Ok(Outcome::Refused { retry_after, .. }) => Fault::Spent(retry_after),
+            Err(unpaid) => Fault::Unpaid(unpaid),
+        }
     }
 
     fn failed(&self, asker: &Asker, host: &impl Host, fault: Fault, now: Timestamp) {
@@ -230,11 +281,16 @@ impl Global {
     /// What becomes of the request.
     pub fn verdict(&self, said: Result<Response, Fault>) -> Result<Permit, Refusal> {
         let refusal = match (said, self.failure) {
-            (Ok(Response { overall: Code::Ok, .. }), _)
-            | (Err(_), FailureMode::Allow | FailureMode::Local) => {
-                return Ok(Permit::default());
+            (Ok(Response { overall: Code::Ok, .. }), _) => return Ok(Permit::default()),
+            (Ok(response), _) => self.over(self.found(&response)),
+            (Err(Fault::Over(over)), _) => self.over(over),
+            (Err(Fault::Spent(nanos)), _) => self.spent(nanos),
+            (Err(Fault::Unpaid(table::Fault::Busy)), _) => {
+                Refusal::because(Reason::LimiterBusy, self.named(None)).advise(Advice::RetryAfter(1))
             }
-            (Ok(response), _) => self.over(&response),
+            // A check that could not be made: Shadow does not cover it.
+            (Err(Fault::Unpaid(table::Fault::Host(error))), _) => return Err(error.into()),
+            (Err(_), FailureMode::Allow | FailureMode::Local) => return Ok(Permit::default()),
             (Err(fault), FailureMode::Deny) => {
                 let detail = Detail::Named(fault.words(), Rc::clone(&self.cluster));
                 Refusal::because(Reason::LimiterUnavailable, detail).advise(Advice::RetryAfter(1))
@@ -250,19 +306,43 @@ impl Global {
         }
     }
 
-    /// Of several limits that are passed, the one with the longest wait is told.
-    fn over(&self, response: &Response) -> Refusal {
-        let passed =
-            response.statuses.iter().zip(&self.rules).filter(|(status, _)| status.code == Code::OverLimit);
-        let worst = passed.max_by_key(|(status, _)| status.reset);
-        let retry_after =
-            worst.and_then(|(status, _)| status.reset).or(response.reset).unwrap_or_default().max(1);
-        let limited = worst.and_then(|(status, rule)| {
-            let (quota, window) = status.limit?;
-            Some(Limited { rule: Rc::clone(&rule.name), quota, window, remaining: 0, reset: retry_after })
+    /// Of several limits that are passed, the one with the longest wait: until then it is no, whatever becomes of the others.
+    fn found(&self, response: &Response) -> Over {
+        let statuses = response.statuses.iter().enumerate().take(self.rules.len());
+        let passed = statuses.filter(|(_, status)| status.code == Code::OverLimit);
+        let worst = passed.max_by_key(|(_, status)| status.reset);
+        Over {
+            rule: worst.map(|(at, _)| at),
+            limit: worst.and_then(|(_, status)| status.limit),
+            reset: worst.and_then(|(_, status)| status.reset).or(response.reset),
+        }
+    }
+
+    /// The service has said no, now or a moment ago.
+    fn over(&self, Over { rule, limit, reset }: Over) -> Refusal {
+        let rule = rule.and_then(|at| self.rules.get(at));
+        let reset = reset.unwrap_or_default().max(1);
+        let limited = rule.zip(limit).map(|(rule, (quota, window))| Limited {
+            rule: Rc::clone(&rule.name),
+            quota,
+            window,
+            remaining: 0,
+            reset,
         });
-        let advice = limited.map_or(Advice::RetryAfter(retry_after), Advice::Limited);
-        Refusal::because(Reason::RateLimited, self.named(worst.map(|(_, rule)| rule))).advise(advice)
+        let advice = limited.map_or(Advice::RetryAfter(reset), Advice::Limited);
+        Refusal::because(Reason::RateLimited, self.named(rule)).advise(advice)
+    }
+
+    /// The fallback has nothing left for so many nanoseconds.
+    fn spent(&self, nanos: u64) -> Refusal {
+        let seconds = nanos.div_ceil(SECOND).max(1);
+        let (what, name, advice) = match (self.rules.as_slice(), &self.fallback) {
+            ([rule], Some(Fallback { plan, .. })) => {
+                ("fallback of rule", &rule.name, Advice::Limited(plan.limited(&rule.name, 0, nanos)))
+            }
+            _ => ("fallback of rate limit domain", &self.domain, Advice::RetryAfter(seconds)),
+        };
+        Refusal::because(Reason::RateLimited, Detail::Named(what, Rc::clone(name))).advise(advice)
     }
 
     /// The rule that refused; the domain, if the service does not say which of several.

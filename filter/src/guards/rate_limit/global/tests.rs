@@ -8,7 +8,8 @@ use crate::decision::{Advice, Detail, Limited, Reason, Refusal};
 use crate::document::Field;
 use crate::guards::identity::Caller;
 use crate::guards::identity::attempt::Attempt;
-use crate::guards::rate_limit::{self, Facts, Rules, Scope};
+use crate::guards::rate_limit::tests::{Shared, Trouble};
+use crate::guards::rate_limit::{self, Facts, Rules, Scope, Table};
 use crate::host::{
     Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
     Verdict, Verifier,
@@ -28,6 +29,8 @@ type Sent = (String, String, String, Vec<(String, String)>, Vec<u8>, u64);
 #[derive(Default)]
 struct Proxy {
     is_down: bool,
+    /// `None`: it cannot be read or written.
+    data: Option<Shared>,
     sent: RefCell<Vec<Sent>>,
     log: RefCell<Vec<String>>,
 }
@@ -48,11 +51,11 @@ impl Calls for Proxy {
 }
 
 impl SharedData for Proxy {
-    fn shared(&self, _: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
-        Err(REFUSED)
+    fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
+        self.data.as_ref().map_or(Err(REFUSED), |data| data.shared(key))
     }
-    fn set_shared(&self, _: &str, _: &[u8], _: Option<Cas>) -> Result<Swap, HostError> {
-        Err(REFUSED)
+    fn set_shared(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<Swap, HostError> {
+        self.data.as_ref().map_or(Err(REFUSED), |data| data.set_shared(key, value, cas))
     }
 }
 
@@ -106,7 +109,7 @@ fn read(text: &str) -> (Option<Rules>, String) {
     let document = Json::parse(text.as_bytes(), bounds).unwrap();
     let problems = Problems::new();
     let field = Field::at("", &document, &problems);
-    let rules = rate_limit::read(&field, Scope { policy: "p", route: None });
+    let rules = rate_limit::read(&field, Scope { policy: "p", route: None, state_bytes: 0 });
     let lines: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
     (rules, lines.join("\n"))
 }
@@ -129,6 +132,7 @@ fn what_holds_when_nothing_else_is_written() {
     let global = global(&document(""));
     assert_eq!((&*global.cluster, &*global.authority, &*global.domain), ("rls", "rls", "shop"));
     assert_eq!((global.timeout, global.cost, global.failure), (SECOND / 10, 1, FailureMode::Deny));
+    assert_eq!((global.lease, global.refusal_holds), (0, SECOND / 10));
 }
 
 /// What is written, where the problem is, and what it says.
@@ -146,6 +150,8 @@ fn policies_that_do_not_hold() {
         (document(r#","cost":0"#), "global.cost: expected a whole number from 1 to 1000000"),
         (document(r#","cost":1000001"#), "global.cost: expected a whole number"),
         (document(r#","lease":1"#), "global.lease: expected a whole number from 2 to 1000"),
+        (document(r#","refusalHolds":"1001ms""#), "global.refusalHolds: expected 0"),
+        (document(r#","refusalHolds":1"#), "global.refusalHolds: expected"),
         (document(r#","mode":"shadow""#), "global.mode: unknown value `shadow`"),
         (document(r#","limit":{}"#), "global: unknown field `limit`"),
         (document("").replace("rls", ""), "global.service.cluster: an empty string"),
@@ -180,6 +186,70 @@ fn policies_that_do_not_hold() {
     );
 }
 
+/// What may not be written there, and what is said of one that would never hold.
+#[test]
+fn fallbacks_that_do_not_hold() {
+    let fallback = |more: &str| document(&format!(r#","failureMode":"Local","fallback":{{{more}}}"#));
+    let ten = r#""limit":{"requests":10,"unit":"Minute"}"#;
+    for (document, problem) in [
+        (fallback(""), "global.fallback: `limit` is missing"),
+        (fallback(&ten.replace("10", "0")), "global.fallback.limit.requests: expected a whole number from 1"),
+        (
+            fallback(&ten.replace("10", "-1")),
+            "global.fallback.limit.requests: expected a whole number from 1",
+        ),
+        (
+            fallback(&ten.replace("10", "0.5")),
+            "global.fallback.limit.requests: expected a whole number from 1",
+        ),
+        (
+            fallback(&ten.replace("10", "1e300")),
+            "global.fallback.limit.requests: expected a whole number from 1",
+        ),
+        (
+            fallback(&format!(r#"{ten},"burst":1000000000"#)),
+            "global.fallback: at this rate, the burst takes more",
+        ),
+        (fallback(&format!(r#"{ten},"burst":0"#)), "global.fallback.burst: expected a"),
+        (fallback(&format!(r#"{ten},"by":[]"#)), "global.fallback: unknown field `by`"),
+        (
+            fallback(ten).replace(r#","failureMode""#, r#","cost":11,"failureMode""#),
+            "global.fallback: a request costs 11, and a bucket holds 10",
+        ),
+        (
+            fallback(ten).replace("Local", "Deny"),
+            "global.fallback: no `fallback` holds in this `failureMode`",
+        ),
+        (
+            fallback(ten).replace("Local", "Allow"),
+            "global.fallback: no `fallback` holds in this `failureMode`",
+        ),
+    ] {
+        let (_, said) = read(&format!(r#"{{"global":{document}}}"#));
+        assert!(said.lines().any(|line| line.contains(problem)), "{document}: {said}");
+    }
+    // With a fallback no rule of `local` is needed; one that is as tight makes it idle.
+    let beside = |rule: &str| {
+        let local = format!(r#""local":{{"rules":[{{"name":"l",{rule}}}]}}"#);
+        let (rules, said) = read(&format!(r#"{{{local},"global":{}}}"#, fallback(ten)));
+        assert!(rules.is_some(), "{rule}: {said}");
+        said.contains("global.fallback: it never refuses, since the local rule `l` is as tight")
+    };
+    assert_eq!(read(&format!(r#"{{"global":{}}}"#, fallback(ten))).1, "");
+    for (rule, idle) in [
+        (r#""limit":{"requests":10,"unit":"Minute"}"#, true),
+        (r#""by":["route"],"limit":{"requests":600,"unit":"Hour"},"burst":10"#, true),
+        (r#""by":["method"],"limit":{"requests":10,"unit":"Minute"}"#, false),
+        (r#""limit":{"requests":10,"unit":"Minute"},"mode":"Shadow""#, false),
+        (r#""limit":{"requests":10,"unit":"Minute"},"cost":{"request":1,"responseHeader":"x"}"#, false),
+        (r#""limit":{"requests":10,"unit":"Minute","window":"Aligned"}"#, false),
+        (r#""limit":{"requests":10,"unit":"Minute"},"burst":11"#, false),
+        (r#""limit":{"requests":11,"unit":"Minute"},"burst":10"#, false),
+    ] {
+        assert_eq!(beside(rule), idle, "{rule}");
+    }
+}
+
 fn head() -> Head {
     let pseudo = [(":method", "GET"), (":authority", "h"), (":path", "/")];
     Head::parse(serialize(pseudo.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())))).unwrap()
@@ -205,7 +275,7 @@ fn the_question_on_the_wire() {
     let (proxy, asker) = (Proxy::default(), Asker::default());
     let global = global(&document(r#","timeout":"20ms","cost":3"#));
     let question = ask(&global, &asker, &proxy, SECOND).unwrap();
-    assert_eq!(question, Question { call: CallId(1), patience: SECOND / 50 + SECOND / 8, lease: None });
+    assert_eq!((question.call, question.patience), (CallId(1), SECOND / 50 + SECOND / 8));
     let sent = proxy.sent.borrow();
     let (cluster, authority, path, fields, body, timeout) = &sent[0];
     assert_eq!((cluster.as_str(), authority.as_str(), *timeout), ("rls", "rls", SECOND / 50));
@@ -226,7 +296,7 @@ fn answer(message: &[u8]) -> Answer {
 #[test]
 fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
     let (mut proxy, asker) = (Proxy { is_down: true, ..Proxy::default() }, Asker::default());
-    let global = global(&document(""));
+    let global = global(&document(r#","refusalHolds":"0s""#));
     for _ in 0..limits::LIMITER_FAILURES {
         assert_eq!(ask(&global, &asker, &proxy, SECOND), Err(Fault::NotSent));
     }
@@ -351,4 +421,141 @@ fn what_was_asked_for_at_once_is_spent_without_asking() {
     for _ in 0..2 {
         assert_eq!(global.ask(&third, &asker, &down, now, true), Err(Fault::NotSent));
     }
+}
+
+/// What was refused a moment ago is refused again, with what was said then and without a question, until it is time to ask.
+#[test]
+fn a_no_is_remembered_for_the_same_question() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let global = |more: &str| global(&document(more));
+    let (one, seven, shadow) = (global(""), global(r#","cost":7"#), global(r#","mode":"Shadow""#));
+    let (elsewhere, forgetful) = (
+        self::global(&document("").replace("shop", "other")),
+        global(r#","refusalHolds":"0s","failureMode":"Allow""#),
+    );
+    let hear = |global: &Global, question: Question, message: &[u8], now| {
+        assert!(asker.answered(question.call));
+        let at = Timestamp::from_nanos(now);
+        global.verdict(global.hear(question, Some(answer(message)), &asker, &proxy, at))
+    };
+    // OVER_LIMIT, and of the one rule: over 10 a minute, for 3 s more.
+    let no = [8, 2, 18, 12, 8, 2, 18, 4, 8, 10, 16, 2, 34, 2, 8, 3];
+    let question = ask(&one, &asker, &proxy, SECOND).unwrap();
+    let told = hear(&one, question, &no, SECOND).unwrap_err();
+    let Advice::Limited(Limited { quota: 10, window: 60, reset: 3, .. }) = told.advice else {
+        panic!("{told:?}")
+    };
+    let again = ask(&one, &asker, &proxy, 2 * SECOND).unwrap_err();
+    let Fault::Over(_) = again else { panic!("{again:?}") };
+    assert_eq!(proxy.sent.borrow().len(), 1);
+    let refused = one.verdict(Err(again)).unwrap_err();
+    assert_eq!((refused.reason, &refused.detail), (told.reason, &told.detail));
+    assert!(matches!(refused.advice, Advice::Limited(Limited { quota: 10, window: 60, reset: 2, .. })));
+    // No is no, whatever the policy says of a service that is away; but one in Shadow refuses nobody.
+    assert_eq!(forgetful.verdict(Err(again)).unwrap_err().reason, Reason::RateLimited);
+    let fault = ask(&shadow, &asker, &proxy, 2 * SECOND).unwrap_err();
+    assert_eq!(shadow.verdict(Err(fault)).unwrap().shadowed().unwrap().reason, Reason::RateLimited);
+    // Another cost and another domain are other questions.
+    for (global, hits) in [(&seven, 7), (&elsewhere, 1)] {
+        let question = ask(global, &asker, &proxy, 2 * SECOND).unwrap();
+        assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&hits));
+        assert!(hear(global, question, &[8, 1], 2 * SECOND).is_ok());
+    }
+    // Then it is asked again, and yes is yes.
+    let question = ask(&one, &asker, &proxy, 4 * SECOND).unwrap();
+    assert!(hear(&one, question, &[8, 1], 4 * SECOND).is_ok());
+    assert!(ask(&one, &asker, &proxy, 4 * SECOND).is_ok());
+    // One that is told to forget asks each time.
+    let (asker, proxy) = (Asker::default(), Proxy::default());
+    for _ in 0..2 {
+        let question = ask(&forgetful, &asker, &proxy, SECOND).unwrap();
+        let said = forgetful.hear(question, Some(answer(&no)), &asker, &proxy, Timestamp::from_nanos(SECOND));
+        assert!(said.is_ok());
+    }
+}
+
+/// That there is no room for many says nothing of one.
+#[test]
+fn a_no_to_a_lease_is_not_remembered() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let global = global(&document(r#","lease":10"#));
+    for (hits, says) in [(1, 1), (2, 2)] {
+        let question = ask(&global, &asker, &proxy, SECOND).unwrap();
+        assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&hits));
+        let at = Timestamp::from_nanos(SECOND);
+        assert!(global.hear(question, Some(answer(&[8, says])), &asker, &proxy, at).is_ok());
+    }
+    let question = ask(&global, &asker, &proxy, SECOND).unwrap();
+    assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&1), "it asks for itself");
+    let at = Timestamp::from_nanos(SECOND);
+    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
+    assert!(matches!(ask(&global, &asker, &proxy, SECOND), Err(Fault::Over(_))), "and that is remembered");
+}
+
+/// What a gateway of its own admits, by question, in the place of each answer that did not come, and of no other.
+#[test]
+fn the_fallback_holds_while_the_service_is_away() {
+    let fallback = r#","failureMode":"Local","cost":2,"fallback":{"limit":{"requests":6,"unit":"Day"}}"#;
+    let (mut proxy, asker) = (Proxy { data: Some(Shared::default()), ..Proxy::default() }, Asker::default());
+    let now = Timestamp::from_nanos(1_795_489_800 * SECOND);
+    let global = global(&document(fallback));
+    let passes = |proxy: &Proxy, global: &Global, route: &str| {
+        let head = head();
+        let (caller, attempt) = (&Caller::Anonymous, Attempt::default());
+        let facts = Facts { client_address: None, route, head: &head, caller, attempt };
+        match global.ask(&facts, &asker, proxy, now, true) {
+            Ok(Asked::Sent(question)) => {
+                global.verdict(global.hear(question, Some(answer(&[8, 1])), &asker, proxy, now))
+            }
+            Ok(Asked::Before) => panic!("nothing is leased"),
+            Err(fault) => global.verdict(Err(fault)),
+        }
+    };
+    // Before there is a table, nothing can be charged, and Shadow does not cover that.
+    let shadow = self::global(&document(&format!(r#"{fallback},"mode":"Shadow""#)));
+    proxy.is_down = true;
+    for global in [&global, &shadow] {
+        assert_eq!(passes(&proxy, global, "orders").unwrap_err().reason, Reason::HostFailed);
+    }
+    Table::prepare(&proxy, [7; 16], 0).unwrap();
+    // As long as there are answers it is not charged.
+    proxy.is_down = false;
+    for _ in 0..20 {
+        asker.worked("rls");
+        assert!(passes(&proxy, &global, "orders").is_ok());
+    }
+    proxy.is_down = true;
+    for _ in 0..3 {
+        assert!(passes(&proxy, &global, "orders").is_ok(), "two of six");
+    }
+    let refused = passes(&proxy, &global, "orders").unwrap_err();
+    assert_eq!(
+        (refused.reason, &refused.detail),
+        (Reason::RateLimited, &Detail::Named("fallback of rule", "r".into()))
+    );
+    let Advice::Limited(Limited { quota: 6, window: 86_400, remaining: 0, reset: 28_800, .. }) =
+        refused.advice
+    else {
+        panic!("{refused:?}")
+    };
+    assert!(passes(&proxy, &global, "other").is_ok(), "another question has another bucket");
+    // In Shadow it refuses nobody. With other numbers it is another bucket.
+    let shadowed = passes(&proxy, &shadow, "orders").unwrap();
+    assert_eq!(shadowed.shadowed().unwrap().reason, Reason::RateLimited);
+    let more = self::global(&document(&fallback.replace("Day", "Hour")));
+    assert!(passes(&proxy, &more, "orders").is_ok());
+    // A bucket that others overtake each time is a refusal.
+    proxy.data.as_ref().unwrap().trouble.set(Trouble::Loses);
+    assert_eq!(passes(&proxy, &global, "third").unwrap_err().reason, Reason::LimiterBusy);
+    // Several rules are one question.
+    let two = document(fallback).replace(
+        r#"{"name":"r","by":["route"]}"#,
+        r#"{"name":"a","by":["route"]},{"name":"b","by":["method"]}"#,
+    );
+    proxy.data.as_ref().unwrap().trouble.set(Trouble::None);
+    let two = self::global(&two);
+    assert_eq!((0..9).filter(|_| passes(&proxy, &two, "orders").is_ok()).count(), 3);
+    let refused = passes(&proxy, &two, "orders").unwrap_err();
+    assert_eq!(refused.detail, Detail::Named("fallback of rate limit domain", "shop".into()));
+    assert_eq!(refused.advice, Advice::RetryAfter(28_800));
 }
