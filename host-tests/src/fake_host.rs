@@ -311,6 +311,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn response_headers(&self) -> Result<Vec<u8>, HostError> {
+        Ok(self.response_head()?.to_abi())
+    }
+
     fn response_header(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
         Ok(self.response_head()?.all(name))
     }
