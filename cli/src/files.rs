@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use portcullis_filter::audit::Exporter;
 use portcullis_filter::decision::Detail;
 use portcullis_filter::document::Shape;
+use portcullis_filter::guards::assertion::Ring;
 use portcullis_filter::json::Json;
 use portcullis_filter::limits;
 use portcullis_filter::policy::{POLICY, Policy};
@@ -73,7 +75,7 @@ impl Files {
         let keys = policy.providers.without_keys().map(|(_, why)| why.clone());
         let of_two = policy.providers.without_one_of_two(env).into_iter().map(|(_, why)| why);
         let peppers = policy.providers.without_pepper().cloned();
-        let signing = policy.signing.iter().flat_map(|ring| ring.without_key()).map(|(_, why)| why.clone());
+        let signing = policy.signing.iter().flat_map(Ring::without_key).map(|(_, why)| why.clone());
         let mut faults: Vec<(String, String)> =
             keys.chain(of_two).chain(peppers).chain(signing).filter_map(fault).collect();
         faults.extend(
@@ -84,7 +86,7 @@ impl Files {
                 .map(|name| (name.to_string(), "shorter than 32 bytes".to_owned())),
         );
         let exporter = policy.audit.sinks.otlp.as_ref();
-        let header = exporter.and_then(|exporter| exporter.without_header());
+        let header = exporter.and_then(Exporter::without_header);
         faults.extend(header.map(|name| (name.to_string(), "no header can hold it".to_owned())));
         // What two of them have told is one fault.
         faults.sort();

@@ -159,7 +159,9 @@ routes:
     let pem = std::fs::read_to_string(&key).unwrap();
     let all = || {
         let names = ["hash", "secret", "next", "client", "client-next", "pepper", "pepper-next", "shared"];
-        names.iter().for_each(|name| put(name, &format!("{good}\n")));
+        for name in names {
+            put(name, &format!("{good}\n"));
+        }
         put("header", "Bearer abc\n");
         put("jwks.json", jwks);
         put("signing.pem", &pem);

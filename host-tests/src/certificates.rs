@@ -45,7 +45,7 @@ impl Authority {
         let issuer = Issuer::new(authority_params(&self.name)?, KeyPair::try_from(self.own.key.as_slice())?);
         let certificate = authority_params(name)?.signed_by(&key, &issuer)?;
         let der = certificate.der().to_vec();
-        let behind = [&[der.clone()], self.own.behind.as_slice()].concat();
+        let behind = [core::slice::from_ref(&der), self.own.behind.as_slice()].concat();
         Ok(Self { own: Certificate { der, key: key.serialize_der(), behind }, name: name.to_owned() })
     }
 

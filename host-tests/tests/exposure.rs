@@ -14,6 +14,9 @@ use serde_json::json;
 const INSIDE: &str = "10.1.2.3";
 const OUTSIDE: &str = "192.0.2.1";
 
+/// A request for a path.
+type Sends<'a> = Box<dyn Fn(&str) -> Request + 'a>;
+
 struct Gateway {
     envoy: Envoy,
     _upstream: Upstream,
@@ -76,7 +79,7 @@ fn a_route_that_is_not_for_a_client_looks_like_none() {
     let method = |name: &str, path: &str| Request { method: name.to_owned(), ..get(path) };
     let long = "a".repeat(2000);
     // The same request for a route and for none.
-    let pairs: Vec<Box<dyn Fn(&str) -> Request>> = vec![
+    let pairs: Vec<Sends<'_>> = vec![
         Box::new(get),
         Box::new(|path| get(&format!("{path}/{long}"))),
         Box::new(|path| get(&format!("{path}?a=%00"))),

@@ -260,7 +260,9 @@ fn keys_are_not_believed_for_ever() {
             thread::sleep(Duration::from_millis(100));
         }
     };
-    patient.iter().chain(&strict).for_each(|backend| until(true, backend));
+    for backend in patient.iter().chain(&strict) {
+        until(true, backend);
+    }
     // Somebody else answers the Envoy in the gateway's place: its certificate is of another authority.
     let other = Authority::new("servers").unwrap();
     let foreign = Asked { authority: &other, ..asked(&gateway, "envoy", None) };
@@ -268,7 +270,9 @@ fn keys_are_not_believed_for_ever() {
     assert!(!taken(&deceived), "keys of whoever answers");
     let Gateway { envoy, shown: _service, .. } = gateway;
     drop(envoy);
-    strict.iter().for_each(|backend| until(false, backend));
+    for backend in &strict {
+        until(false, backend);
+    }
     for backend in &patient {
         assert!(taken(backend), "{}: for a day", backend.name);
     }

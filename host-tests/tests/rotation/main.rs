@@ -24,7 +24,7 @@ use portcullis_filter::guards::identity::api_key::KeyHash;
 use portcullis_filter::time::{SECOND, Timestamp};
 use serde_json::{Value, json};
 
-use load::{Load, any};
+use load::{ANY, Load, in_a_row};
 
 const HOST: &str = "api.example.com";
 const OLD: &str = "the old secret, of thirty-two bytes or more";
@@ -107,7 +107,7 @@ fn the_secret_of_an_issuer() {
     };
     let mut gateway = Gateway::start(&sections(json!({"secret": "OLD"})), Vec::new());
     let by = |secret: &'static str| move |_: usize| bearing(&token(secret));
-    Load::during(gateway.address, Box::new(by(OLD)), &any, |load| {
+    Load::during(gateway.address, Box::new(by(OLD)), ANY, |load| {
         load.until(false, by(NEW));
         gateway.update(&sections(json!({"secret": "OLD", "nextSecret": "NEW"})));
         load.until(true, by(NEW));
@@ -159,7 +159,7 @@ fn the_secret_that_the_gateway_shows_to_an_issuer() {
     let mut gateway = Gateway::start(&sections(json!({"clientSecret": "OLD"})), clusters);
     // Each request has a token of its own, about which nobody has asked yet.
     let fresh = |number: usize| bearing(&format!("opaque-{number}"));
-    Load::during(gateway.address, Box::new(fresh), &any, |load| {
+    Load::during(gateway.address, Box::new(fresh), ANY, |load| {
         gateway.update(&sections(json!({"clientSecret": "OLD", "nextClientSecret": "NEW"})));
         load.until(true, |_| Request::get(HOST, "/clientSecret-nextClientSecret"));
         load.step();
@@ -189,7 +189,7 @@ fn the_key_of_a_client() {
     };
     let mut gateway = Gateway::start(&sections(&[FIRST]), Vec::new());
     let by = |key: &'static str| move |_: usize| keyed(key);
-    Load::during(gateway.address, Box::new(by(FIRST)), &any, |load| {
+    Load::during(gateway.address, Box::new(by(FIRST)), ANY, |load| {
         load.until(false, by(SECOND));
         gateway.update(&sections(&[FIRST, SECOND]));
         load.until(true, by(SECOND));
@@ -215,7 +215,7 @@ fn the_pepper_of_the_keys() {
     };
     let mut gateway = Gateway::start(&sections(json!({"pepper": "OLD"}), &[(KEY, OLD)]), Vec::new());
     let by = |key: &'static str| move |_: usize| keyed(key);
-    Load::during(gateway.address, Box::new(by(KEY)), &any, |load| {
+    Load::during(gateway.address, Box::new(by(KEY)), ANY, |load| {
         let both = json!({"pepper": "OLD", "nextPepper": "NEW"});
         gateway.update(&sections(both, &[(KEY, OLD), (KEY, NEW), (NEWER, NEW)]));
         load.until(true, by(NEWER));
@@ -257,9 +257,9 @@ fn the_secret_of_assertions() {
         let turn = u64::try_from(now.as_nanos()).unwrap() + 3 * SECOND;
         next["notBefore"] = json!(Timestamp::from_nanos(turn).to_string());
         gateway.update(&sections(json!([key("old", "OLD"), next])));
-        load.in_a_row(|| signs("new"));
+        in_a_row(|| signs("new"));
         gateway.update(&sections(json!([key("new", "NEW")])));
-        load.in_a_row(|| signs("new"));
+        in_a_row(|| signs("new"));
     });
 }
 

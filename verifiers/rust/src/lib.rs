@@ -28,7 +28,7 @@ const MOST: usize = 8192;
 /// Seconds from `iat` to `exp`, at most.
 const LONGEST: u64 = 300;
 /// For how long keys are believed that nobody has replaced.
-const OLDEST: Duration = Duration::from_secs(86_400);
+const OLDEST: Duration = Duration::from_hours(24);
 
 /// What must hold of an assertion.
 #[derive(Clone, Debug)]

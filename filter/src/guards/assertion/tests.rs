@@ -205,9 +205,12 @@ fn who_it_speaks_of() {
         let member = |name| claims.get(name).and_then(Json::as_text).map(str::to_owned);
         (member("client_id"), member("credential"))
     };
-    let named = |kind: &str| (Some("partner".to_owned()), Some(kind.to_owned()));
-    assert_eq!(credential(&key), named("api_key"));
-    assert_eq!(credential(&Caller::Certificate(Certificate::new("partner".into()))), named("certificate"));
+    let partner_by = |kind: &str| (Some("partner".to_owned()), Some(kind.to_owned()));
+    assert_eq!(credential(&key), partner_by("api_key"));
+    assert_eq!(
+        credential(&Caller::Certificate(Certificate::new("partner".into()))),
+        partner_by("certificate")
+    );
     let query = |target: &[u8]| {
         let claims = part(&made(&ring, &rules, &key, &Target { target, ..TARGET }, NOW).unwrap(), 1);
         let member = |name| claims.get(name).and_then(Json::as_text).map(str::to_owned);
