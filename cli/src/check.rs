@@ -1,5 +1,6 @@
 //! Is this policy right? Every problem at once, with its place and what to write instead.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use portcullis_filter::problem::{Problem, Severity};
 use serde_json::json;
 
 use crate::document;
+use crate::files::Files;
 use crate::format::Format;
 use crate::places::Places;
 
@@ -21,22 +23,38 @@ pub(crate) struct Check {
     format: Format,
 }
 
+/// A policy without an error.
+struct Good<'p> {
+    policy: &'p Policy,
+    /// Of the document as the gateway gets it; not of one that the gateway would refuse for its files.
+    digest: Option<&'p str>,
+}
+
 impl Check {
     pub(crate) fn run(&self) -> ExitCode {
         let read = document::bytes(&self.file).and_then(|bytes| Ok((document::parse(&bytes)?, bytes)));
-        let (document, bytes) = match read {
+        let (mut document, bytes) = match read {
             Ok(read) => read,
             Err(error) => return self.unread(&error),
         };
-        let outcome = Policy::compile(&document);
-        let problems = outcome.as_ref().map_or_else(|problems| problems, |(_, warnings)| warnings);
+        let directory = Path::new(&self.file).parent().unwrap_or(Path::new(""));
+        let files = Files::take(&mut document, directory);
+        let (mut policy, mut problems) = match Policy::compile(&document) {
+            Ok((policy, warnings)) => (Some(policy), warnings),
+            Err(problems) => (None, problems),
+        };
+        problems.extend(files.problems(policy.as_mut()));
         let places = if problems.is_empty() { Places::of(b"") } else { Places::of(&bytes) };
-        let policy = outcome.as_ref().ok().map(|(policy, _)| policy);
+        let is_good = problems.iter().all(|problem| problem.severity != Severity::Error);
+        let good = policy
+            .as_ref()
+            .filter(|_| is_good)
+            .map(|policy| Good { policy, digest: files.is_empty().then_some(&*policy.digest) });
         match self.format {
-            Format::Text => self.text(policy, problems, &places),
-            Format::Json => self.json(policy, problems, &places),
+            Format::Text => self.text(good.as_ref(), &problems, &places),
+            Format::Json => self.json(good.as_ref(), &problems, &places),
         }
-        if policy.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        if good.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) }
     }
 
     fn unread(&self, error: &str) -> ExitCode {
@@ -47,7 +65,7 @@ impl Check {
         ExitCode::from(2)
     }
 
-    fn text(&self, policy: Option<&Policy>, problems: &[Problem], places: &Places) {
+    fn text(&self, good: Option<&Good<'_>>, problems: &[Problem], places: &Places) {
         for problem in problems {
             let at = places
                 .find(&problem.place)
@@ -59,18 +77,20 @@ impl Check {
             }
         }
         let (errors, warnings) = count(problems);
-        match policy {
-            Some(policy) => {
+        match good {
+            Some(Good { policy, digest }) => {
                 println!("{}: good{}", self.file, with(warnings));
                 println!("  name    {}", policy.name);
-                println!("  digest  {}", policy.digest);
+                if let Some(digest) = digest {
+                    println!("  digest  {digest}");
+                }
                 println!("  routes  {}", policy.routes.len());
             }
             None => println!("{}: refused: {}{}", self.file, counted(errors, "error"), with(warnings)),
         }
     }
 
-    fn json(&self, policy: Option<&Policy>, problems: &[Problem], places: &Places) {
+    fn json(&self, good: Option<&Good<'_>>, problems: &[Problem], places: &Places) {
         let problem = |problem: &Problem| {
             let at = places.find(&problem.place);
             json!({
@@ -82,14 +102,14 @@ impl Check {
                 "column": at.map(|(_, column)| column),
             })
         };
-        let policy = policy.map(
-            |policy| json!({"name": &*policy.name, "digest": &*policy.digest, "routes": policy.routes.len()}),
-        );
+        let policy = good.map(|Good { policy, digest }| {
+            json!({"name": &*policy.name, "digest": digest, "routes": policy.routes.len()})
+        });
         println!(
             "{}",
             json!({
                 "file": self.file,
-                "ok": policy.is_some(),
+                "ok": good.is_some(),
                 "policy": policy,
                 "problems": problems.iter().map(problem).collect::<Vec<_>>(),
             })

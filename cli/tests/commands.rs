@@ -116,6 +116,103 @@ fn problems_for_programs() {
     );
 }
 
+/// `{file: …}` for a secret of each kind: what the gateway would say of such a variable is said of the file, and no secret is shown.
+#[test]
+fn secrets_in_files_are_looked_at() {
+    let directory = scratch("secrets_in_files_are_looked_at");
+    let policy = directory.join("policy.yaml");
+    let put = |name: &str, content: &str| std::fs::write(directory.join(name), content).unwrap();
+    let key = directory.join("signing.pem");
+    let made = portcullis(&["keys", "new", "--kid", "a", "--out", key.to_str().unwrap()], "");
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let jwks = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+    let good = "thirty-two bytes of it, at least!";
+    std::fs::write(
+        &policy,
+        "\
+apiVersion: portcullis/v1
+kind: GatewayPolicy
+name: files
+audit:
+  subject: Hashed
+  hashKey: {file: hash}
+  sinks: {otlp: {uri: 'http://collector/v1/logs', cluster: c, headers: [{name: authorization, file: header}]}}
+jwt:
+  providers:
+  - {name: shared, issuer: i, audiences: [a], maxLifetime: 1h, algorithms: [HS256], secret: {file: secret}, nextSecret: {file: next}}
+  - {name: opaque, issuer: o, audiences: [a], maxLifetime: 1h, introspection: {uri: 'https://o/i', cluster: c, clientId: g, clientSecret: {file: client}, nextClientSecret: {file: client-next}}}
+  - {name: keys, issuer: k, audiences: [a], maxLifetime: 1h, localJWKS: {file: jwks.json}}
+apiKeyAuth:
+  pepper: {file: pepper}
+  nextPepper: {file: pepper-next}
+  keys: [{client: c, keyHash: 'hmac-sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}]
+signing:
+  issuer: g
+  keys:
+  - {kid: a, algorithm: EdDSA, privateKey: {file: signing.pem}}
+  - {kid: h, algorithm: HS256, secret: {file: shared}}
+routes:
+- {name: all, match: {}, authentication: {anyOf: [{jwt: {}}, {apiKey: {}}]}, upstream: {assertion: {audience: x}}}
+",
+    )
+    .unwrap();
+    let pem = std::fs::read_to_string(&key).unwrap();
+    let all = || {
+        let names = ["hash", "secret", "next", "client", "client-next", "pepper", "pepper-next", "shared"];
+        for name in names {
+            put(name, &format!("{good}\n"));
+        }
+        put("header", "Bearer abc\n");
+        put("jwks.json", jwks);
+        put("signing.pem", &pem);
+    };
+    let check = || {
+        let out = portcullis(&["check", policy.to_str().unwrap()], "");
+        let shown = text(&out.stdout);
+        assert!(
+            !shown.contains("thirty-two") && !shown.contains("PRIVATE") && !shown.contains("FILE_"),
+            "{shown}"
+        );
+        (out.status.code(), shown)
+    };
+    all();
+    let (code, shown) = check();
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.matches("warning: ").count(), 11, "{shown}");
+    assert!(
+        shown.contains("policy.yaml:6:12: warning: audit.hashKey: a file is read by the command line alone"),
+        "{shown}"
+    );
+    assert!(!shown.contains("digest"), "the gateway would not take this document: {shown}");
+    for (name, content, told) in [
+        ("hash", "short", "error: audit.hashKey: shorter than 32 bytes"),
+        ("header", "a\rb", "error: audit.sinks.otlp.headers[0]: no header can hold it"),
+        ("secret", "short", "error: jwt.providers[0].secret: secret shorter than the algorithm's hash"),
+        ("next", "short\n\n", "error: jwt.providers[0].nextSecret: secret shorter than the algorithm's hash"),
+        ("client", "\n", "error: jwt.providers[1].introspection.clientSecret: the file is empty"),
+        ("client-next", "", "error: jwt.providers[1].introspection.nextClientSecret: the file is empty"),
+        ("jwks.json", "{}", "error: jwt.providers[2].localJWKS: no usable key set"),
+        ("pepper", "short", "error: apiKeyAuth.pepper: pepper shorter than 32 bytes"),
+        ("pepper-next", "short", "error: apiKeyAuth.nextPepper: pepper shorter than 32 bytes"),
+        ("signing.pem", good, "error: signing.keys[0].privateKey: no key for the algorithm"),
+        ("shared", "short", "error: signing.keys[1].secret: no key for the algorithm"),
+        ("shared", "a\0b", "error: signing.keys[1].secret: the file holds a NUL"),
+    ] {
+        all();
+        put(name, content);
+        let (code, shown) = check();
+        assert_eq!((code, shown.matches("error: ").count()), (Some(1), 1), "{name}: {shown}");
+        assert!(shown.contains(told), "{name}: {shown}");
+    }
+    all();
+    std::fs::remove_file(directory.join("next")).unwrap();
+    let (code, shown) = check();
+    assert!(
+        code == Some(1) && shown.contains("error: jwt.providers[0].nextSecret: the file cannot be read"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn what_cannot_be_read() {
     let bomb: String = std::iter::once("a0: &a0 [x, x]\n".to_owned())

@@ -216,7 +216,11 @@ pub trait Host: SharedData + Verifier + Calls + Metrics {
     fn request_trailers(&self) -> Result<Vec<u8>, HostError>;
     /// Takes every request trailer of that name away.
     fn remove_request_trailer(&self, name: &str) -> Result<(), HostError>;
-    /// A header of the response, all of its values in one, comma-joined; only while the response's head is passing, as the next two.
+    /// The response's header map, in the form of [`Host::request_headers`]; only while the response's head is passing, as the next three.
+    fn response_headers(&self) -> Result<Vec<u8>, HostError> {
+        Err(HostError { call: "get_header_map_pairs", status: UNIMPLEMENTED })
+    }
+    /// A header of the response. Of one that came more than once hosts tell the first value, or all of them in one: for a list, read the map.
     fn response_header(&self, _: &str) -> Result<Option<Vec<u8>>, HostError> {
         Err(HostError { call: "get_header_map_value", status: UNIMPLEMENTED })
     }

@@ -17,6 +17,8 @@ pub struct Certificate {
     der: Vec<u8>,
     /// PKCS #8.
     key: Vec<u8>,
+    /// Those that its holder shows behind it: of authorities between this one and one that is known.
+    behind: Vec<Vec<u8>>,
 }
 
 /// An authority that issues them.
@@ -32,8 +34,19 @@ impl Authority {
     pub fn new(name: &str) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate()?;
         let certificate = authority_params(name)?.self_signed(&key)?;
-        let own = Certificate { der: certificate.der().to_vec(), key: key.serialize_der() };
+        let own =
+            Certificate { der: certificate.der().to_vec(), key: key.serialize_der(), behind: Vec::new() };
         Ok(Self { own, name: name.to_owned() })
+    }
+
+    /// An authority below this one. Whoever it issues a certificate for shows its own behind that.
+    pub fn issue_authority(&self, name: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let issuer = Issuer::new(authority_params(&self.name)?, KeyPair::try_from(self.own.key.as_slice())?);
+        let certificate = authority_params(name)?.signed_by(&key, &issuer)?;
+        let der = certificate.der().to_vec();
+        let behind = [core::slice::from_ref(&der), self.own.behind.as_slice()].concat();
+        Ok(Self { own: Certificate { der, key: key.serialize_der(), behind }, name: name.to_owned() })
     }
 
     /// A certificate for a server that is called `host`.
@@ -76,12 +89,13 @@ impl Authority {
         let key = KeyPair::generate()?;
         let issuer = Issuer::new(authority_params(&self.name)?, KeyPair::try_from(self.own.key.as_slice())?);
         let certificate = params.signed_by(&key, &issuer)?;
-        Ok(Certificate { der: certificate.der().to_vec(), key: key.serialize_der() })
+        let behind = self.own.behind.clone();
+        Ok(Certificate { der: certificate.der().to_vec(), key: key.serialize_der(), behind })
     }
 
     /// One that somebody else made, for whoever trusts it: it can issue nothing.
     pub fn read(file: &Path) -> io::Result<Self> {
-        let own = Certificate { der: unpem(file)?, key: Vec::new() };
+        let own = Certificate { der: unpem(file)?, key: Vec::new(), behind: Vec::new() };
         Ok(Self { own, name: String::new() })
     }
 
@@ -99,12 +113,18 @@ impl Authority {
 impl Certificate {
     /// One that somebody else made: `NAME.pem`, and its key as PKCS #8 in `NAME.key`.
     pub fn read(stem: &Path) -> io::Result<Self> {
-        Ok(Self { der: unpem(&stem.with_extension("pem"))?, key: unpem(&stem.with_extension("key"))? })
+        let (der, key) = (unpem(&stem.with_extension("pem"))?, unpem(&stem.with_extension("key"))?);
+        Ok(Self { der, key, behind: Vec::new() })
     }
 
     /// The certificate's bytes.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// It, and those that are shown behind it.
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        core::iter::once(&self.der).chain(&self.behind).map(Vec::as_slice)
     }
 
     /// Its private key, as PKCS #8.
@@ -151,7 +171,7 @@ impl std::fmt::Debug for Authority {
 fn authority_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     Ok(params)
 }

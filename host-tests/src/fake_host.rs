@@ -318,8 +318,13 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn response_headers(&self) -> Result<Vec<u8>, HostError> {
+        Ok(self.response_head()?.to_abi())
+    }
+
     fn response_header(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
-        Ok(self.response_head()?.all(name))
+        // Of several values the first, as a host may.
+        Ok(self.response_head()?.first(name).map(<[u8]>::to_vec))
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {

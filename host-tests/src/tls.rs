@@ -63,7 +63,7 @@ fn config(trusted: &Authority, shown: Option<&Certificate>) -> Result<ClientConf
     match shown {
         None => Ok(builder.with_no_client_auth()),
         Some(certificate) => {
-            let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+            let chain = certificate.chain().map(|der| CertificateDer::from(der.to_vec())).collect();
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certificate.key_der().to_vec()));
             builder.with_client_auth_cert(chain, key)
         }

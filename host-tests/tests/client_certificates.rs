@@ -199,3 +199,29 @@ fn somebody_must_vouch_for_it() {
         said(401, "certificate_invalid")
     );
 }
+
+/// Of a chain the proxy may make what it likes: the gateway takes what an authority of its own has issued itself, and says of everything else why not.
+#[test]
+fn a_chain_is_not_followed() {
+    let root = Authority::new("root").unwrap();
+    let between = root.issue_authority("between").unwrap();
+    let shown = between.issue_named("x", &[ORDERS], &[]).unwrap();
+    let proxy = json!({"validatedByProxy": {"because": "the listener has a validation context"}});
+    let of = |authority: &Authority| json!({"authorities": authority.to_pem()});
+    let gateway = Gateway::start(vec![
+        ("by-proxy", ClientCertificate::Optional(root.clone()), proxy),
+        ("by-root", ClientCertificate::Optional(root.clone()), of(&root)),
+        ("by-the-one-between", ClientCertificate::Optional(root.clone()), of(&between)),
+    ]);
+    for (listener, expected) in [
+        ("by-proxy", said(200, "")),
+        ("by-root", said(401, "certificate_invalid")),
+        ("by-the-one-between", said(200, "")),
+    ] {
+        let request = Request::get(HOST, "/internal").with("x-request-id", listener);
+        assert_eq!(gateway.send(listener, Some(&shown), &request).unwrap(), expected, "{listener}");
+    }
+    let soon = std::time::Duration::from_secs(30);
+    let event = gateway.envoy.find_in_log(soon, |line| audit_event(line, "by-root")).unwrap();
+    assert_eq!(event["portcullis.detail"], json!("its issuer is none of the policy's `authorities`"));
+}

@@ -1,10 +1,10 @@
-// A service that answers only what came through the gateway: node server.mjs PORT JWKS_URL ISSUER AUDIENCE [SKEW]
+// A service that answers only what came through the gateway: node server.mjs PORT JWKS_URL ISSUER AUDIENCE [SKEW [MAX_AGE]]
 
 import { createServer } from "node:http";
 import { Keys, Refused, Verifier } from "./verifier.mjs";
 
-const [port, url, issuer, audience, skew] = process.argv.slice(2);
-const verifier = new Verifier({ keys: new Keys(url), issuer, audience, skew: Number(skew ?? 10) });
+const [port, url, issuer, audience, skew, maxAge] = process.argv.slice(2);
+const verifier = new Verifier({ keys: new Keys(url, maxAge && { maxAge: Number(maxAge) }), issuer, audience, skew: Number(skew ?? 10) });
 
 const server = createServer(async (request, response) => {
   try {

@@ -7,6 +7,7 @@ import { createHash, createPublicKey, verify as verifySignature } from "node:cry
 const TYPE = "portcullis-assertion+jwt";
 const MOST = 8192; // characters of an assertion
 const LONGEST = 300; // seconds from `iat` to `exp`
+const OLDEST = 86400; // seconds for which keys are believed while the gateway cannot be asked
 
 /** Why a request is refused. The message is for the log; a client needs to know no more than 401. */
 export class Refused extends Error {}
@@ -18,30 +19,36 @@ const refuse = (why) => {
 /** The gateway's public keys, from its JWKS endpoint. */
 export class Keys {
   #url;
+  #oldest;
   #keys = new Map();
-  #until = 0;
-  #asked = 0;
+  #read = -Infinity;
+  #until = -Infinity;
+  #asked = -Infinity;
   #asking;
 
-  constructor(url) {
+  /** `maxAge`: for how many seconds old keys hold while the gateway cannot be asked. A key that was taken out is believed for so long. */
+  constructor(url, { maxAge = OLDEST } = {}) {
     this.#url = url;
+    this.#oldest = 1000 * maxAge;
+    if (!(this.#oldest > 0)) throw new RangeError("maxAge: more than 0 seconds");
   }
 
   /** The key of that name; one that is not known is asked for, at most once a second. */
   async find(kid) {
-    const now = Date.now();
-    const known = () => this.#keys.get(kid);
+    const now = clock();
+    const known = () => (clock() - this.#read < this.#oldest ? this.#keys.get(kid) : undefined);
     if ((now < this.#until && known()) || now - this.#asked < 1000) {
       await this.#asking;
       return known();
     }
     this.#asked = now;
-    this.#asking = this.#fetch().catch(() => {}); // The old keys hold while the gateway cannot be asked.
+    this.#asking = this.#fetch().catch(() => {}); // The old keys hold for a while.
     await this.#asking;
     return known();
   }
 
   async #fetch() {
+    const asked = clock();
     const response = await fetch(this.#url, { signal: AbortSignal.timeout(2000), redirect: "error" });
     if (response.status !== 200) throw new Error(`status ${response.status}`);
     const { keys } = await response.json();
@@ -49,9 +56,13 @@ export class Keys {
     this.#keys = new Map(
       keys.map((jwk) => [jwk.kid, { alg: jwk.alg, key: createPublicKey({ key: jwk, format: "jwk" }) }]),
     );
-    this.#until = Date.now() + 1000 * Number(age?.[1] ?? 60);
+    this.#read = asked;
+    this.#until = asked + 1000 * Number(age?.[1] ?? 60);
   }
 }
+
+/** Milliseconds of a clock that nobody sets. */
+const clock = () => performance.now();
 
 export class Verifier {
   /** `skew`: how many seconds the gateway's clock may differ from ours. */

@@ -18,6 +18,7 @@ import jwt
 TYPE = "portcullis-assertion+jwt"
 MOST = 8192  # characters of an assertion
 LONGEST = 300  # seconds from `iat` to `exp`
+OLDEST = 86400  # seconds for which keys are believed while the gateway cannot be asked
 
 
 class Refused(Exception):
@@ -25,12 +26,15 @@ class Refused(Exception):
 
 
 class Keys:
-    """The gateway's public keys, from its JWKS endpoint."""
+    """The gateway's public keys, from its JWKS endpoint. `max_age`: for how many seconds old keys hold while the gateway cannot be asked. A key
+    that was taken out is believed for so long."""
 
-    def __init__(self, url):
-        self._url = url
+    def __init__(self, url, max_age=OLDEST):
+        if not max_age > 0:
+            raise ValueError("max_age: more than 0 seconds")
+        self._url, self._oldest = url, max_age
         self._keys = {}
-        self._until = self._asked = float("-inf")
+        self._until = self._asked = self._read = float("-inf")
         self._lock = threading.Lock()
 
     def find(self, kid):
@@ -42,14 +46,15 @@ class Keys:
                 try:
                     self._fetch(now)
                 except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, jwt.PyJWTError):
-                    pass  # The old keys hold while the gateway cannot be asked.
-            return self._keys.get(kid)
+                    pass  # The old keys hold for a while.
+            return self._keys.get(kid) if time.monotonic() - self._read < self._oldest else None
 
     def _fetch(self, now):
         with urllib.request.urlopen(self._url, timeout=2) as response:
             keys = json.load(response)["keys"]
             age = re.search(r"max-age=(\d+)", response.headers.get("cache-control", ""))
         self._keys = {jwk["kid"]: jwt.PyJWK.from_dict(jwk) for jwk in keys}
+        self._read = now
         self._until = now + (int(age[1]) if age else 60)
 
 

@@ -1,13 +1,15 @@
-"""A service that answers only what came through the gateway: python server.py PORT JWKS_URL ISSUER AUDIENCE [SKEW]"""
+"""A service that answers only what came through the gateway: python server.py PORT JWKS_URL ISSUER AUDIENCE [SKEW [MAX_AGE]]"""
 
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from portcullis_verifier import Keys, Refused, Verifier
+from portcullis_verifier import OLDEST, Keys, Refused, Verifier
 
 PORT, URL, ISSUER, AUDIENCE = sys.argv[1:5]
-VERIFIER = Verifier(Keys(URL), ISSUER, AUDIENCE, skew=float(sys.argv[5]) if len(sys.argv) > 5 else 10)
+SKEW = float(sys.argv[5]) if len(sys.argv) > 5 else 10
+MAX_AGE = float(sys.argv[6]) if len(sys.argv) > 6 else OLDEST
+VERIFIER = Verifier(Keys(URL, MAX_AGE), ISSUER, AUDIENCE, skew=SKEW)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ use crate::redaction::is_secret_shaped;
 pub static ENV: Shape = Shape {
     name: "{env}",
     about: "A variable of the plugin's environment (`vm_config.environment_variables` in Envoy), so that no secret stands in \
-            the policy.",
+            the policy. `portcullis check` takes `{file: PATH}` in its place, and looks into the file; the gateway has no files.",
     keys: &[Key::new("env", "name of a variable", Default::Required, "Letters, digits and `_`.")],
 };
 

@@ -21,7 +21,8 @@ impl<'d> Section<'d> {
             }
         }
         for key in shape.keys.iter().filter(|key| key.default == Default::Required) {
-            if !seen.contains(&key.name) {
+            let in_a_file = key.name == "env" && section.names_a_file();
+            if !seen.contains(&key.name) && !in_a_file {
                 section.error(format!("`{}` is missing", key.name), format!("{}: {}", key.kind, key.about));
             }
         }
@@ -34,10 +35,21 @@ impl<'d> Section<'d> {
             return;
         }
         let known: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
-        if !known.contains(&name) {
+        if name == "file" && self.names_a_file() {
+            // The proxy's sandbox has no files. Told as an unknown key, it would look like a mistake in spelling.
+            let help = "write `{env: NAME}`, and start the proxy with the file's content in that variable: `NAME=\"$(cat FILE)\"`, and NAME in \
+                        `host_env_keys`; `{file: …}` is for `portcullis check` alone";
+            self.problems.error(&self.place, "a file is out of the filter's reach", help);
+        } else if !known.contains(&name) {
             let help = suggestion(name, &known).unwrap_or_else(|| format!("known here: {}", listed(&known)));
             self.problems.error(&self.place, format!("unknown field {}", quoted(name)), help);
         }
+    }
+
+    /// Whether a file stands where a variable of the environment could.
+    fn names_a_file(&self) -> bool {
+        let takes = |name| self.shape.keys.iter().any(|key| key.name == name);
+        takes("env") && !takes("file") && self.has("file")
     }
 
     /// The value under `key`, if it is there. `key` must be one of the shape's.

@@ -194,6 +194,10 @@ impl Host for Proxy {
         raw::remove_header(raw::REQUEST_TRAILERS, name).map_err(failed("remove_header_map_value"))
     }
 
+    fn response_headers(&self) -> Result<Vec<u8>, HostError> {
+        raw::headers(raw::RESPONSE_HEADERS).map_err(failed("get_header_map_pairs"))
+    }
+
     fn response_header(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
         match raw::header(raw::RESPONSE_HEADERS, name) {
             Ok(value) => Ok(Some(value)),

@@ -58,7 +58,8 @@ fn response(policy: Option<&Policy>, journey: Option<&Journey<'_>>, refusal: &Re
     }
     LocalResponse {
         status: row.status,
-        details: refusal.reason.code(),
+        // A proxy may be told to show them: `proxy_status_config`, or a format of its own for answers.
+        details: row.code,
         headers,
         body,
         grpc_status: refusal.reason.grpc_status(),

@@ -5,7 +5,7 @@ use super::answer;
 use crate::decision::Mode;
 use crate::guards::{cors, response};
 use crate::host::{Host, HostError, Level, LocalResponse};
-use crate::http::trim;
+use crate::http::{Head, trim};
 use crate::policy::Policy;
 use crate::redaction::Redacted;
 
@@ -138,13 +138,21 @@ fn retry_after(host: &impl Host) -> Result<Option<String>, HostError> {
     Ok(said.filter(|value| (1..=9).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit())))
 }
 
-/// Adds `Origin` to what the response varies by.
+/// Adds `Origin` to what the response varies by. RFC 9110 §5.3: a list may come in several fields of one name, which are one list.
 fn vary(host: &impl Host) -> Result<(), HostError> {
-    let known = host.response_header("vary")?.unwrap_or_default();
-    let mut names = known.split(|&b| b == b',').map(trim);
-    if names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin")) {
-        return Ok(());
+    let Ok(head) = Head::parse_trailers(host.response_headers()?) else {
+        // More than we walk: no cache can be told by what it varies, so none may use it again.
+        return host.set_response_header("vary", b"*");
+    };
+    let mut value = Vec::new();
+    for list in head.all("vary").filter(|list| !list.is_empty()) {
+        let mut names = list.split(|&b| b == b',').map(trim);
+        if names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin")) {
+            return Ok(());
+        }
+        value.extend_from_slice(list);
+        value.extend_from_slice(b", ");
     }
-    let value = if known.is_empty() { b"Origin".to_vec() } else { [&known[..], b", Origin"].concat() };
+    value.extend_from_slice(b"Origin");
     host.set_response_header("vary", &value)
 }

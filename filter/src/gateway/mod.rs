@@ -84,8 +84,17 @@ impl Gateway {
                 &format!("portcullis: provider `{provider}` refuses every request: {why}"),
             );
         }
-        if let Some(why) = policy.providers.without_pepper() {
-            host.log(Level::Error, &format!("portcullis: no API key with a keyed hash is taken: {why}"));
+        for (provider, why) in policy.providers.without_one_of_two(|name| host.env(name)) {
+            host.log(
+                Level::Error,
+                &format!("portcullis: provider `{provider}` has one of two secrets alone: {why}"),
+            );
+        }
+        for why in policy.providers.without_pepper() {
+            host.log(
+                Level::Error,
+                &format!("portcullis: not every API key with a keyed hash is taken: {why}"),
+            );
         }
         policy.audit.resolve(|name| host.env(name));
         if let Some(variable) = policy.audit.subjects.without_key() {

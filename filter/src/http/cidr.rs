@@ -48,6 +48,11 @@ impl Cidr {
         if network.address == address { Ok(network) } else { Err(CidrFault::HostBits(network)) }
     }
 
+    /// Whether every address of its kind lies in it: `0.0.0.0/0`, `::/0`.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether `ip` lies in it. An IPv4 address in IPv6 form, as a dual-stack listener sees it, is compared as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

@@ -333,8 +333,13 @@ impl<'d> Draft<'d> {
                 by_certificate: authentication.takes_certificates_alone(),
                 by_address: rules.authorization.confines(),
             };
-            if let Some((message, help)) = exposure.as_ref().and_then(|exposure| exposure.fault(kept)) {
+            let fault = |kept| exposure.as_ref().and_then(|exposure| exposure.fault(kept));
+            if let Some((message, help)) = fault(kept) {
                 section.error(message, help);
+            } else if rules.authorization.names_everything()
+                && fault(Kept { by_address: false, ..kept }).is_some()
+            {
+                section.warn(exposure::FOR_ALL, "name the networks of those for whom the route is");
             }
         }
         if let (Some(rules), Some(matched)) = (&rules, &draft.matched) {

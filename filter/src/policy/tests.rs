@@ -57,6 +57,56 @@ fn five_mistakes_are_five_messages() {
     );
 }
 
+/// What is in a file the plugin cannot read, wherever a variable can stand; it says what to write.
+#[test]
+fn a_file_is_refused_with_what_to_write_instead() {
+    let route = format!(r#"{{"name":"a","match":{{}},{OPEN}}}"#);
+    let with = |section: &str| {
+        format!(
+            r#"{{"apiVersion":"portcullis/v1","kind":"GatewayPolicy","name":"shop",{section},"routes":[{route}]}}"#
+        )
+    };
+    let provider = |more: &str| {
+        with(&format!(
+            r#""jwt":{{"providers":[{{"name":"corp","issuer":"i","audiences":["a"],"maxLifetime":"1h",{more}}}]}}"#
+        ))
+    };
+    for (text, place) in [
+        (provider(r#""localJWKS":{"file":"/k"}"#), "jwt.providers[0].localJWKS"),
+        (provider(r#""algorithms":["HS256"],"secret":{"file":"/k"}"#), "jwt.providers[0].secret"),
+        (with(r#""audit":{"subject":"Hashed","hashKey":{"file":"/k"}}"#), "audit.hashKey"),
+        (with(r#""apiKeyAuth":{"pepper":{"file":"/k"},"keys":[]}"#), "apiKeyAuth.pepper"),
+    ] {
+        let told = problems(&text);
+        let start = format!("{place}: a file is out of the filter's reach · help: write `{{env: NAME}}`");
+        assert!(told.iter().any(|problem| problem.starts_with(&start)), "{told:?}");
+        assert!(!told.iter().any(|problem| problem.contains("`env` is missing")), "{told:?}");
+    }
+}
+
+#[test]
+fn rules_that_keep_nobody_away_are_told_of() {
+    let warned = |exposure: &str, network: &str| {
+        let rules = format!(
+            r#""authorization":{{"rules":[{{"name":"r","action":"Allow","principal":{{"clientCIDRs":["{network}"]}}}}]}}"#
+        );
+        let text = routes(&format!(r#"{{"name":"a","match":{{}},"exposure":{exposure},{rules},{JWT}}}"#));
+        let told = problems(&text);
+        assert!(told.iter().all(|problem| problem.starts_with("warning: ")), "{told:?}");
+        told.iter().any(|problem| problem.contains("routes[0]: a network of all addresses keeps nobody away"))
+    };
+    for (exposure, network, told) in [
+        (r#""Admin""#, "0.0.0.0/0", true),
+        (r#""Internal""#, "::/0", true),
+        (r#""Admin""#, "10.0.0.0/8", false),
+        (r#""Public""#, "0.0.0.0/0", false),
+        (r#"{"to":"Admin","clientCIDRs":["10.0.0.0/8"]}"#, "0.0.0.0/0", false),
+        (r#"{"to":"Admin","because":"another network"}"#, "0.0.0.0/0", false),
+    ] {
+        assert_eq!(warned(exposure, network), told, "{exposure} {network}");
+    }
+}
+
 #[test]
 fn documents_that_are_refused() {
     let route =

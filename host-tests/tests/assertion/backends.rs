@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
+use host_tests::certificates::Authority;
 use host_tests::envoy::Envoy;
 use host_tests::{artifacts, client};
 use http::{Request, Response};
@@ -26,6 +27,17 @@ pub(crate) const ISSUER: &str = "https://gateway.example";
 pub(crate) const NAMES: [&str; 4] = ["rust", "python", "node", "envoy"];
 /// Seconds that the clocks may differ, in these tests.
 const SKEW: u64 = 1;
+
+/// Where a service asks for the gateway's keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The gateway; for the Envoy, which speaks TLS, the listener `keys`.
+    pub(crate) gateway: SocketAddr,
+    /// Who has issued that one's certificate.
+    pub(crate) authority: &'a Authority,
+    /// For how many seconds they are believed if nobody answers any more, unless it is as long as each of them has it.
+    pub(crate) max_age: Option<u64>,
+}
 
 /// A service. It ends when this is dropped.
 pub(crate) struct Backend {
@@ -63,26 +75,32 @@ pub(crate) fn free_port() -> u16 {
 }
 
 impl Backend {
-    /// Starts one that finds the public keys at `gateway`. `service` is what stands behind the Envoy, which has nothing to say itself.
-    pub(crate) fn start(name: &'static str, port: u16, gateway: SocketAddr, service: SocketAddr) -> Self {
+    /// Starts one that asks for the public keys as `keys` says. `service` is what stands behind the Envoy, which has nothing to say itself.
+    pub(crate) fn start(name: &'static str, port: u16, keys: &Asked<'_>, service: SocketAddr) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let running = match name {
-            "rust" => rust(address, gateway),
+            "rust" => rust(address, keys),
             "python" => {
-                process(&artifacts::python().unwrap(), "verifiers/python/server.py", name, port, gateway)
+                process(&artifacts::python().unwrap(), "verifiers/python/server.py", name, port, keys)
             }
-            "node" => process(Path::new("node"), "verifiers/node/server.mjs", name, port, gateway),
-            _ => envoy(name, port, gateway, service),
+            "node" => process(Path::new("node"), "verifiers/node/server.mjs", name, port, keys),
+            _ => envoy(name, port, keys, service),
         };
         Self { name, address, _running: running }
     }
 }
 
-fn process(program: &Path, script: &str, audience: &str, port: u16, gateway: SocketAddr) -> Running {
+fn process(program: &Path, script: &str, audience: &str, port: u16, keys: &Asked<'_>) -> Running {
     let mut child = Command::new(program)
         .arg(artifacts::repository().join(script))
-        .args([port.to_string(), format!("http://{gateway}/keys"), ISSUER.to_owned(), audience.to_owned()])
+        .args([
+            port.to_string(),
+            format!("http://{}/keys", keys.gateway),
+            ISSUER.to_owned(),
+            audience.to_owned(),
+        ])
         .arg(SKEW.to_string())
+        .args(keys.max_age.map(|age| age.to_string()))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
@@ -94,13 +112,21 @@ fn process(program: &Path, script: &str, audience: &str, port: u16, gateway: Soc
 }
 
 /// `verifiers/envoy/envoy.yaml`, with what stands there in capitals changed.
-fn envoy(name: &str, port: u16, gateway: SocketAddr, service: SocketAddr) -> Running {
+fn envoy(name: &str, port: u16, keys: &Asked<'_>, service: SocketAddr) -> Running {
+    // As its comment says: then keys that are too old are asked for while the request waits.
+    let fetched = "async_fetch: {failed_refetch_duration: 1s}";
+    let fetch = if keys.max_age.is_some() { "" } else { fetched };
+    let directory = tempfile::TempDir::new().unwrap();
+    let authority = directory.path().join("gateway-ca.pem");
+    std::fs::write(&authority, keys.authority.to_pem()).unwrap();
     let file = artifacts::repository().join("verifiers/envoy/envoy.yaml");
     let mut text = std::fs::read_to_string(file).unwrap();
     for (from, to) in [
         ("port_value: 10002", format!("port_value: {port}")),
         ("port_value: 10001", format!("port_value: {}", service.port())),
-        ("port_value: 10000", format!("port_value: {}", gateway.port())),
+        ("port_value: 10000", format!("port_value: {}", keys.gateway.port())),
+        (fetched, fetch.to_owned()),
+        ("/etc/envoy/gateway-ca.pem", authority.display().to_string()),
         ("issuer: https://gateway.example.com ", format!("issuer: {ISSUER} ")),
         ("audiences: [orders]", format!("audiences: [{name}]")),
         ("/.well-known/portcullis/jwks.json", "/keys".to_owned()),
@@ -111,7 +137,6 @@ fn envoy(name: &str, port: u16, gateway: SocketAddr, service: SocketAddr) -> Run
         assert!(text.contains(from), "verifiers/envoy/envoy.yaml has no `{from}`");
         text = text.replace(from, &to);
     }
-    let directory = tempfile::TempDir::new().unwrap();
     let config = directory.path().join("envoy.yaml");
     std::fs::write(&config, text).unwrap();
     let started = Envoy::start_with(&config, directory, &[], &[], artifacts::repository());
@@ -138,9 +163,14 @@ impl<B> tower_service::Service<Request<B>> for WhoIs {
     }
 }
 
-fn rust(address: SocketAddr, gateway: SocketAddr) -> Running {
+fn rust(address: SocketAddr, keys: &Asked<'_>) -> Running {
     let stopping = Arc::new(AtomicBool::new(false));
     let verifier = Verifier::new(ISSUER, "rust").with_skew(Duration::from_secs(SKEW));
+    let verifier = match keys.max_age {
+        Some(age) => verifier.with_max_age(Duration::from_secs(age)),
+        None => verifier,
+    };
+    let gateway = keys.gateway;
     let (ours, theirs) = (verifier.clone(), Arc::clone(&stopping));
     let fetch = move || {
         let text = client::get_text(gateway, "/keys").unwrap_or_default();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use host_tests::artifacts;
+use host_tests::certificates::{Authority, Certificate};
 use host_tests::client;
 use host_tests::envoy::{Envoy, Launch};
-use host_tests::envoy_config::Listener;
+use host_tests::envoy_config::{ClientCertificate, Listener, Tls};
 use host_tests::exchange::{Request, Response};
 use host_tests::upstream::Upstream;
 use portcullis_filter::guards::identity::api_key::KeyHash;
@@ -17,12 +18,22 @@ use crate::backends::{ISSUER, NAMES};
 pub(crate) const API_KEY: &str = "pck_4f2a9c01d7e86b35";
 pub(crate) const HOST: &str = "api.example.com";
 
-/// The gateway, with a listener `NAME` before each service and one `show-NAME` that sends the same to the one that shows it.
+/// The gateway, with a listener `NAME` before each service and one `show-NAME` that sends the same to the one that shows it; and one that speaks TLS,
+/// for those who ask for its keys, `keys`.
 pub(crate) struct Gateway {
     pub(crate) envoy: Envoy,
     pub(crate) shown: Upstream,
+    /// Who issued the certificate of the listener `keys`.
+    pub(crate) authority: Authority,
+    plan: Plan,
+}
+
+/// What its listeners are made of, whatever the signing keys.
+struct Plan {
     ports: BTreeMap<&'static str, u16>,
+    shown: u16,
     environment: BTreeMap<String, String>,
+    certificate: Certificate,
 }
 
 impl Gateway {
@@ -34,17 +45,20 @@ impl Gateway {
         let shown = Upstream::start().unwrap();
         let environment: BTreeMap<String, String> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let listeners = listeners(ports, shown.address().port(), keys, &environment);
+        let authority = Authority::new("servers").unwrap();
+        let certificate = authority.issue_server("gateway.example.com").unwrap();
+        let plan = Plan { ports: ports.clone(), shown: shown.address().port(), environment, certificate };
+        let listeners = plan.listeners(keys);
         let component_log_level = Some("wasm:trace".to_owned());
         let envoy = Envoy::start(&Launch { listeners, component_log_level, ..Launch::default() })
             .unwrap_or_else(|failure| panic!("{failure}"));
-        Self { envoy, shown, ports: ports.clone(), environment }
+        Self { envoy, shown, authority, plan }
     }
 
     /// Other signing keys, as an update of the policy.
     pub(crate) fn update(&mut self, keys: &Value) {
-        let listeners = listeners(&self.ports, self.shown.address().port(), keys, &self.environment);
-        let verdict = self.envoy.update(&listeners).unwrap_or_else(|failure| panic!("{failure}"));
+        let verdict =
+            self.envoy.update(&self.plan.listeners(keys)).unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(verdict, host_tests::envoy::Verdict::Taken);
     }
 
@@ -77,24 +91,25 @@ pub(crate) fn keyed(method: &str, target: &str) -> Request {
     request.with("x-api-key", API_KEY)
 }
 
-fn listeners(
-    ports: &BTreeMap<&'static str, u16>,
-    shown: u16,
-    keys: &Value,
-    environment: &BTreeMap<String, String>,
-) -> Vec<Listener> {
-    let plugin = artifacts::plugin().unwrap();
-    let one = |name: String, audience: &str, upstream: u16| {
-        let mut listener = Listener::new(&name, policy(audience, keys), plugin.clone(), upstream);
-        // One VM for all of them, which the proxy compiles once.
-        "assertion".clone_into(&mut listener.vm_id);
-        listener.host_env.clone_from(environment);
-        listener
-    };
-    let both = |name: &&'static str| {
-        [one((*name).to_owned(), name, ports[name]), one(format!("show-{name}"), name, shown)]
-    };
-    NAMES.iter().filter(|name| ports.contains_key(*name)).flat_map(both).collect()
+impl Plan {
+    fn listeners(&self, keys: &Value) -> Vec<Listener> {
+        let plugin = artifacts::plugin().unwrap();
+        let one = |name: String, audience: &str, upstream: u16| {
+            let mut listener = Listener::new(&name, policy(audience, keys), plugin.clone(), upstream);
+            // One VM for all of them, which the proxy compiles once.
+            "assertion".clone_into(&mut listener.vm_id);
+            listener.host_env.clone_from(&self.environment);
+            listener
+        };
+        let both = |name: &&'static str| {
+            [one((*name).to_owned(), name, self.ports[name]), one(format!("show-{name}"), name, self.shown)]
+        };
+        let mut over_tls = one("keys".to_owned(), "nobody", self.shown);
+        over_tls.tls =
+            Some(Tls { certificate: self.certificate.clone(), client: ClientCertificate::NotAsked });
+        let named = NAMES.iter().filter(|name| self.ports.contains_key(*name));
+        named.flat_map(both).chain([over_tls]).collect()
+    }
 }
 
 fn policy(audience: &str, keys: &Value) -> Value {
@@ -112,6 +127,7 @@ fn policy(audience: &str, keys: &Value) -> Value {
         "routes": [
             route("orders", "/orders", json!({"audience": audience})),
             route("brief", "/brief", json!({"audience": audience, "ttl": "1s"})),
+            route("long", "/long", json!({"audience": audience, "ttl": "5m"})),
             route("single", "/single", json!({"audience": audience, "reuse": "Off"})),
         ],
     })

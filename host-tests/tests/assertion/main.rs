@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use host_tests::certificates::Authority;
 use host_tests::client;
 use host_tests::exchange::{Request, Response};
 use portcullis_filter::time::{SECOND, Timestamp};
 use serde_json::{Value, json};
 
-use backends::{Backend, NAMES, free_port, subject};
+use backends::{Asked, Backend, NAMES, free_port, subject};
 use gateway::{API_KEY, Gateway, HOST, keyed};
 use keys::{Signer, confused, now, p256, part, unsigned};
 
@@ -33,11 +34,15 @@ fn ports() -> BTreeMap<&'static str, u16> {
 }
 
 fn backends(gateway: &Gateway, ports: &BTreeMap<&'static str, u16>) -> Vec<Backend> {
-    let start = |name: &'static str| {
-        let keys = gateway.address(&format!("show-{name}"));
-        Backend::start(name, ports[name], keys, gateway.shown.address())
+    let start = |name: &&'static str| {
+        Backend::start(name, ports[name], &asked(gateway, name, None), gateway.shown.address())
     };
-    NAMES.iter().map(|name| start(name)).collect()
+    NAMES.iter().map(start).collect()
+}
+
+fn asked<'g>(gateway: &'g Gateway, name: &str, max_age: Option<u64>) -> Asked<'g> {
+    let listener = if name == "envoy" { "keys".to_owned() } else { format!("show-{name}") };
+    Asked { gateway: gateway.address(&listener), authority: &gateway.authority, max_age }
 }
 
 /// The request of somebody who is in the service's network and goes around the gateway.
@@ -232,6 +237,45 @@ fn while_the_keys_are_changed_nothing_is_refused() {
         assert_eq!(takers, [r#""a" "EdDSA""#, r#""b" "ES256""#]);
         assert!(served.iter().all(|count| *count > 50), "{served:?}");
     });
+}
+
+/// A gateway that cannot be asked for its keys cannot say either that one was stolen: what is known of them holds for a while, and then no more.
+#[test]
+fn keys_are_not_believed_for_ever() {
+    let (signer, ports) = (Signer::new(), ports());
+    let keys = json!([{"kid": "a", "algorithm": "EdDSA", "privateKey": {"env": "KEY_A"}}]);
+    let gateway = Gateway::start(&ports, &keys, &[("KEY_A", &signer.private)]);
+    let patient = backends(&gateway, &ports);
+    let shown = gateway.shown.address();
+    let start =
+        |name: &&'static str| Backend::start(name, free_port(), &asked(&gateway, name, Some(5)), shown);
+    let strict: Vec<Backend> = NAMES.iter().map(start).collect();
+    let stolen: BTreeMap<_, _> =
+        NAMES.iter().map(|name| (*name, gateway.stolen(name, "GET", "/long"))).collect();
+    let taken = |backend: &Backend| around(backend, "GET", HOST, "/long", &[&stolen[backend.name]]).is_some();
+    let until = |wanted: bool, backend: &Backend| {
+        let start = Instant::now();
+        while taken(backend) != wanted {
+            assert!(start.elapsed() < Duration::from_secs(60), "{}: never {wanted}", backend.name);
+            thread::sleep(Duration::from_millis(100));
+        }
+    };
+    for backend in patient.iter().chain(&strict) {
+        until(true, backend);
+    }
+    // Somebody else answers the Envoy in the gateway's place: its certificate is of another authority.
+    let other = Authority::new("servers").unwrap();
+    let foreign = Asked { authority: &other, ..asked(&gateway, "envoy", None) };
+    let deceived = Backend::start("envoy", free_port(), &foreign, shown);
+    assert!(!taken(&deceived), "keys of whoever answers");
+    let Gateway { envoy, shown: _service, .. } = gateway;
+    drop(envoy);
+    for backend in &strict {
+        until(false, backend);
+    }
+    for backend in &patient {
+        assert!(taken(backend), "{}: for a day", backend.name);
+    }
 }
 
 /// Without a key the routes that need one are refused, with the reason; and a service is never told less than it asks for.

@@ -2,7 +2,8 @@
 //!
 //! [`Verifier`] is a [`tower_layer::Layer`]: put it outside of everything else that a service does. What it lets pass has the
 //! [`Claims`] among its extensions. Fetch the gateway's public keys from its JWKS endpoint, hand them to [`Verifier::replace_keys`], and do so again when
-//! their `max-age` is over, or a second after [`Verifier::lacks_a_key`] says so.
+//! their `max-age` is over, or a second after [`Verifier::lacks_a_key`] says so. While the gateway cannot be asked the old ones hold, for a day
+//! ([`Verifier::with_max_age`]).
 
 mod keys;
 mod layer;
@@ -10,7 +11,7 @@ mod layer;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,6 +27,8 @@ const TYPE: &str = "portcullis-assertion+jwt";
 const MOST: usize = 8192;
 /// Seconds from `iat` to `exp`, at most.
 const LONGEST: u64 = 300;
+/// For how long keys are believed that nobody has replaced.
+const OLDEST: Duration = Duration::from_hours(24);
 
 /// What must hold of an assertion.
 #[derive(Clone, Debug)]
@@ -39,7 +42,9 @@ struct Shared {
     audience: String,
     header: http::HeaderName,
     skew: Duration,
-    keys: RwLock<Arc<Keys>>,
+    oldest: Duration,
+    /// With the time at which they were handed over; none were, at first.
+    keys: RwLock<Option<(Arc<Keys>, Instant)>>,
     lacks: AtomicBool,
 }
 
@@ -68,6 +73,7 @@ impl Verifier {
             audience: audience.to_owned(),
             header: http::HeaderName::from_static("x-portcullis-assertion"),
             skew: Duration::from_secs(10),
+            oldest: OLDEST,
             keys: RwLock::default(),
             lacks: AtomicBool::new(true),
         };
@@ -77,25 +83,44 @@ impl Verifier {
     /// With another bound on how far the gateway's clock may differ from ours; it is ten seconds.
     #[must_use]
     pub fn with_skew(self, skew: Duration) -> Self {
-        let Shared { issuer, audience, header, .. } = &*self.shared;
+        let oldest = self.shared.oldest;
+        self.with(skew, oldest)
+    }
+
+    /// With another bound on how long keys hold that nobody has replaced, since the gateway could not be asked; it is a day. A key that was taken
+    /// out is believed for so long.
+    #[must_use]
+    pub fn with_max_age(self, oldest: Duration) -> Self {
+        let skew = self.shared.skew;
+        self.with(skew, oldest)
+    }
+
+    fn with(&self, skew: Duration, oldest: Duration) -> Self {
+        let Shared { issuer, audience, header, keys, .. } = &*self.shared;
         let (issuer, audience, header) = (issuer.clone(), audience.clone(), header.clone());
-        let (keys, lacks) = (RwLock::new(self.keys()), AtomicBool::new(self.lacks_a_key()));
-        Self { shared: Arc::new(Shared { issuer, audience, header, skew, keys, lacks }) }
+        let keys = RwLock::new(keys.read().unwrap_or_else(PoisonError::into_inner).clone());
+        let lacks = AtomicBool::new(self.lacks_a_key());
+        Self { shared: Arc::new(Shared { issuer, audience, header, skew, oldest, keys, lacks }) }
     }
 
     /// From now on these keys hold, and no others.
     pub fn replace_keys(&self, keys: Keys) {
-        *self.shared.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        let now = Instant::now();
+        *self.shared.keys.write().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(keys), now));
         self.shared.lacks.store(false, Ordering::Relaxed);
     }
 
-    /// Whether something was signed, since the keys were last replaced, with a key that is not among them: a new one, or none at all.
+    /// Whether something was signed, since the keys were last replaced, with a key that is not among them, a new one or none at all; or whether they
+    /// have become too old.
     pub fn lacks_a_key(&self) -> bool {
         self.shared.lacks.load(Ordering::Relaxed)
     }
 
-    fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&self.shared.keys.read().unwrap_or_else(PoisonError::into_inner))
+    /// The keys, unless they are too old to be believed.
+    fn keys(&self) -> Option<Arc<Keys>> {
+        let known = self.shared.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let (keys, since) = known.as_ref()?;
+        (since.elapsed() < self.shared.oldest).then(|| Arc::clone(keys))
     }
 
     /// What the gateway says of a request.
@@ -113,9 +138,9 @@ impl Verifier {
         // The key says which algorithm it is for; the token only says which key.
         let named = |name| header.get(name).and_then(Value::as_str).unwrap_or_default();
         let keys = self.keys();
-        let Some(key) = keys.find(named("kid")) else {
+        let Some(key) = keys.as_ref().and_then(|keys| keys.find(named("kid"))) else {
             self.shared.lacks.store(true, Ordering::Relaxed);
-            return Err(Refused("unknown key"));
+            return Err(Refused(if keys.is_some() { "unknown key" } else { "no keys, or none of late" }));
         };
         if !key.holds(named("alg"), text.as_bytes(), &bytes(signature)?) {
             return Err(Refused("not signed by the gateway"));

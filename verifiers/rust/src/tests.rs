@@ -125,6 +125,28 @@ fn each_way_to_be_none() {
     assert_eq!(outcome(&good, "GET", "api.example.com", "/a?b=1", NOW), Ok(()));
 }
 
+/// A gateway that cannot be asked cannot say either that a key was stolen.
+#[test]
+fn keys_that_nobody_has_replaced_end() {
+    let fresh = Verifier::new("gw", "orders");
+    fresh.replace_keys(Keys::read(jwks().as_bytes()).unwrap());
+    let request = Request::builder().uri("/a?b=1").header("host", "api.example.com");
+    let request =
+        request.header("x-portcullis-assertion", assertion(&header(), &claims(), 1)).body(()).unwrap();
+    let request = request.into_parts().0;
+    let check = |verifier: &Verifier| {
+        let now = UNIX_EPOCH + Duration::from_secs(NOW);
+        verifier.check(&request, now).map(|_| ()).map_err(|refused| refused.0)
+    };
+    assert_eq!(check(&fresh), Ok(()));
+    // The same keys, of the same moment, by another bound.
+    let strict = fresh.clone().with_max_age(Duration::ZERO);
+    assert!(!strict.lacks_a_key());
+    assert_eq!(check(&strict), Err("no keys, or none of late"));
+    assert!(strict.lacks_a_key(), "whoever fetches is told");
+    assert_eq!(check(&strict.with_max_age(Duration::from_hours(1))), Ok(()));
+}
+
 #[test]
 fn without_keys_nothing_passes_and_an_unknown_one_is_asked_for() {
     let verifier = Verifier::new("gw", "orders");

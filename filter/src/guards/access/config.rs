@@ -159,6 +159,11 @@ impl Authorization {
         self.default == Action::Deny && allowing.all(|rule| !rule.principal.cidrs.is_empty())
     }
 
+    /// Whether one of those networks is that of all addresses.
+    pub fn names_everything(&self) -> bool {
+        self.rules.iter().flat_map(|rule| &rule.principal.cidrs).any(Cidr::is_everything)
+    }
+
     /// Rules that speak of credentials which a route never sees. `providers` are the names of those whose tokens it accepts; none if
     /// it accepts none. `api_keys`: whether it accepts API keys.
     pub fn unreachable(&self, providers: &[Rc<str>], api_keys: bool) -> Vec<Unreachable> {

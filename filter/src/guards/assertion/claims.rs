@@ -49,6 +49,8 @@ pub(super) fn push_about(assertion: &Assertion, caller: &Caller, target: &Target
     };
     member("sub", caller.subject().or(key), out);
     member("client_id", client, out);
+    // RFC 8176 has no value for either of the latter two, and `amr` speaks of how an issuer has authenticated a person.
+    member("credential", caller.credential(), out);
     member("provider", caller.token().map(|token| &**token.provider()), out);
     push_scopes(assertion, caller, out);
     push_claims(assertion, caller, out);

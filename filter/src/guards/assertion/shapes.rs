@@ -88,7 +88,7 @@ pub static UPSTREAM: Shape = Shape {
 
 pub(super) static ASSERTION: Shape = Shape {
     name: "upstream.assertion",
-    about: "A token (RFC 7519) of seconds with `typ: portcullis-assertion+jwt`. It says `iss`, `aud`, `sub`, `client_id`, `provider`, `scope`, \
+    about: "A token (RFC 7519) of seconds with `typ: portcullis-assertion+jwt`. It says `iss`, `aud`, `sub`, `client_id`, `credential` (`token`, `api_key` or `certificate`), `provider`, `scope`, \
             `claims`, `jti`, `iat`, `nbf` and `exp`, as far as they are known, and what it is bound to: `htm` (the method), `authority` (in \
             lower case), `path` (up to the first `?`) and `query` (what stands behind it), or, if that is longer than 512 bytes, `query_hash` (its \
             SHA-256 in base64url). What a client sends under its header \

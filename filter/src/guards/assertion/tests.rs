@@ -6,7 +6,7 @@ use super::claims::Target;
 use super::{Assertion, Ring};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::guards::identity::Caller;
-use crate::guards::identity::caller::{ApiKey, Token};
+use crate::guards::identity::caller::{ApiKey, Certificate, Token};
 use crate::guards::identity::jwt::signature::holds;
 use crate::guards::identity::jwt::vectors::{ED25519, NoHost, P256, SECRET, unbase64};
 use crate::guards::identity::jwt::{Algorithm, Compact, KeySet};
@@ -165,6 +165,7 @@ fn what_it_says_byte_by_byte() {
         ("aud", "orders"),
         ("sub", "alice"),
         ("client_id", "web"),
+        ("credential", "token"),
         ("provider", "corp"),
         ("scope", "read"),
         ("htm", "GET"),
@@ -180,7 +181,7 @@ fn what_it_says_byte_by_byte() {
     assert_eq!(text("jti").unwrap().len(), 22);
     assert_eq!(claims.get("request_id"), None);
     let Json::Map(members) = claims else { panic!() };
-    assert_eq!(members.len(), 15);
+    assert_eq!(members.len(), 16);
 }
 
 /// No caller, no claims of one; a key's client is its own subject; and no query is the empty one.
@@ -196,8 +197,20 @@ fn who_it_speaks_of() {
     let always = "htm authority path query jti iat nbf exp";
     assert_eq!(names(&Caller::Anonymous), format!("iss aud {always}"));
     let key = Caller::ApiKey(ApiKey::of("partner", &["read"]));
-    assert_eq!(names(&key), format!("iss aud sub client_id scope {always}"));
-    assert_eq!(names(&alice("")), format!("iss aud sub client_id provider scope claims {always}"));
+    assert_eq!(names(&key), format!("iss aud sub client_id credential scope {always}"));
+    assert_eq!(names(&alice("")), format!("iss aud sub client_id credential provider scope claims {always}"));
+    // One name, and three who may have it.
+    let credential = |caller: &Caller| {
+        let claims = part(&made(&ring, &rules, caller, &TARGET, NOW).unwrap(), 1);
+        let member = |name| claims.get(name).and_then(Json::as_text).map(str::to_owned);
+        (member("client_id"), member("credential"))
+    };
+    let partner_by = |kind: &str| (Some("partner".to_owned()), Some(kind.to_owned()));
+    assert_eq!(credential(&key), partner_by("api_key"));
+    assert_eq!(
+        credential(&Caller::Certificate(Certificate::new("partner".into()))),
+        partner_by("certificate")
+    );
     let query = |target: &[u8]| {
         let claims = part(&made(&ring, &rules, &key, &Target { target, ..TARGET }, NOW).unwrap(), 1);
         let member = |name| claims.get(name).and_then(Json::as_text).map(str::to_owned);

@@ -11,7 +11,7 @@ mod config;
 #[cfg(test)]
 mod tests;
 
-pub use config::{EXPOSURE, read};
+pub use config::{EXPOSURE, FOR_ALL, read};
 
 use core::net::IpAddr;
 

@@ -1,4 +1,4 @@
-use super::{Exposure, Kept, read};
+use super::{Exposure, FOR_ALL, Kept, read};
 use crate::decision::Reason;
 use crate::document::Field;
 use crate::json::Json;
@@ -33,6 +33,23 @@ fn what_is_not_for_everybody_is_kept_from_somebody() {
         (r#"{"to": "Admin", "because": "another network"}"#, OPEN, true),
     ] {
         assert_eq!(exposure(text).unwrap().fault(kept).is_none(), good, "{text} {kept:?}");
+    }
+}
+
+#[test]
+fn a_network_of_all_addresses_is_told_of() {
+    for (text, told) in [
+        (r#"{"to": "Admin", "clientCIDRs": ["0.0.0.0/0"]}"#, true),
+        (r#"{"to": "Internal", "clientCIDRs": ["10.0.0.0/8", "::/0"]}"#, true),
+        (r#"{"to": "Internal", "clientCIDRs": ["10.0.0.0/8", "fd00::/8"]}"#, false),
+        (r#"{"to": "Public", "clientCIDRs": ["0.0.0.0/0"]}"#, false),
+        (r#"{"to": "Partner", "clientCIDRs": ["0.0.0.0/0"]}"#, false),
+    ] {
+        let json: Json = serde_json::from_str(text).unwrap();
+        let problems = Problems::new();
+        assert!(read(&Field::at("exposure", &json, &problems)).is_some() && !problems.is_fatal());
+        let warned = problems.into_vec();
+        assert_eq!(warned.iter().any(|problem| problem.message == FOR_ALL), told, "{text}: {warned:?}");
     }
 }
 

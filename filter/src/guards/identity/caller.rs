@@ -177,6 +177,17 @@ impl Caller {
         self.api_key()?.tier().map(|tier| &**tier)
     }
 
+    /// By what it was identified. Subjects and clients of one kind say nothing of those of another: an API key's client may be called like a
+    /// certificate.
+    pub fn credential(&self) -> Option<&'static str> {
+        match self {
+            Caller::Anonymous => None,
+            Caller::Token(_) => Some("token"),
+            Caller::ApiKey(_) => Some("api_key"),
+            Caller::Certificate(_) => Some("certificate"),
+        }
+    }
+
     /// `sub`, or the name of a certificate.
     pub fn subject(&self) -> Option<&str> {
         if let Caller::Certificate(certificate) = self {

@@ -279,9 +279,25 @@ impl Providers {
         }
     }
 
-    /// Why no keyed hash of an API key can be checked, if there are any. For the log after a load.
-    pub fn without_pepper(&self) -> Option<&Detail> {
-        self.api_keys.as_ref()?.without_pepper()
+    /// Why hashes of API keys that are keyed may not all be checked, if there are any: each pepper that is missing. For the log after a load.
+    pub fn without_pepper(&self) -> impl Iterator<Item = &Detail> {
+        self.api_keys.iter().flat_map(ApiKeys::without_pepper)
+    }
+
+    /// Where a secret is being changed, which of the two is not there: the provider's name and why. One of them serves, so nobody else would
+    /// tell before the issuer takes the other. For the log after a load.
+    pub fn without_one_of_two(&self, env: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<(&str, Detail)> {
+        let mut missing = Vec::new();
+        for provider in &self.list {
+            if let KeySource::Secret { name, next: Some(next) } = &provider.source {
+                let faults = [name, next].map(|name| shared_secret(name, &provider.algorithms, &env).err());
+                missing.extend(faults.into_iter().flatten().map(|why| (&*provider.name, why)));
+            }
+            let introspection = provider.introspection.iter();
+            let faults = introspection.flat_map(|introspection| introspection.without_one_of_two(&env));
+            missing.extend(faults.map(|why| (&*provider.name, why)));
+        }
+        missing
     }
 
     /// Why a provider has no keys, for each that has none: its name and the reason. For the log after a load.

@@ -18,7 +18,8 @@ pub static FORWARDED: Shape = Shape {
     about: "Headers by which proxies tell upstreams of a client. What a client says under these names is taken off on every route, in every spelling: `forwarded`, all `x-forwarded-*` \
             (but `for`, `proto` and `client-cert`, which Envoy sets or takes off itself), `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `fastly-client-ip`, `x-cluster-client-ip`, \
             `x-originating-ip`, `x-remote-ip`, `x-remote-addr`, `x-remote-user`, `remote-user`, `x-client-cert`, `x-client-verify`, `x-client-dn`, all `x-ssl-client-*`, `client-cert`, `client-cert-chain`, `x-arr-clientcert`, \
-            `x-original-url`, `x-original-uri`, `x-original-host`, `x-original-method`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`, `x-host`, `proxy`, and all `x-envoy-*` but those that \
+            `proxy-client-ip`, all `wl-proxy-*` (WebLogic), all `ssl-client-*` (ingress-nginx), \
+            `x-original-url`, `x-original-uri`, `x-original-host`, `x-original-method`, `x-original-forwarded-for`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`, `x-host`, `proxy`, and all `x-envoy-*` but those that \
             Envoy sets before the plugin.",
     keys: &[
         Key::new(
@@ -40,16 +41,30 @@ const fn names(length: usize) -> &'static [&'static str] {
         11 => &["client-cert", "remote-user", "x-client-dn", "x-client-ip", "x-remote-ip"],
         13 => &["x-client-cert", "x-http-method", "x-remote-addr", "x-remote-user", "x-rewrite-url"],
         14 => &["true-client-ip", "x-original-uri", "x-original-url"],
-        15 => &["x-client-verify", "x-original-host"],
+        15 => &["proxy-client-ip", "x-client-verify", "x-original-host"],
         16 => &["cf-connecting-ip", "fastly-client-ip", "x-arr-clientcert", "x-originating-ip"],
         17 => &["client-cert-chain", "x-method-override", "x-original-method"],
         19 => &["x-cluster-client-ip"],
         22 => &["x-http-method-override"],
+        24 => &["x-original-forwarded-for"],
         _ => &[],
     }
 }
 
-const FAMILIES: [&str; 3] = ["x-envoy-", "x-forwarded-", "x-ssl-client-"];
+const FAMILIES: [&str; 5] = ["x-envoy-", "x-forwarded-", "x-ssl-client-", "ssl-client-", "wl-proxy-"];
+
+/// The third letter of a family, in either case, or what stands for a dash there: it tells most headers from them by one look.
+static THIRD: [bool; 256] = {
+    let mut third = [false; 256];
+    let mut rest: &mut [bool] = &mut third;
+    let mut byte = 0_u8;
+    while let Some((first, behind)) = rest.split_first_mut() {
+        *first = matches!(byte | 0x20, b'e' | b'f' | b's' | b'l') || !byte.is_ascii_alphanumeric();
+        byte = byte.wrapping_add(1);
+        rest = behind;
+    }
+    third
+};
 
 /// What Envoy sets, or takes off, before a filter sees the request; byte for byte, since it knows no other spelling.
 const OF_THE_PROXY: [&str; 9] = [
@@ -93,8 +108,7 @@ impl Forwarded {
 
 /// Whether somebody could take this header for a proxy's word.
 fn is_claim(sent: &[u8]) -> bool {
-    // The third letter tells most headers from the families.
-    let of_family = matches!(sent.get(2), Some(b'e' | b'f' | b's' | b'E' | b'F' | b'S'))
+    let of_family = sent.get(2).is_some_and(|b| THIRD.get(usize::from(*b)) == Some(&true))
         && FAMILIES
             .iter()
             .any(|family| sent.get(..family.len()).is_some_and(|front| passes_for(front, family)));
@@ -138,6 +152,18 @@ mod tests {
             ("x-envoy-retry-on", true),
             ("x-envoy-external-address", false),
             ("x-ssl-client-verify", true),
+            ("ssl-client-cert", true),
+            ("SSL_Client_Subject_DN", true),
+            ("ssl-client", false),
+            ("wl-proxy-client-ip", true),
+            ("WL_Proxy_Client_Cert", true),
+            ("wl.proxy.ssl", true),
+            ("proxy-client-ip", true),
+            ("proxy_client_ip", true),
+            ("proxy-authorization", false),
+            ("x-original-forwarded-for", true),
+            ("x_original_forwarded_for", true),
+            ("x-limit", false),
             ("x-client-cert", true),
             ("true-client-ip", true),
             ("proxy", true),

@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use super::hash::KeyHash;
 use super::table::Table;
-use super::{ApiKeys, Entry, shapes};
-use crate::decision::Detail;
+use super::{ApiKeys, Entry, Pepper, shapes};
 use crate::document::{Field, Section, quoted};
 use crate::guards::identity::config::{
     cookie_names, header_name, identity_header_name, is_reserved, param_names, secret,
@@ -22,8 +21,7 @@ pub fn read(field: &Field<'_>, providers: &mut Providers) {
         client_header: None,
         forward: false,
         keys: Table::default(),
-        pepper_source: None,
-        pepper: Err(Detail::Fact("no pepper")),
+        peppers: Vec::new(),
     };
     if let Some(section) = field.section(&shapes::API_KEY_AUTH) {
         keys.places = places(&section);
@@ -32,10 +30,7 @@ pub fn read(field: &Field<'_>, providers: &mut Providers) {
             .get("forwardClientIDHeader")
             .and_then(|field| client_header(&field, &keys.places, providers));
         keys.forward = section.get("forward").and_then(|field| field.boolean()).unwrap_or(false);
-        keys.pepper_source = section.get("pepper").and_then(|field| secret(&field));
-        if let Some(name) = &keys.pepper_source {
-            keys.pepper = Err(Detail::Named("not read yet: environment variable", Rc::clone(name)));
-        }
+        keys.peppers = peppers(&section);
         if let Some(list) = section.get("keys") {
             keys.keys = table(&list, section.has("pepper"));
         }
@@ -47,6 +42,15 @@ pub fn read(field: &Field<'_>, providers: &mut Providers) {
     providers.identity_headers.sort_unstable();
     providers.identity_headers.dedup();
     providers.api_keys = Some(keys);
+}
+
+/// `pepper`, and while it is changed the next one.
+fn peppers(section: &Section<'_>) -> Vec<Pepper> {
+    if let Some(field) = section.get("nextPepper").filter(|_| !section.has("pepper")) {
+        field.error("a next pepper without one", "write `pepper: {env: NAME}`");
+    }
+    let fields = ["pepper", "nextPepper"].into_iter().filter_map(|name| section.get(name));
+    fields.filter_map(|field| secret(&field)).map(Pepper::unread).collect()
 }
 
 fn places(section: &Section<'_>) -> Vec<Place> {

@@ -1,6 +1,6 @@
 //! Is this one of the policy's API keys?
 //!
-//! The policy holds hashes of keys, never keys. A presented key is hashed once for each form of hash that the policy has (at most twice),
+//! The policy holds hashes of keys, never keys. A presented key is hashed once for each form of hash and each pepper that the policy has (at most three times),
 //! and looked up in a table, so ten thousand keys cost a request what ten cost.
 //!
 //! Why no slow hash (PBKDF2, Argon2) is offered: they make guessing expensive by making every check expensive, and here the
@@ -42,10 +42,35 @@ pub struct ApiKeys {
     /// Whether the key goes on to the upstream.
     pub(super) forward: bool,
     keys: Table,
-    /// The variable that holds the pepper.
-    pepper_source: Option<Rc<str>>,
-    /// The pepper, or why there is none. Nobody asks unless a hash is keyed.
-    pepper: Result<Secret<Vec<u8>>, Detail>,
+    /// The pepper, and while it is changed the next one. Nobody asks for them unless a hash is keyed.
+    peppers: Vec<Pepper>,
+}
+
+/// A secret under which hashes of keys were made.
+#[derive(Debug)]
+struct Pepper {
+    /// The variable that holds it.
+    source: Rc<str>,
+    /// It, or why it is not there.
+    value: Result<Secret<Vec<u8>>, Detail>,
+}
+
+impl Pepper {
+    fn unread(source: Rc<str>) -> Self {
+        let value = Err(Detail::Named("not read yet: environment variable", Rc::clone(&source)));
+        Self { source, value }
+    }
+
+    fn read(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
+        let fault = |what| Err(Detail::Named(what, Rc::clone(&self.source)));
+        self.value = match env(&self.source).map(Secret::new) {
+            None => fault("missing environment variable"),
+            Some(pepper) if pepper.expose().len() < limits::PEPPER_BYTES_MIN => {
+                fault("pepper shorter than 32 bytes in environment variable")
+            }
+            Some(pepper) => Ok(pepper),
+        };
+    }
 }
 
 /// What the policy says of one key.
@@ -80,36 +105,33 @@ impl ApiKeys {
         if let Some(entry) = self.keys.plain(key) {
             return Ok(entry);
         }
-        if self.keys.has_keyed() {
-            let pepper = self.pepper.as_ref().map_err(|why| {
+        if !self.keys.has_keyed() {
+            return Err(invalid("no such key"));
+        }
+        let mut present = self.peppers.iter().filter_map(|pepper| pepper.value.as_ref().ok());
+        if let Some(entry) = present.find_map(|pepper| self.keys.keyed(key, pepper.expose())) {
+            return Ok(entry);
+        }
+        // Under one that is missing it may be a key.
+        Err(self.without_pepper().next().map_or_else(
+            || invalid("no such key"),
+            |why| {
                 let advice = Advice::RetryAfter(limits::KEYS_RETRY_SECONDS);
                 Refusal::because(Reason::KeysUnavailable, why.clone()).advise(advice)
-            })?;
-            if let Some(entry) = self.keys.keyed(key, pepper.expose()) {
-                return Ok(entry);
-            }
-        }
-        Err(invalid("no such key"))
+            },
+        ))
     }
 
-    /// Reads the pepper. That it is missing is no fault of the document (host fact H1): it becomes a state in which keys
+    /// Reads the peppers. That one is missing is no fault of the document (host fact H1): it becomes a state in which keys
     /// that only a keyed hash could know are refused with `KeysUnavailable`.
     pub(super) fn resolve(&mut self, env: impl Fn(&str) -> Option<Vec<u8>>) {
-        let Some(name) = &self.pepper_source else {
-            return;
-        };
-        self.pepper = match env(name).map(Secret::new) {
-            None => Err(Detail::Named("missing environment variable", Rc::clone(name))),
-            Some(pepper) if pepper.expose().len() < limits::PEPPER_BYTES_MIN => {
-                Err(Detail::Named("pepper shorter than 32 bytes in environment variable", Rc::clone(name)))
-            }
-            Some(pepper) => Ok(pepper),
-        };
+        self.peppers.iter_mut().for_each(|pepper| pepper.read(&env));
     }
 
-    /// Why no keyed hash can be checked, if there are any.
-    pub(super) fn without_pepper(&self) -> Option<&Detail> {
-        self.pepper.as_ref().err().filter(|_| self.keys.has_keyed())
+    /// Why a keyed hash may not be checked, if there are any: each pepper that is missing.
+    pub(super) fn without_pepper(&self) -> impl Iterator<Item = &Detail> {
+        let missing = self.peppers.iter().filter_map(|pepper| pepper.value.as_ref().err());
+        missing.filter(|_| self.keys.has_keyed())
     }
 }
 

@@ -19,6 +19,9 @@ pub static API_KEY_AUTH: Shape = Shape {
         Key::new("pepper", "map", Default::Is("none"),
             "The secret under which `hmac-sha256:` hashes were made, the variable's bytes as they are: 32 or more. While it is missing, keys \
              that no `sha256:` hash knows are refused with 503.").nested(&ENV),
+        Key::new("nextPepper", "map", Default::Is("none"),
+            "Another one beside it while it is changed: a hash may be made under either. An `hmac-sha256:` hash does not say under which; where \
+             one of the two is missing, keys that are not found are refused with 503.").nested(&ENV),
         Key::new("keys", "list of maps", Default::Required,
             "The keys, at most 50000. A client may have several at once, so that it can change from one to the next.").nested(&ENTRY),
     ],

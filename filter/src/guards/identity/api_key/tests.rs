@@ -214,7 +214,7 @@ fn keyed_hashes_need_their_pepper() {
         (Some(b""), true, Some(Reason::KeysUnavailable), Some(Reason::KeysUnavailable)),
     ] {
         let keys = with(pepper);
-        assert_eq!(keys.without_pepper().is_some(), missing);
+        assert_eq!(keys.without_pepper().next().is_some(), missing);
         assert_eq!(reason(check(&keys, KEY.as_bytes(), 0)), known);
         assert_eq!(reason(check(&keys, b"no-key-of-anybody", 0)), unknown);
         assert_eq!(reason(check(&keys, other.as_bytes(), 0)), None, "a plain hash needs no pepper");
@@ -222,6 +222,46 @@ fn keyed_hashes_need_their_pepper() {
     // What its keyed hash says is no plain hash.
     let keys = keys(&format!(r#"{{"keys":[{}]}}"#, entry(keyed(KEY), "").replace("hmac-sha256", "sha256")));
     assert_eq!(reason(check(&keys, KEY.as_bytes(), 0)), Some(Reason::ApiKeyInvalid));
+}
+
+/// A hash may be under either pepper; under one that is missing there may be a hash of any key.
+#[test]
+fn a_pepper_is_changed_for_the_next() {
+    const NEXT: &[u8] = b"the next thirty-two bytes of pepper";
+    let newer = "the-newer-key-of-the-same-client";
+    let list = [
+        entry(keyed(KEY), ""),
+        entry(KeyHash::of(KEY.as_bytes(), Some(NEXT)), ""),
+        entry(KeyHash::of(newer.as_bytes(), Some(NEXT)), ""),
+    ];
+    let both = r#""pepper":{"env":"PEPPER"},"nextPepper":{"env":"NEXT"}"#;
+    let with = |pepper: Option<&[u8]>, next: Option<&[u8]>| {
+        let mut keys = keys(&format!(r#"{{{both},"keys":[{}]}}"#, list.join(",")));
+        keys.resolve(|name| match name {
+            "PEPPER" => pepper.map(<[u8]>::to_vec),
+            "NEXT" => next.map(<[u8]>::to_vec),
+            _ => None,
+        });
+        keys
+    };
+    let (invalid, unavailable) = (Some(Reason::ApiKeyInvalid), Some(Reason::KeysUnavailable));
+    for (pepper, next, missing, known, newer_known, unknown) in [
+        (Some(PEPPER), Some(NEXT), false, None, None, invalid),
+        (Some(PEPPER), None, true, None, unavailable, unavailable),
+        (None, Some(NEXT), true, None, None, unavailable),
+        (Some(PEPPER), Some(&NEXT[..31]), true, None, unavailable, unavailable),
+        (None, None, true, unavailable, unavailable, unavailable),
+    ] {
+        let keys = with(pepper, next);
+        assert_eq!(keys.without_pepper().next().is_some(), missing);
+        assert_eq!(reason(check(&keys, KEY.as_bytes(), 0)), known);
+        assert_eq!(reason(check(&keys, newer.as_bytes(), 0)), newer_known);
+        assert_eq!(reason(check(&keys, b"no-key-of-anybody", 0)), unknown);
+    }
+    let alone = r#"{"nextPepper":{"env":"NEXT"},"keys":[]}"#;
+    assert!(
+        told(alone).iter().any(|line| line.starts_with("apiKeyAuth.nextPepper: a next pepper without one"))
+    );
 }
 
 /// Ten thousand keys cost what ten cost: counted in comparisons of digests, which no clock can blur.

@@ -6,6 +6,8 @@
 //! only which certificate was *presented*; in Envoy one is asked for only by a context with authorities, and then checked against
 //! them, unless the context says `trust_chain_verification: ACCEPT_UNTRUSTED`. So the policy must say which of the two vouches.
 //!
+//! A chain is not followed: whoever issued the client's own certificate stands in `authorities`, or the certificate is refused.
+//!
 //! What it does *not* protect against: a certificate that was revoked (Envoy checks `crl` if it is given one), and a stolen key.
 
 pub mod config;
@@ -161,7 +163,8 @@ impl Certificates {
                 }
             }
         }
-        Err(invalid("issued by no authority of the policy"))
+        // No path is built (RFC 5280 §6): an intermediate one would have to be believed on its word, by constraints that nobody reads here.
+        Err(invalid("its issuer is none of the policy's `authorities`"))
     }
 }
 

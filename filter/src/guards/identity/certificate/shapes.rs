@@ -15,7 +15,8 @@ pub static CLIENT_CERTIFICATES: Shape = Shape {
             "string",
             Default::Is("none; then `validatedByProxy` must stand"),
             "Certificates of authorities as PEM, at most 16. The gateway itself checks that one of them issued the client's certificate, with its signature (RSA or ECDSA, \
-             SHA-256 to SHA-512): a client with an intermediate one needs that authority here.",
+             SHA-256 to SHA-512). A chain is not followed: of a client whose certificate an intermediate authority issued, that one must stand here, and its root need not; \
+             else it is 401 `certificate_invalid`, and the audit event says that its issuer is none of these.",
         ),
         Key::new(
             "validatedByProxy",

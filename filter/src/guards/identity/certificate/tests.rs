@@ -342,7 +342,7 @@ fn the_gateway_itself_asks_who_issued_it() {
     let refused = |draft: &Draft, at| {
         ask(certificates, &accepted, &draft.pem(), at).err().map(|refusal| refusal.detail)
     };
-    let none = Some(Detail::Fact("issued by no authority of the policy"));
+    let none = Some(Detail::Fact("its issuer is none of the policy's `authorities`"));
     assert_eq!(refused(&good, NOW), None);
     assert_eq!(refused(&Draft { signature: b"bad", ..good.clone() }, NOW), none);
     assert_eq!(refused(&Draft { issuer: "evil", ..good.clone() }, NOW), none);

@@ -93,13 +93,6 @@ fn refuse_credential_headers(field: &Field<'_>, providers: &Providers) {
 
 /// The variable that a secret is in: `{env: NAME}`.
 pub(in crate::guards) fn secret(field: &Field<'_>) -> Option<Rc<str>> {
-    if field.value.get("file").is_some() {
-        // The proxy's sandbox has no files. Left as an unknown key, it would look like a mistake in spelling.
-        let help = "write `{env: NAME}`, and start the proxy with the file's content in that variable: `NAME=\"$(cat FILE)\"`, and NAME in \
-                    `host_env_keys`";
-        field.error("a secret in a file is out of the filter's reach", help);
-        return None;
-    }
     variable(&field.section(&shapes::ENV)?.get("env")?)
 }
 

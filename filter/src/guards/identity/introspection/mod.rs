@@ -133,6 +133,14 @@ impl Introspection {
         self.other = other;
     }
 
+    /// Where the secret is being changed, which of the two is not there.
+    pub fn without_one_of_two(&self, env: impl Fn(&str) -> Option<Vec<u8>>) -> impl Iterator<Item = Detail> {
+        let both = self.source.next_secret.iter().flat_map(|next| [&self.source.secret, next]);
+        let is_there = move |name: &str| env(name).map(Secret::new).is_some_and(|it| !it.expose().is_empty());
+        let missing = both.filter(move |name| !is_there(name));
+        missing.map(|name| Detail::Named("missing environment variable", Rc::clone(name)))
+    }
+
     /// Why nothing can be asked, if so.
     pub fn without_secret(&self) -> Option<&Detail> {
         self.authorization.as_ref().err()
