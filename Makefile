@@ -25,6 +25,8 @@ PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(
 # A plugin that does nothing, and one that only makes host calls, to measure against.
 NOOP := build/noop.wasm
 FLOOR := build/floor.wasm
+# What else is measured beside it: a service for Envoy's `ext_authz`.
+EXT_AUTHZ := build/ext-authz
 # The plugin with ways to break, for the tests of what happens then.
 FAULTY := build/faulty.wasm
 # The plugin's size limit, in bytes: 1.5 MiB.
@@ -46,6 +48,10 @@ FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
 # Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --memory.
 BENCH ?=
+
+# The programs of host-tests as `make e2e` builds them, so that nothing is compiled a second time with other features, wasmtime least of all.
+# One test is named, or all of them would be linked.
+AS_IN_E2E := cargo test --quiet --package host-tests --package portcullis-verifier --test baseline --no-run
 
 # What the compiled plugin is tested with.
 WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)"
@@ -117,17 +123,19 @@ baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions,
 	PORTCULLIS_WRITE_BASELINE=1 PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --quiet --package host-tests --test baseline
 	@git diff --stat host-tests/baseline.txt
 
-# What is measured is Envoy and the plugin, both as they are released; the program that asks is not, so it is the tests' own build.
+# What is measured is Envoy, the plugin and what stands beside it, all as they are released; the program that asks is not.
 .PHONY: bench
-bench: setup $(PLUGIN) $(NOOP) $(FLOOR) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick, BENCH=--memory
-	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" PORTCULLIS_FLOOR_WASM="$(CURDIR)/$(FLOOR)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
+bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, BENCH=--memory
+	@$(AS_IN_E2E)
+	@$(WITH_ENVOY) target/debug/bench $(BENCH)
 
 # How long `make soak` takes, in seconds.
 SOAK_SECONDS ?= 900
 
 .PHONY: soak
 soak: setup $(PLUGIN) ## Good and hostile requests for SOAK_SECONDS (900): no growth, no error, every decision that of the native code
-	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin soak -- $(SOAK_SECONDS)
+	@$(AS_IN_E2E)
+	@$(WITH_ENVOY) target/debug/soak $(SOAK_SECONDS)
 
 .PHONY: crowd
 crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a table; a few minutes
@@ -211,3 +219,8 @@ $(NOOP) $(FLOOR): build/%.wasm: Cargo.lock rust-toolchain.toml filter/examples/%
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1 --example $*
 	@mkdir -p $(@D)
 	@cp target/wasm32-wasip1/release/examples/$*.wasm $@
+
+$(EXT_AUTHZ): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find host-tests/peers/ext-authz -type f) | rust
+	cargo build --release --locked --package ext-authz
+	@mkdir -p $(@D)
+	@cp target/release/ext-authz $@
