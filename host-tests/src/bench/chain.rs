@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::requests::hex;
+use crate::api_key;
 use crate::envoy_config::{Listener, guard, router};
 use crate::tokens::{AUDIENCE, ISSUER};
 
@@ -225,8 +225,7 @@ pub fn route_path(number: usize) -> String {
 /// The same, with so many API keys more, each of a client of its own.
 pub fn with_keys(mut policy: Value, count: usize) -> Value {
     let more = (0..count).map(|number| {
-        let hash = ring::digest::digest(&ring::digest::SHA256, api_key(number).as_bytes());
-        json!({"client": format!("client-{number}"), "keyHash": format!("sha256:{}", hex(hash.as_ref())), "scopes": [SCOPE]})
+        json!({"client": format!("client-{number}"), "keyHash": api_key::hash(&api_key(number)), "scopes": [SCOPE]})
     });
     policy["apiKeyAuth"]["keys"].as_array_mut().into_iter().for_each(|keys| keys.extend(more.clone()));
     policy

@@ -15,9 +15,12 @@ pub mod machine;
 pub mod memory;
 mod ours;
 pub mod peers;
+pub mod plots;
 pub mod report;
 pub mod requests;
 pub mod service;
+pub mod starts;
+pub mod svg;
 mod theirs;
 
 use std::fs;
@@ -51,7 +54,7 @@ pub struct Effort {
 
 impl Effort {
     /// Some minutes.
-    pub const FULL: Self = Self { rounds: 5, requests: 6_000, warm_up: 1_000 };
+    pub const FULL: Self = Self { rounds: 5, requests: 5_000, warm_up: 1_000 };
     /// To see that all of it works, and a first idea.
     pub const QUICK: Self = Self { rounds: 2, requests: 2_000, warm_up: 400 };
 }

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::chain::{NO_LIMIT, SCOPE};
-use super::requests::{hex, public_key};
+use super::requests::public_key;
+use crate::api_key::hex;
 use crate::tokens::{AUDIENCE, ISSUER};
 
 /// The cluster of the service that `ext_authz` asks.

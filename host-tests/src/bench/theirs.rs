@@ -5,7 +5,8 @@ use super::cases::{Case, FEW, Makings};
 use super::chain::{self, HMAC_ISSUER, NO_LIMIT};
 use super::ours::requests_of;
 use super::peers;
-use super::requests::{STRANGERS, hex, signature_question};
+use super::requests::{STRANGERS, signature_question};
+use crate::api_key::hex;
 use crate::artifacts;
 use crate::tokens::{ISSUER, Keys};
 
