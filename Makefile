@@ -38,6 +38,9 @@ WASM_OPT = node $(BINARYEN)/node_modules/binaryen/bin/wasm-opt -O2 -g --enable-b
 	--enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
 	--enable-reference-types --enable-sign-ext
 
+# What checks the list of the plugin's parts against its schema.
+CYCLONEDX := .tools/cyclonedx-11.12.0
+
 RUNNER := .tools/wasm-bindgen-$(BINDGEN)
 DENY := .tools/cargo-deny-$(CARGO_DENY)
 
@@ -154,8 +157,9 @@ reproduce: rust ## Build the plugin twice, in two places, and compare; prints it
 	@scripts/reproduce
 
 .PHONY: sbom
-sbom: rust $(PLUGIN) ## What the plugin is made of, as CycloneDX, to build/portcullis.cdx.json
+sbom: rust $(PLUGIN) $(CYCLONEDX) ## What the plugin is made of, as CycloneDX and checked against its schema, to build/portcullis.cdx.json
 	@scripts/sbom.py $(PLUGIN) > build/portcullis.cdx.json
+	@PYTHONPATH="$(CURDIR)/$(CYCLONEDX)" .venv/bin/python scripts/check-sbom.py build/portcullis.cdx.json
 	@echo "sbom: build/portcullis.cdx.json"
 
 .PHONY: release-notes
@@ -202,6 +206,9 @@ $(PLUGIN) $(NOOP) $(FLOOR): export RUSTFLAGS := --remap-path-prefix=$(or $(CARGO
 
 $(BINARYEN):
 	@scripts/binaryen $@
+
+$(CYCLONEDX): | .venv/ready
+	@scripts/cyclonedx $@
 
 # Cargo knows best what must be compiled; the copy is touched so that make does not ask again.
 $(PLUGIN): $(PLUGIN_SOURCES) scripts/drop-callbacks.py scripts/split-names.py | rust $(BINARYEN)
