@@ -31,6 +31,8 @@ pub struct Case {
     pub access_log: bool,
     /// Whether the service of `ext_authz` works for it, so that its CPU time counts too.
     pub service: bool,
+    /// Whether it does all of the policy's work, so that it must refuse what that refuses.
+    pub whole: bool,
     /// One of so many requests is sent: 1 where a request is quick. With more, no two are alike.
     pub part: usize,
 }
@@ -39,7 +41,17 @@ const PLUGIN_FILE: &str = "/typed_config/config/vm_config/code/local/filename";
 
 impl Case {
     pub(super) fn new(name: &'static str, filters: Vec<Value>, requests: Vec<Vec<u8>>, status: u16) -> Self {
-        Self { name, filters, requests, status, beside: None, access_log: false, service: false, part: 1 }
+        Self {
+            name,
+            filters,
+            requests,
+            status,
+            beside: None,
+            access_log: false,
+            service: false,
+            whole: false,
+            part: 1,
+        }
     }
 
     /// A listener to which requests are sent by hand.
@@ -69,6 +81,10 @@ impl Case {
 
     pub(super) fn with_service(self) -> Self {
         Self { service: true, ..self }
+    }
+
+    pub(super) fn whole(self) -> Self {
+        Self { whole: true, ..self }
     }
 
     pub(super) fn few(self) -> Self {

@@ -22,6 +22,7 @@ pub mod service;
 pub mod starts;
 pub mod svg;
 mod theirs;
+pub mod trials;
 
 use std::fs;
 use std::io;
@@ -83,6 +84,9 @@ fn measure(proxy: &Proxy, index: usize, case: &Case, effort: Effort) -> Result<M
     let (warm_up, requests) = (effort.warm_up / case.part, effort.requests / case.part);
     if case.part > 1 && warm_up + requests + 2 * load::CONNECTIONS > case.requests.len() {
         return Err(format!("{}: there are {} requests, no more", case.name, case.requests.len()));
+    }
+    if case.whole {
+        trials::hold(address).map_err(|error| format!("{}: {error}", case.name))?;
     }
     let mut load = Load::connect(address, &case.requests).map_err(told)?;
     load.run(warm_up).map_err(told)?;

@@ -51,7 +51,8 @@ pub(super) fn admitted(makings: &Makings) -> Result<Vec<Case>, String> {
             200,
         ),
         case("portcullis: RS256, access, limit", gateway(makings, NO_LIMIT), known(), 200)
-            .beside(NATIVE_CACHED),
+            .beside(NATIVE_CACHED)
+            .whole(),
         case("portcullis: RS256, no audit", audited("bench-silent", chain::silent), known(), 200)
             .beside(NATIVE_CACHED),
         case("portcullis: RS256, audit of all, log", audited("bench-logged", chain::logged), known(), 200),

@@ -196,7 +196,8 @@ const OF_CASES: &str = "
   ask for, so the plugin does that arithmetic itself.
 - *one of 10,000 routes*: the policy has ten thousand routes more, and the request is for one in the middle. *10,000 API keys in turn*: as many
   keys, each of a client with a bucket of its own, each used by the next request, so no cache of the processor holds them.
-- A response of another status than the case is about ends the run, and so does a script that fails.
+- A response of another status than the case is about ends the run, and so does a script that fails. Before the gateway, *native*, *ext_authz* and *Lua* are
+  measured, each must refuse a token that is forged, of another key, issuer, audience or time, or without the scope (`host-tests/src/bench/trials.rs`).
 
 ## Start and size
 

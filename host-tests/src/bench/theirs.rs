@@ -46,7 +46,7 @@ pub(super) fn native(makings: &Makings) -> Vec<Case> {
     let forged = || makings.forged("/orders/7");
     let case = Case::new;
     vec![
-        case(NATIVE_CACHED, native(true, NO_LIMIT), known(), 200),
+        case(NATIVE_CACHED, native(true, NO_LIMIT), known(), 200).whole(),
         case(NATIVE_LOGGED, peers::native_clean(&makings.jwks), known(), 200).with_access_log(),
         case(NATIVE_UNCACHED, native(false, NO_LIMIT), makings.new_tokens(), 200),
         case(NATIVE_ABSENT, native(true, NO_LIMIT), absent(), 401),
@@ -75,7 +75,9 @@ pub(super) fn native_algorithms() -> Result<Vec<Case>, String> {
 pub(super) fn service(makings: &Makings) -> Vec<Case> {
     let case = |name, requests, status| Case::new(name, peers::ext_authz(), requests, status).with_service();
     vec![
-        case("ext_authz: RS256, cached, access, limit", makings.known.clone(), 200).beside(NATIVE_CACHED),
+        case("ext_authz: RS256, cached, access, limit", makings.known.clone(), 200)
+            .beside(NATIVE_CACHED)
+            .whole(),
         case("ext_authz: new RS256 tokens", makings.new_tokens(), 200).beside(NATIVE_UNCACHED),
         case("ext_authz: no credential (401)", makings.absent.clone(), 401).beside(NATIVE_ABSENT),
         case("ext_authz: new forged tokens (401)", makings.forged("/orders/7"), 401).beside(NATIVE_FORGED),
@@ -87,7 +89,7 @@ pub(super) fn script(makings: &Makings) -> Result<Vec<Case>, String> {
     let lua = peers::lua(&makings.jwks)?;
     let case = |name, requests, status| Case::new(name, lua.clone(), requests, status);
     Ok(vec![
-        case("Lua: RS256, cached, access, limit", makings.known.clone(), 200).beside(NATIVE_CACHED),
+        case("Lua: RS256, cached, access, limit", makings.known.clone(), 200).beside(NATIVE_CACHED).whole(),
         case("Lua: new RS256 tokens", makings.new_tokens(), 200).beside(NATIVE_UNCACHED),
         case("Lua: no credential (401)", makings.absent.clone(), 401).beside(NATIVE_ABSENT),
         case("Lua: new forged tokens (401)", makings.forged("/orders/7"), 401).beside(NATIVE_FORGED),
