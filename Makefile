@@ -25,6 +25,8 @@ PLUGIN_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml filter/Cargo.toml $(
 # A plugin that does nothing, and one that only makes host calls, to measure against.
 NOOP := build/noop.wasm
 FLOOR := build/floor.wasm
+# What else is measured beside it: a service for Envoy's `ext_authz`.
+EXT_AUTHZ := build/ext-authz
 # The plugin with ways to break, for the tests of what happens then.
 FAULTY := build/faulty.wasm
 # The plugin's size limit, in bytes: 1.5 MiB.
@@ -36,6 +38,9 @@ WASM_OPT = node $(BINARYEN)/node_modules/binaryen/bin/wasm-opt -O2 -g --enable-b
 	--enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
 	--enable-reference-types --enable-sign-ext
 
+# What checks the list of the plugin's parts against its schema.
+CYCLONEDX := .tools/cyclonedx-11.12.0
+
 RUNNER := .tools/wasm-bindgen-$(BINDGEN)
 DENY := .tools/cargo-deny-$(CARGO_DENY)
 
@@ -44,8 +49,13 @@ DENY := .tools/cargo-deny-$(CARGO_DENY)
 FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
-# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --memory.
+# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory.
 BENCH ?=
+
+# What is tested together. Whoever names other packages gets other features of what both use, and wasmtime is compiled a second time.
+E2E := --package host-tests --package portcullis-verifier
+# The programs of host-tests from the same build. One test is named, or all of them would be linked.
+PROGRAMS := cargo test --quiet $(E2E) --test baseline --no-run
 
 # What the compiled plugin is tested with.
 WITH_ENVOY = ENVOY="$$(scripts/envoy-path)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)"
@@ -66,9 +76,11 @@ setup: rust .venv/ready $(PROVIDER) $(RUNNER) $(DENY) $(BINARYEN) ## Get the too
 	@command -v openssl > /dev/null || { echo "setup: openssl is missing: install it" >&2; exit 1; }
 	@echo "setup: ready (.venv: pinned Envoy; .tools: wasm-bindgen-test-runner $(BINDGEN), cargo-deny $(CARGO_DENY), redis-server, rotel-agent, prometheus, iproute2; host-tests/oidc: OpenID provider)"
 
+# For somebody who has just cloned: what is needed and no more. Of `setup` that is Envoy alone, and host-tests without wasmtime.
 .PHONY: run
-run: setup $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
-	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin demo
+run: .venv/ready $(PLUGIN) ## Start Envoy with envoy.yaml, the plugin and a demo upstream on 127.0.0.1:10000
+	@scripts/envoy-path > /dev/null
+	@$(WITH_ENVOY) cargo run --quiet --package host-tests --no-default-features --bin demo
 
 .PHONY: build
 build: rust $(PLUGIN) ## Compile the plugin to build/portcullis.wasm
@@ -90,6 +102,7 @@ lint: rust .venv/ready $(DENY) ## Format, clippy natively and for wasm, document
 	cargo fmt --all --check
 	cargo fmt --manifest-path filter/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --package host-tests --no-default-features --bin demo --quiet -- --deny warnings
 	cargo clippy --package portcullis-filter --lib --target wasm32-wasip1 --quiet -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 	.tools/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
@@ -103,31 +116,33 @@ unit: rust $(RUNNER) ## Tests without a proxy: natively, and the filter's as was
 
 .PHONY: e2e
 e2e: setup $(PLUGIN) $(FAULTY) ## Tests of the compiled plugin in real hosts, Envoy among them
-	$(WITH_ENVOY) cargo test --package host-tests --package portcullis-verifier
+	$(WITH_ENVOY) cargo test $(E2E)
 
 # What an old proxy may do otherwise: decisions, faults, and what it makes of bytes that are no request.
 OLDEST_TESTS ?= corpus faults desync http2 journeys
 
 .PHONY: e2e-oldest
 e2e-oldest: setup $(PLUGIN) $(FAULTY) ## The corpus, the faults and more (OLDEST_TESTS) in the oldest Envoy that we support, 1.36
-	ENVOY="$$(scripts/envoy-oldest)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --package host-tests $(OLDEST_TESTS:%=--test %)
+	ENVOY="$$(scripts/envoy-oldest)" PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test $(E2E) $(OLDEST_TESTS:%=--test %)
 
 .PHONY: baseline
 baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions, allocations and host calls; commit it with the reason
-	PORTCULLIS_WRITE_BASELINE=1 PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --quiet --package host-tests --test baseline
+	PORTCULLIS_WRITE_BASELINE=1 PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" cargo test --quiet $(E2E) --test baseline
 	@git diff --stat host-tests/baseline.txt
 
-# What is measured is Envoy and the plugin, both as they are released; the program that asks is not, so it is the tests' own build.
+# What is measured is Envoy, the plugin and what stands beside it, all as they are released; the program that asks is not.
 .PHONY: bench
-bench: setup $(PLUGIN) $(NOOP) $(FLOOR) ## What a request costs, beside a plugin that does nothing and Envoy's own filters; BENCH=--quick, BENCH=--memory
-	@$(WITH_ENVOY) PORTCULLIS_NOOP_WASM="$(CURDIR)/$(NOOP)" PORTCULLIS_FLOOR_WASM="$(CURDIR)/$(FLOOR)" cargo run --quiet --package host-tests --bin bench -- $(BENCH)
+bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, --curves, --starts, --memory
+	@$(PROGRAMS)
+	@$(WITH_ENVOY) target/debug/bench $(BENCH)
 
 # How long `make soak` takes, in seconds.
 SOAK_SECONDS ?= 900
 
 .PHONY: soak
 soak: setup $(PLUGIN) ## Good and hostile requests for SOAK_SECONDS (900): no growth, no error, every decision that of the native code
-	@$(WITH_ENVOY) cargo run --quiet --package host-tests --bin soak -- $(SOAK_SECONDS)
+	@$(PROGRAMS)
+	@$(WITH_ENVOY) target/debug/soak $(SOAK_SECONDS)
 
 .PHONY: crowd
 crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a table; a few minutes
@@ -142,8 +157,9 @@ reproduce: rust ## Build the plugin twice, in two places, and compare; prints it
 	@scripts/reproduce
 
 .PHONY: sbom
-sbom: rust $(PLUGIN) ## What the plugin is made of, as CycloneDX, to build/portcullis.cdx.json
+sbom: rust $(PLUGIN) $(CYCLONEDX) ## What the plugin is made of, as CycloneDX and checked against its schema, to build/portcullis.cdx.json
 	@scripts/sbom.py $(PLUGIN) > build/portcullis.cdx.json
+	@PYTHONPATH="$(CURDIR)/$(CYCLONEDX)" .venv/bin/python scripts/check-sbom.py build/portcullis.cdx.json
 	@echo "sbom: build/portcullis.cdx.json"
 
 .PHONY: release-notes
@@ -191,6 +207,9 @@ $(PLUGIN) $(NOOP) $(FLOOR): export RUSTFLAGS := --remap-path-prefix=$(or $(CARGO
 $(BINARYEN):
 	@scripts/binaryen $@
 
+$(CYCLONEDX): | .venv/ready
+	@scripts/cyclonedx $@
+
 # Cargo knows best what must be compiled; the copy is touched so that make does not ask again.
 $(PLUGIN): $(PLUGIN_SOURCES) scripts/drop-callbacks.py scripts/split-names.py scripts/wasm_module.py | rust $(BINARYEN)
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1
@@ -211,3 +230,8 @@ $(NOOP) $(FLOOR): build/%.wasm: Cargo.lock rust-toolchain.toml filter/examples/%
 	cargo build --release --locked --package portcullis-filter --target wasm32-wasip1 --example $*
 	@mkdir -p $(@D)
 	@cp target/wasm32-wasip1/release/examples/$*.wasm $@
+
+$(EXT_AUTHZ): Cargo.toml Cargo.lock rust-toolchain.toml $(shell find host-tests/peers/ext-authz -type f) | rust
+	cargo build --release --locked --package ext-authz
+	@mkdir -p $(@D)
+	@cp target/release/ext-authz $@

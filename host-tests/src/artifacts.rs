@@ -37,6 +37,16 @@ pub fn floor() -> Result<PathBuf, String> {
     )
 }
 
+/// The service that the benchmark compares with: `$PORTCULLIS_EXT_AUTHZ`, else `build/ext-authz`.
+pub fn ext_authz() -> Result<PathBuf, String> {
+    let path = named("PORTCULLIS_EXT_AUTHZ").unwrap_or_else(|| repository().join("build/ext-authz"));
+    existing(
+        path,
+        "the service behind `ext_authz`",
+        "run `make build/ext-authz`, or set PORTCULLIS_EXT_AUTHZ",
+    )
+}
+
 /// The plugin that breaks when it is asked to: `$PORTCULLIS_FAULTY_WASM`, else `build/faulty.wasm`.
 pub fn faulty() -> Result<PathBuf, String> {
     let path = named("PORTCULLIS_FAULTY_WASM").unwrap_or_else(|| repository().join("build/faulty.wasm"));

@@ -14,7 +14,6 @@ use crate::observed::{Observed, Upstream as Reached, audit_event, like, told};
 use crate::scenario::{self, Scenario, Step, Text, fill};
 use crate::tokens::{Keys, Proved};
 use crate::upstream::Upstream;
-use crate::wasm_host::{Compiled, Offer, WasmHost};
 
 /// How long an audit event may take to be in Envoy's log.
 const EVENT: Duration = Duration::from_secs(2);
@@ -297,44 +296,6 @@ fn upstream_faults(expected: &scenario::ExpectUpstream, reached: &Reached) -> Ve
         }
     }
     faults
-}
-
-/// The compiled plugin in wasmtime.
-pub struct InWasmtime {
-    compiled: Compiled,
-    host: Option<WasmHost>,
-    verifies: bool,
-}
-
-impl InWasmtime {
-    /// `verifies` says whether the host has `verify_signature`.
-    pub fn new(plugin: &Path, verifies: bool) -> Result<Self, String> {
-        Ok(Self { compiled: Compiled::new(plugin)?, host: None, verifies })
-    }
-}
-
-impl Runner for InWasmtime {
-    fn name(&self) -> &'static str {
-        if self.verifies { "wasmtime" } else { "wasmtime without verify_signature" }
-    }
-
-    fn begin(&mut self, case: &Case, plan: &Plan) -> Result<(), String> {
-        let offer = Offer {
-            configuration: case.policy.to_string().into_bytes(),
-            env: case.env.clone(),
-            start: u64::try_from(plan.start.as_nanos()).map_err(|error| error.to_string())?,
-            verifies: self.verifies,
-        };
-        let started = self.compiled.start(offer);
-        self.host = Some(started.map_err(|(error, log)| format!("{error}: {log:#?}"))?);
-        Ok(())
-    }
-
-    fn send(&mut self, offset: Duration, request: &Request) -> Result<Observed, String> {
-        let host = self.host.as_mut().ok_or("not begun")?;
-        host.set_time(offset);
-        host.run(request)
-    }
 }
 
 /// The compiled plugin in a real Envoy, with a listener for each case.

@@ -17,7 +17,9 @@ use crate::{artifacts, client};
 const READY: Duration = Duration::from_secs(60);
 /// How long anything else may take.
 const SOON: Duration = Duration::from_secs(10);
-/// How often we look.
+/// How often we look for it to be ready: how long a start takes is measured by this.
+const LOOK: Duration = Duration::from_millis(5);
+/// How often we look for anything else.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What to start.
@@ -159,7 +161,7 @@ impl Envoy {
                     .map_or("is not there in time".to_owned(), |status| format!("never came: {status}"));
                 return Err(StartFailure { what: format!("Envoy: {what} {how}"), status, log: self.log() });
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(LOOK);
         }
     }
 

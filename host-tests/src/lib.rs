@@ -5,7 +5,7 @@
 //! | runner | the filter | the host | the clock |
 //! | --- | --- | --- | --- |
 //! | [`native`] | its Rust code, linked natively | [`fake_host`], a world of maps | virtual |
-//! | [`wasm_host`] | the compiled plugin | wasmtime, in this process | virtual |
+//! | [`in_wasmtime`] | the compiled plugin | [`wasm_host`]: wasmtime, in this process | virtual |
 //! | [`envoy`] | the compiled plugin | a real Envoy with two workers | real |
 //!
 //! [`scenario`] says what is written, [`corpus`] brings it to life, [`observed`] is what a runner saw. [`client`] and [`upstream`]
@@ -16,7 +16,9 @@
 //! A real [`prometheus`] reads what it counts. [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens;
 //! [`metered`] counts it, in wasmtime.
 
+pub mod api_key;
 pub mod artifacts;
+#[cfg(feature = "in-process")]
 pub mod bench;
 pub mod canaries;
 pub mod certificates;
@@ -30,7 +32,10 @@ pub mod envoy;
 pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
+#[cfg(feature = "in-process")]
+pub mod in_wasmtime;
 pub mod key_server;
+#[cfg(feature = "in-process")]
 pub mod metered;
 pub mod native;
 pub mod observed;
@@ -43,5 +48,7 @@ pub mod tls;
 pub mod tokens;
 pub mod upstream;
 pub mod verify;
+#[cfg(feature = "in-process")]
 pub mod wasm_host;
+#[cfg(feature = "in-process")]
 pub mod wasm_stream;

@@ -2,7 +2,10 @@
 
 use host_tests::artifacts;
 use host_tests::metered::baseline::{self, TOLERANCE};
-use host_tests::metered::cases;
+use host_tests::metered::{cases, growth};
+
+/// By how much a request may cost more among ten thousand than alone.
+const GROWTH: f64 = 1.1;
 
 /// `make baseline` asks for it to be written anew.
 const WRITE: &str = "PORTCULLIS_WRITE_BASELINE";
@@ -21,4 +24,18 @@ fn nothing_costs_more_or_less_than_is_written_down() {
         "more than {TOLERANCE} % from host-tests/baseline.txt; if it is meant, run `make baseline` and commit it with the reason:\n{}",
         moved.join("\n")
     );
+}
+
+#[test]
+fn ten_thousand_routes_keys_or_callers_cost_what_one_does() {
+    let module = std::fs::read(artifacts::named_plugin().unwrap()).unwrap();
+    let curves = growth::count(&module, &mut |_| ()).unwrap();
+    let many: Vec<_> =
+        curves.iter().filter(|curve| curve.points.last().is_some_and(|(size, _)| *size == 10_000)).collect();
+    assert_eq!(many.len(), 3, "{curves:#?}");
+    for curve in many {
+        let of = |point: Option<&(usize, u64)>| f64::from(u32::try_from(point.unwrap().1).unwrap());
+        let (one, all) = (of(curve.points.first()), of(curve.points.last()));
+        assert!(all <= one * GROWTH, "{curve:?}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Does every scenario end as it says, in every place where the filter runs, and do the places agree?
 
 use host_tests::artifacts;
-use host_tests::corpus::{self, Case, InEnvoy, InWasmtime, Runner};
+use host_tests::corpus::{self, Case, InEnvoy, Runner};
+use host_tests::in_wasmtime::InWasmtime;
 use host_tests::native::Native;
 use host_tests::observed::differences;
 use host_tests::scenario;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::api_key;
 use crate::envoy_config::{Listener, guard, router};
 use crate::tokens::{AUDIENCE, ISSUER};
 
@@ -26,8 +27,9 @@ pub const HMAC_ISSUER: &str = "https://hmac.example.com";
 
 /// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log unless it is asked for.
 pub fn listener(name: &str, mut filters: Vec<Value>, access_log: bool) -> Value {
+    let of_gateway = filters.iter().any(|filter| filter["name"] == "portcullis");
+    let access_log: Vec<Value> = access_log.then(|| self::access_log(of_gateway)).into_iter().collect();
     filters.push(router());
-    let access_log: Vec<Value> = access_log.then(self::access_log).into_iter().collect();
     json!({
         "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
@@ -54,24 +56,29 @@ pub fn listener(name: &str, mut filters: Vec<Value>, access_log: bool) -> Value 
     })
 }
 
-/// What `envoy.yaml` writes down of each request.
-fn access_log() -> Value {
+/// What `envoy.yaml` writes down of each request; what the gateway says of it only where there is one.
+fn access_log(of_gateway: bool) -> Value {
+    let mut fields = json!({
+        "time": "%START_TIME%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "method": "%REQ(:METHOD)%",
+        "host": "%REQ(:AUTHORITY)%",
+        "path": "%PATH(NQ)%",
+        "status": "%RESPONSE_CODE%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "duration_ms": "%DURATION%",
+    });
+    if of_gateway {
+        for name in ["admitted", "decision", "reason", "route", "policy", "subject"] {
+            fields[name] = json!(format!("%FILTER_STATE(wasm.portcullis_{name}:PLAIN)%"));
+        }
+    }
     json!({
         "name": "envoy.access_loggers.stdout",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"json_format": {
-                "time": "%START_TIME%",
-                "request_id": "%REQ(X-REQUEST-ID)%",
-                "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-                "method": "%REQ(:METHOD)%",
-                "host": "%REQ(:AUTHORITY)%",
-                "path": "%PATH(NQ)%",
-                "status": "%RESPONSE_CODE%",
-                "details": "%RESPONSE_CODE_DETAILS%",
-                "admitted": "%FILTER_STATE(wasm.portcullis_admitted:PLAIN)%",
-                "duration_ms": "%DURATION%",
-            }},
+            "log_format": {"json_format": fields},
         },
     })
 }
@@ -197,6 +204,38 @@ pub fn policy(name: &str, jwks: &str, limit: u32) -> Value {
     })
 }
 
+/// The same, with so many routes more, each as the one for callers with a token.
+pub fn with_routes(mut policy: Value, count: usize) -> Value {
+    let like = policy.pointer("/routes/1").cloned().unwrap_or_default();
+    let more = (0..count).map(|number| {
+        let mut route = like.clone();
+        route["name"] = json!(format!("route-{number}"));
+        route["match"] = json!({"path": {"type": "Exact", "value": route_path(number)}});
+        route
+    });
+    policy["routes"].as_array_mut().into_iter().for_each(|routes| routes.extend(more.clone()));
+    policy
+}
+
+/// The path of one of them.
+pub fn route_path(number: usize) -> String {
+    format!("/tenants/{number}/orders")
+}
+
+/// The same, with so many API keys more, each of a client of its own.
+pub fn with_keys(mut policy: Value, count: usize) -> Value {
+    let more = (0..count).map(|number| {
+        json!({"client": format!("client-{number}"), "keyHash": api_key::hash(&api_key(number)), "scopes": [SCOPE]})
+    });
+    policy["apiKeyAuth"]["keys"].as_array_mut().into_iter().for_each(|keys| keys.extend(more.clone()));
+    policy
+}
+
+/// One of them.
+pub fn api_key(number: usize) -> String {
+    format!("key-of-client-{number:08}")
+}
+
 /// The same, with everything told to the proxy's log.
 pub fn logged(mut policy: Value) -> Value {
     policy["audit"] = json!({"log": "All"});
@@ -210,78 +249,14 @@ pub fn exported(mut policy: Value) -> Value {
     policy
 }
 
+/// The same, with everything told to the proxy's access log and none to its log.
+pub fn access_logged(mut policy: Value) -> Value {
+    policy["audit"] = json!({"log": "Off", "sinks": {"accessLog": "All"}});
+    policy
+}
+
 /// The same, with nothing told to anybody.
 pub fn silent(mut policy: Value) -> Value {
     policy["audit"] = json!({"log": "Off"});
     policy
-}
-
-/// Envoy's own filters for the same: `jwt_authn` with claim headers, `rbac` on the scope, `local_ratelimit` with a bucket a subject.
-pub fn native(jwks: &str, cache: bool, limit: u32) -> Vec<Value> {
-    vec![jwt_authn(jwks, cache), rbac(), local_ratelimit(limit)]
-}
-
-fn jwt_authn(jwks: &str, cache: bool) -> Value {
-    let mut provider = json!({
-        "issuer": ISSUER,
-        "audiences": [AUDIENCE],
-        "local_jwks": {"inline_string": jwks},
-        "forward": false,
-        "claim_to_headers": [
-            {"claim_name": "sub", "header_name": "x-user"},
-            {"claim_name": "dept", "header_name": "x-dept"},
-        ],
-        "payload_in_metadata": "payload",
-        "normalize_payload_in_metadata": {"space_delimited_claims": ["scope"]},
-    });
-    if cache {
-        provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
-    }
-    json!({
-        "name": "envoy.filters.http.jwt_authn",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-            "providers": {"corp": provider},
-            "rules": [{"match": {"prefix": "/orders"}, "requires": {"provider_name": "corp"}}],
-        },
-    })
-}
-
-fn rbac() -> Value {
-    json!({
-        "name": "envoy.filters.http.rbac",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
-            "rules": {"action": "ALLOW", "policies": {"readers": {
-                "permissions": [{"url_path": {"path": {"prefix": "/orders"}}}],
-                "principals": [{"metadata": {
-                    "filter": "envoy.filters.http.jwt_authn",
-                    "path": [{"key": "payload"}, {"key": "scope"}],
-                    "value": {"list_match": {"one_of": {"string_match": {"exact": SCOPE}}}},
-                }}],
-            }}},
-        },
-    })
-}
-
-fn local_ratelimit(limit: u32) -> Value {
-    let interval = if limit == NO_LIMIT { "1s" } else { "3600s" };
-    let bucket =
-        |tokens: u32| json!({"max_tokens": tokens, "tokens_per_fill": tokens, "fill_interval": interval});
-    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
-    json!({
-        "name": "envoy.filters.http.local_ratelimit",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-            "stat_prefix": "limit",
-            "token_bucket": bucket(NO_LIMIT),
-            "filter_enabled": always,
-            "filter_enforced": always,
-            "rate_limits": [{"actions": [
-                {"request_headers": {"header_name": "x-user", "descriptor_key": "subject"}},
-            ]}],
-            // An entry without a value makes a bucket for each that comes.
-            "descriptors": [{"entries": [{"key": "subject"}], "token_bucket": bucket(limit)}],
-        },
-    })
 }

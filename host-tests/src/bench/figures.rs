@@ -16,6 +16,16 @@ struct Row {
     name: &'static str,
     beside: Option<&'static str>,
     micros: Vec<f64>,
+    service: Vec<f64>,
+}
+
+/// Microseconds of CPU a request, in one round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Micros {
+    /// In all processes.
+    pub all: f64,
+    /// Of it, in the service that Envoy asks; `None` if it asks none.
+    pub service: Option<f64>,
 }
 
 /// The middle of some figures, and their ends.
@@ -36,7 +46,9 @@ pub struct Line {
     pub name: &'static str,
     /// Microseconds of CPU a request.
     pub cost: Spread,
-    /// The same less `bare` of the same round.
+    /// Of it, what a service that Envoy asks takes; the median.
+    pub service: Option<f64>,
+    /// `cost` less `bare` of the same round.
     pub added: Spread,
     /// `cost` by `bare` of the same round, the median.
     pub ratio: f64,
@@ -58,13 +70,14 @@ impl Spread {
 impl Table {
     /// An empty one.
     pub fn of(cases: &[Case]) -> Self {
-        let row = |case: &Case| Row { name: case.name, beside: case.beside, micros: Vec::new() };
+        let row = |case: &Case| Row { name: case.name, beside: case.beside, micros: vec![], service: vec![] };
         Self { rows: cases.iter().map(row).collect() }
     }
 
     /// Notes the next round of a case.
-    pub fn add(&mut self, case: usize, micros: f64) {
-        self.rows[case].micros.push(micros);
+    pub fn add(&mut self, case: usize, micros: Micros) {
+        self.rows[case].micros.push(micros.all);
+        self.rows[case].service.extend(micros.service);
     }
 
     /// A line for each case, in order; `None` where `bare` or the case was not measured.
@@ -84,6 +97,7 @@ impl Table {
         Some(Line {
             name: row.name,
             cost: Spread::of(row.micros.iter().copied())?,
+            service: Spread::of(row.service.iter().copied()).map(|spread| spread.median),
             added: Spread::of(own.iter().copied())?,
             ratio: Spread::of(row.micros.iter().zip(bare).map(|(it, bare)| it / bare))?.median,
             beside_native: by_native.map(|spread| spread.median),
@@ -97,7 +111,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{BARE, Row, Spread, Table};
+    use super::{BARE, Micros, Row, Spread, Table};
 
     #[test]
     fn a_spread_is_of_what_there_is() {
@@ -107,8 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_told_apart() {
+        let mut table =
+            Table { rows: vec![Row { name: BARE, beside: None, micros: vec![], service: vec![] }] };
+        table.add(0, Micros { all: 30.0, service: Some(12.0) });
+        let lines = table.lines().unwrap();
+        assert_eq!((lines[0].cost.median, lines[0].service), (30.0, Some(12.0)));
+    }
+
+    #[test]
     fn a_case_is_compared_within_its_round() {
-        let row = |name, beside, micros: [f64; 3]| Row { name, beside, micros: micros.to_vec() };
+        let row =
+            |name, beside, micros: [f64; 3]| Row { name, beside, micros: micros.to_vec(), service: vec![] };
         let table = Table {
             rows: vec![
                 row(BARE, None, [10.0, 20.0, 10.0]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::client::broken;
 
 /// Connections that are kept alive and take turns, each with one request under way.
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 /// What does not answer within this time has failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A response that we are ready to read.

@@ -6,10 +6,11 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::cases::{Case, bent, claims, requests, token};
+use super::cases::Case;
 use super::chain::{self, HMAC_ISSUER, NO_LIMIT};
 use super::cpu::Cores;
 use super::load::Load;
+use super::requests::{bearing, bent, claims, token};
 use super::{collector, listener_name, start};
 use crate::artifacts;
 use crate::scenario::TokenSpec;
@@ -34,7 +35,7 @@ pub fn run(count: usize, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
     let policy = chain::exported(chain::policy("memory", &jwks, NO_LIMIT));
     let (gateway, collector) = (chain::gateway(&artifacts::plugin()?, policy, &secret), collector()?);
     let cores = Cores::choose().map_err(|error| error.to_string())?;
-    let envoy = start(&[Case::of_filters("memory", gateway)], cores, &collector)?;
+    let envoy = start(&[Case::of_filters("memory", gateway)], cores, &collector)?.envoy;
     let address = envoy.listener(&listener_name(0)).ok_or("the listener is gone")?;
     let (mut full, mut last) = (None, resident(envoy.pid())?);
     progress(&format!("{:>9} tokens  {last:>7} KiB", 0));
@@ -44,7 +45,7 @@ pub fn run(count: usize, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
         let expected = BTreeMap::from([(200, callers.len() - forged), (401, forged)]);
         // Each to a path of its own, too.
         let each = |(caller, token): (usize, &String)| {
-            requests(&format!("/orders/{caller}"), core::slice::from_ref(token))
+            bearing(&format!("/orders/{caller}"), core::slice::from_ref(token))
         };
         let requests: Vec<_> = callers.clone().zip(&tokens(callers)?).flat_map(each).collect();
         let mut load = Load::connect(address, &requests).map_err(|error| error.to_string())?;
@@ -88,7 +89,7 @@ fn tokens(callers: std::ops::Range<usize>) -> Result<Vec<String>, String> {
 }
 
 /// KiB of a process in memory (proc(5), `VmRSS`).
-fn resident(pid: u32) -> Result<u64, String> {
+pub(super) fn resident(pid: u32) -> Result<u64, String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| error.to_string())?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

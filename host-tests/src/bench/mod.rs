@@ -13,9 +13,20 @@ pub mod figures;
 pub mod load;
 pub mod machine;
 pub mod memory;
+mod ours;
+pub mod peers;
+pub mod plots;
 pub mod report;
+pub mod requests;
+pub mod service;
+pub mod starts;
+pub mod svg;
+mod theirs;
+pub mod trials;
 
 use std::fs;
+use std::io;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,10 +35,12 @@ use crate::artifacts;
 use crate::envoy::Envoy;
 use crate::envoy_config::Cluster;
 use crate::key_server::{Answer, KeyServer};
+use crate::tokens::Keys;
 use cases::Case;
 use cpu::Cores;
-use figures::Table;
+use figures::{Micros, Table};
 use load::Load;
+use service::Service;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +55,9 @@ pub struct Effort {
 
 impl Effort {
     /// Some minutes.
-    pub const FULL: Self = Self { rounds: 11, requests: 20_000, warm_up: 3_000 };
+    pub const FULL: Self = Self { rounds: 5, requests: 5_000, warm_up: 1_000 };
     /// To see that all of it works, and a first idea.
-    pub const QUICK: Self = Self { rounds: 3, requests: 3_000, warm_up: 1_000 };
+    pub const QUICK: Self = Self { rounds: 2, requests: 2_000, warm_up: 400 };
 }
 
 /// Measures the cases. `progress` is told what happens.
@@ -54,32 +67,60 @@ pub fn run(cases: &[Case], effort: Effort, progress: &mut dyn FnMut(&str)) -> Re
     let collector = collector()?;
     let mut table = Table::of(cases);
     for round in 1..=effort.rounds {
-        let envoy = start(cases, cores, &collector)?;
+        let proxy = start(cases, cores, &collector)?;
         for (index, case) in cases.iter().enumerate() {
-            let micros = measure(&envoy, index, case, effort)?;
+            let micros = measure(&proxy, index, case, effort)?;
             table.add(index, micros);
-            progress(&format!("round {round} of {}: {:7.2} us  {}", effort.rounds, micros, case.name));
+            progress(&format!("round {round} of {}: {:7.2} us  {}", effort.rounds, micros.all, case.name));
         }
     }
     Ok(table)
 }
 
 /// Microseconds of CPU a request.
-fn measure(envoy: &Envoy, index: usize, case: &Case, effort: Effort) -> Result<f64, String> {
+fn measure(proxy: &Proxy, index: usize, case: &Case, effort: Effort) -> Result<Micros, String> {
     let told = |error: std::io::Error| format!("{}: {error}", case.name);
-    let address = envoy.listener(&listener_name(index)).ok_or("a listener is gone")?;
+    let address = proxy.envoy.listener(&listener_name(index)).ok_or("a listener is gone")?;
+    let (warm_up, requests) = (effort.warm_up / case.part, effort.requests / case.part);
+    if case.part > 1 && warm_up + requests + 2 * load::CONNECTIONS > case.requests.len() {
+        return Err(format!("{}: there are {} requests, no more", case.name, case.requests.len()));
+    }
+    if case.whole {
+        trials::hold(address).map_err(|error| format!("{}: {error}", case.name))?;
+    }
     let mut load = Load::connect(address, &case.requests).map_err(told)?;
-    load.run(effort.warm_up).map_err(told)?;
-    let before = cpu::time_of(envoy.pid()).map_err(told)?;
-    let statuses = load.run(effort.requests).map_err(told)?;
-    let spent = cpu::time_of(envoy.pid()).map_err(told)?.saturating_sub(before);
+    load.run(warm_up).map_err(told)?;
+    let before = proxy.spent(case).map_err(told)?;
+    let statuses = load.run(requests).map_err(told)?;
+    let after = proxy.spent(case).map_err(told)?;
     let answered: u64 = statuses.values().sum();
     if statuses.keys().ne([&case.status]) {
         return Err(format!("{}: {} was expected, and there came {statuses:?}", case.name, case.status));
     }
+    // A script that fails lets the request pass, and a script that does nothing is quick.
+    let failed = proxy.envoy.stat(&format!("http.{}.lua.errors", listener_name(index)));
+    if failed > 0 {
+        return Err(format!("{}: the script has failed {failed} times", case.name));
+    }
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-    let answered = answered as f64;
-    Ok(spent.as_secs_f64() * 1e6 / answered)
+    let each = |after: Duration, before| after.saturating_sub(before).as_secs_f64() * 1e6 / answered as f64;
+    let (envoy, service) = (each(after.0, before.0), each(after.1, before.1));
+    Ok(Micros { all: envoy + service, service: case.service.then_some(service) })
+}
+
+/// What is measured: an Envoy, and the service that it asks, if any case has one.
+struct Proxy {
+    envoy: Envoy,
+    service: Option<Service>,
+}
+
+impl Proxy {
+    /// CPU time of Envoy and, for a case in which it has a part, of the service.
+    fn spent(&self, case: &Case) -> io::Result<(Duration, Duration)> {
+        let service = self.service.as_ref().filter(|_| case.service);
+        let service = service.map_or(Ok(Duration::ZERO), |service| cpu::time_of(service.pid()));
+        Ok((cpu::time_of(self.envoy.pid())?, service?))
+    }
 }
 
 /// Takes audit events, and forgets them. It runs in this process, so what it costs is not Envoy's.
@@ -89,27 +130,37 @@ fn collector() -> Result<KeyServer, String> {
     Ok(collector)
 }
 
-fn start(cases: &[Case], cores: Cores, collector: &KeyServer) -> Result<Envoy, String> {
+fn start(cases: &[Case], cores: Cores, collector: &KeyServer) -> Result<Proxy, String> {
     let directory = TempDir::new().map_err(|error| error.to_string())?;
     let config = directory.path().join("envoy.json");
-    fs::write(&config, bootstrap(cases, collector.port()).to_string()).map_err(|error| error.to_string())?;
     // The plugin's own lines are written, as they are by default: an event of an allowed request is one.
     let arguments = ["--concurrency", "1", "--log-level", "warning", "--component-log-level", "wasm:info"]
         .map(ToOwned::to_owned);
-    let start = || Envoy::start_with(&config, directory, &arguments, &[], artifacts::repository());
-    cores.with_proxy_core(start).map_err(|error| error.to_string())?.map_err(|failure| failure.to_string())
+    let start = || {
+        let rules = || peers::service_rules(&Keys::of_this_run().jwks(&["rs256"])?);
+        let asked = cases.iter().any(|case| case.service);
+        let service = asked.then(|| Service::start(&rules()?)).transpose()?;
+        let bootstrap = bootstrap(cases, collector.port(), service.as_ref().map(Service::port));
+        fs::write(&config, bootstrap.to_string()).map_err(|error| error.to_string())?;
+        let envoy = Envoy::start_with(&config, directory, &arguments, &[], artifacts::repository());
+        Ok(Proxy { envoy: envoy.map_err(|failure| failure.to_string())?, service })
+    };
+    // The service shares the proxy's core: what both take is then what the machine gives for a request.
+    cores.with_proxy_core(start).map_err(|error| error.to_string())?
 }
 
-fn bootstrap(cases: &[Case], collector: u16) -> Value {
+fn bootstrap(cases: &[Case], collector: u16, service: Option<u16>) -> Value {
     let listeners = cases.iter().enumerate();
     let listeners = listeners
         .map(|(index, case)| chain::listener(&listener_name(index), case.filters.clone(), case.access_log));
+    let service = service.map(|port| Cluster::new(peers::SERVICE, port).to_json());
+    let clusters = std::iter::once(Cluster::new(chain::COLLECTOR, collector).to_json()).chain(service);
     json!({
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {
             "listeners": listeners.collect::<Vec<_>>(),
-            "clusters": [Cluster::new(chain::COLLECTOR, collector).to_json()],
+            "clusters": clusters.collect::<Vec<_>>(),
         },
     })
 }

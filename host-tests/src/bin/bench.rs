@@ -6,24 +6,42 @@ use std::process::ExitCode;
 
 use host_tests::artifacts;
 use host_tests::bench::cases::{self, BARE};
+use host_tests::bench::figures::Line;
 use host_tests::bench::machine::Machine;
-use host_tests::bench::{self, Effort, memory, report};
+use host_tests::bench::report::Findings;
+use host_tests::bench::starts::{self, Start};
+use host_tests::bench::{self, Effort, memory, plots, report};
+use host_tests::metered::growth::{self, Curve};
 
 const USAGE: &str = "usage: bench [--quick] [--rounds N] [--requests N] [--only TEXT] [--against FILE] [--json] [--write]
+       bench --curves | --starts | --memory [--requests N]
   --quick         a short run, to see that it works
   --rounds N      how often every case is measured
   --requests N    requests of a case in a round
   --only TEXT     the cases with TEXT in their name, or with one of several that `|` parts, and bare Envoy
   --against FILE  the gateway's cases once more with another build of the plugin, to compare two; may be given again
+  --curves        instead, what a request costs as routes, keys, callers, headers, tokens and bodies grow
+  --starts        instead, how long a start takes and how large the process is
   --memory        instead, whether the gateway grows with the number of tokens: a million, or --requests N
   --json          an object on standard output instead of a table
-  --write         also write docs/benchmarks.md";
+  --write         also the curves and the starts, and docs/benchmarks.md with its pictures";
+
+/// How often Envoy is started with each of what is measured.
+const STARTS: usize = 5;
+
+/// What is measured in place of the cases.
+#[derive(Clone, Copy)]
+enum Instead {
+    Curves,
+    Starts,
+    Memory,
+}
 
 struct Options {
     effort: Effort,
     only: Option<String>,
     against: Vec<PathBuf>,
-    memory: Option<usize>,
+    instead: Option<Instead>,
     json: bool,
     write: bool,
 }
@@ -39,9 +57,30 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    if let Some(tokens) = options.memory {
-        return memory::run(tokens, &mut |line| println!("{line}"));
+    match options.instead {
+        Some(Instead::Curves) => return curves().map(drop),
+        Some(Instead::Starts) => return tell_starts(&starts()?),
+        Some(Instead::Memory) => {
+            let asked = Some(options.effort.requests).filter(|count| *count != Effort::FULL.requests);
+            return memory::run(asked.unwrap_or(memory::TOKENS), &mut |line| println!("{line}"));
+        }
+        None => {}
     }
+    let machine = Machine::here()?;
+    let lines = measured(options)?;
+    if options.json {
+        println!("{:#}", report::object(&lines, &machine, options.effort));
+    } else {
+        print!("{}", report::table(&lines));
+    }
+    if options.write {
+        let (starts, curves) = (starts()?, curves()?);
+        write(&Findings { lines, curves, starts, machine, effort: options.effort })?;
+    }
+    Ok(())
+}
+
+fn measured(options: &Options) -> Result<Vec<Line>, String> {
     let mut cases = cases::all()?;
     if let Some(only) = &options.only {
         cases.retain(|case| case.name == BARE || only.split('|').any(|text| case.name.contains(text)));
@@ -53,19 +92,38 @@ fn run(options: &Options) -> Result<(), String> {
         compared.push(case);
         compared.extend(others.into_iter().flatten());
     }
-    let cases = compared;
-    let machine = Machine::here()?;
-    let table = bench::run(&cases, options.effort, &mut |line| eprintln!("{line}"))?;
-    let lines = table.lines().ok_or("nothing was measured")?;
-    if options.json {
-        println!("{:#}", report::object(&lines, &machine, options.effort));
-    } else {
-        print!("{}", report::table(&lines));
+    let table = bench::run(&compared, options.effort, &mut |line| eprintln!("{line}"))?;
+    table.lines().ok_or_else(|| "nothing was measured".to_owned())
+}
+
+fn curves() -> Result<Vec<Curve>, String> {
+    let plugin = artifacts::named_plugin()?;
+    let module = fs::read(&plugin).map_err(|error| format!("{}: {error}", plugin.display()))?;
+    growth::count(&module, &mut |line| eprintln!("{line}"))
+}
+
+fn starts() -> Result<Vec<Start>, String> {
+    starts::run(STARTS, &mut |line| eprintln!("{line}"))
+}
+
+fn tell_starts(starts: &[Start]) -> Result<(), String> {
+    let bare = starts.first().ok_or("nothing was started")?;
+    for start in starts {
+        let [name, millis, later, cpu, resident, larger] = report::start_cells(start, bare);
+        println!("{name}: {millis} ms, {later} more; {cpu} ms of CPU; {resident} MiB, {larger} more");
     }
-    if options.write {
-        let page = artifacts::repository().join(report::PAGE);
-        fs::write(&page, report::page(&lines, &machine, options.effort))
-            .map_err(|error| format!("{}: {error}", page.display()))?;
+    Ok(())
+}
+
+/// The page and its pictures, in the repository.
+fn write(found: &Findings) -> Result<(), String> {
+    for (file, text) in [
+        (report::PAGE, report::page(found)),
+        (plots::BARS, plots::bars(&found.lines)),
+        (plots::CURVES, plots::curves(&found.curves)),
+    ] {
+        let path = artifacts::repository().join(file);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }
@@ -75,7 +133,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         effort: Effort::FULL,
         only: None,
         against: vec![],
-        memory: None,
+        instead: None,
         json: false,
         write: false,
     };
@@ -85,16 +143,15 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--quick" => options.effort = Effort::QUICK,
             "--rounds" => options.effort.rounds = positive(&value()?)?,
             "--requests" => options.effort.requests = positive(&value()?)?,
-            "--memory" => options.memory = Some(memory::TOKENS),
+            "--curves" => options.instead = Some(Instead::Curves),
+            "--starts" => options.instead = Some(Instead::Starts),
+            "--memory" => options.instead = Some(Instead::Memory),
             "--against" => options.against.push(value()?.into()),
             "--only" => options.only = Some(value()?),
             "--json" => options.json = true,
             "--write" => options.write = true,
             _ => return Err(USAGE.to_owned()),
         }
-    }
-    if options.memory.is_some() && options.effort.requests != Effort::FULL.requests {
-        options.memory = Some(options.effort.requests);
     }
     if options.write && (options.only.is_some() || !options.against.is_empty()) {
         return Err("--write keeps a whole table of one build: leave out --only and --against".to_owned());

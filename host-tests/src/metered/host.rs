@@ -20,6 +20,9 @@ const UNIMPLEMENTED: i32 = 12;
 /// WASI's "not supported".
 const NOTSUP: i32 = 58;
 
+/// Bytes of a body that come at once, as Envoy reads them from a connection.
+const PIECE: i32 = 16 << 10;
+
 /// The root context, as Envoy numbers it.
 const ROOT: i32 = 1;
 
@@ -117,7 +120,7 @@ impl Compiled {
 }
 
 impl Metered {
-    /// Sends a request without a body.
+    /// Sends a request. Its body comes in pieces, as from a connection.
     pub fn run(&mut self, request: &Request) -> Result<Outcome, String> {
         let world = self.store.data_mut();
         world.headers = HeaderMap::of(request);
@@ -128,9 +131,16 @@ impl Metered {
         let count = i32::try_from(world.headers.entries().len()).map_err(told)?;
         let stream = self.next;
         self.next += 1;
+        let body = request.body.pieces().concat();
+        let mut left = i32::try_from(body.len()).map_err(told)?;
         let before = self.meter();
         self.call("proxy_on_context_create", &[stream, ROOT])?;
-        self.call("proxy_on_request_headers", &[stream, count, 1])?;
+        self.call("proxy_on_request_headers", &[stream, count, i32::from(left == 0)])?;
+        while left > 0 && self.store.data().status.is_none() {
+            let piece = left.min(PIECE);
+            left -= piece;
+            self.call("proxy_on_request_body", &[stream, piece, i32::from(left == 0)])?;
+        }
         let answered = self.store.data().status;
         if answered.is_none() {
             let answer = edge::upstream_head(&self.store.data().headers.fields());
