@@ -27,9 +27,14 @@ const NATIVE_NEW: [(&str, &str, bool); 5] = [
 
 /// The host calls that an admitted request cannot do without, as `filter/examples/floor.rs` names them.
 const ADMISSION: &str = "time headers limit strip claims mark";
-/// The same of a refused one, and with its event.
+/// The same, and those of its event in the log: a clock, the client's address, the answer's status (for which another property stands
+/// here), and the line.
+const ADMISSION_LOGGED: &str = "time headers limit strip claims mark time address address log";
+/// The calls of a refused one, and with its event.
 const REFUSAL: &str = "time headers refuse";
 const LOGGED: &str = "time headers address log refuse";
+/// The same of a known caller who is over a limit: the slot is read (and here written, too), and the credential hidden from the proxy's log.
+const OVER: &str = "time headers limit conceal refuse";
 
 /// The row of Envoy's own filters for new tokens of this key.
 pub(super) fn native_new(key: &str) -> Option<&'static str> {
@@ -107,6 +112,8 @@ pub(super) fn floor(makings: &Makings) -> Result<Vec<Case>, String> {
     Ok(vec![
         case("floor: callbacks alone", floor(""), known(), 200),
         case("floor: host calls of an admission", floor(ADMISSION), known(), 200).beside(NATIVE_CACHED),
+        case("floor: the same and an event in the log", floor(ADMISSION_LOGGED), known(), 200),
+        case("floor: host calls of a refusal over a limit", floor(OVER), known(), 401),
         case("floor: host calls of a refusal (401)", floor(REFUSAL), absent(), 401),
         case("floor: the same and a line in the log (401)", floor(LOGGED), absent(), 401),
         case("floor: the host's signature check", floor(&verify), known(), 200).beside(NATIVE_UNCACHED),

@@ -1,4 +1,4 @@
-use super::{Exposure, FOR_ALL, Kept, read};
+use super::{Exposure, FOR_ALL, Kept, Level, read};
 use crate::decision::Reason;
 use crate::document::Field;
 use crate::json::Json;
@@ -34,6 +34,15 @@ fn what_is_not_for_everybody_is_kept_from_somebody() {
     ] {
         assert_eq!(exposure(text).unwrap().fault(kept).is_none(), good, "{text} {kept:?}");
     }
+}
+
+#[test]
+fn its_word_is_that_of_the_policy() {
+    for (word, level) in Level::WORDS {
+        assert_eq!(level.word(), word);
+        assert_eq!(exposure(&format!("{word:?}")).unwrap().level(), Some(word));
+    }
+    assert_eq!(Exposure::default().level(), None);
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn is_claim(sent: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Forwarded;
+    use super::{FORWARDED, Forwarded};
     use crate::document::Field;
     use crate::json::Json;
     use crate::problem::Problems;
@@ -131,6 +131,26 @@ mod tests {
         match read {
             Some(read) if !problems.is_fatal() => Ok(read),
             _ => Err(problems.into_vec().iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    /// Every name of the reference, and with a dot for a dash.
+    #[test]
+    fn what_the_reference_names_is_taken_off() {
+        let none = Forwarded::default();
+        let quoted = FORWARDED.about.split('`').skip(1).step_by(2);
+        let names: Vec<String> = quoted
+            .filter(|name| !["for", "proto"].contains(name))
+            .map(|name| {
+                name.strip_suffix('*').map_or_else(|| name.to_owned(), |family| format!("{family}any"))
+            })
+            .collect();
+        assert!(names.len() > 35, "{names:?}");
+        for name in &names {
+            let other = name.replace('-', ".");
+            assert!(none.strips(name.as_bytes()) && none.strips(other.as_bytes()), "{name}");
+            let longer = format!("y{name}y");
+            assert!(!none.strips(longer.as_bytes()), "{longer}");
         }
     }
 
