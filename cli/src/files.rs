@@ -42,8 +42,8 @@ impl Files {
         self.0.is_empty()
     }
 
-    /// What is wrong with them, as the gateway would find it, and what they are good for.
-    pub(crate) fn problems(&self, policy: Option<&mut Policy>) -> Vec<Problem> {
+    /// What is wrong with them, as the gateway would find it, and how bad it is that there are any.
+    pub(crate) fn problems(&self, policy: Option<&mut Policy>, that_there_are: Severity) -> Vec<Problem> {
         let mut problems = Vec::new();
         for found in &self.0 {
             if let Err(error) = &found.content {
@@ -56,8 +56,8 @@ impl Files {
                 .extend(self.0.iter().find(is_read).map(|found| found.problem(Severity::Error, &what, "")));
         }
         let help = "give the gateway `{env: NAME}`, and the file's content in NAME";
-        let alone = "a file is read by the command line alone";
-        problems.extend(self.0.iter().map(|found| found.problem(Severity::Warning, alone, help)));
+        let alone = "a file is read by the command line alone, and the gateway refuses it";
+        problems.extend(self.0.iter().map(|found| found.problem(that_there_are, alone, help)));
         problems
     }
 

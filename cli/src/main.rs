@@ -29,7 +29,7 @@ enum Command {
     /// Say whether a policy is right, and if not, everything that is wrong with it.
     ///
     /// Where a secret stands as `{file: PATH}`, the file is read as the gateway would read a variable, and its content is checked too; a relative path
-    /// counts from the policy's directory. The gateway itself takes `{env: NAME}` alone.
+    /// counts from the policy's directory. The gateway itself takes `{env: NAME}` alone, so such a policy has errors, unless you say `--with-files`.
     ///
     /// Exit status: 0 the policy can be used (there may be warnings), 1 it has errors and the gateway would refuse it, 2 the file could
     /// not be read, or is neither YAML nor JSON.

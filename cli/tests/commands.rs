@@ -167,7 +167,7 @@ routes:
         put("signing.pem", &pem);
     };
     let check = || {
-        let out = portcullis(&["check", policy.to_str().unwrap()], "");
+        let out = portcullis(&["check", "--with-files", policy.to_str().unwrap()], "");
         let shown = text(&out.stdout);
         assert!(
             !shown.contains("thirty-two") && !shown.contains("PRIVATE") && !shown.contains("FILE_"),
@@ -184,6 +184,9 @@ routes:
         "{shown}"
     );
     assert!(!shown.contains("digest"), "the gateway would not take this document: {shown}");
+    let out = portcullis(&["check", policy.to_str().unwrap()], "");
+    let shown = text(&out.stdout);
+    assert_eq!((out.status.code(), shown.matches("error: ").count()), (Some(1), 11), "as it is: {shown}");
     for (name, content, told) in [
         ("hash", "short", "error: audit.hashKey: shorter than 32 bytes"),
         ("header", "a\rb", "error: audit.sinks.otlp.headers[0]: no header can hold it"),

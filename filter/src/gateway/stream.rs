@@ -178,8 +178,11 @@ impl Stream {
         let now = time.unwrap_or(Timestamp::from_nanos(0));
         let journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
         let mut journey = journey.take_up(passed, caller);
-        let said = journey.hear(host, question, answer);
-        let verdict = time.map_err(Refusal::from).and_then(|_| journey.settle(said));
+        // Nothing is charged at a time that nobody knows. What was asked for at once ends by its own patience.
+        let verdict = time.map_err(Refusal::from).and_then(|_| {
+            let said = journey.hear(host, question, answer);
+            journey.settle(said)
+        });
         let verdict = verdict.map(|()| admission).map_err(Ending::from);
         let (flow, counted) = self.conclude(host, policy, &journey, verdict, arrival);
         let trace = Trace::of(journey);

@@ -143,7 +143,9 @@ impl Global {
             Some(Turn::AsksFor(size)) => Some(size),
             Some(Turn::Asks) | None => None,
         };
-        let sent = match asker.refusals.borrow().find(key, self.cost, now) {
+        let known =
+            if self.refusal_holds > 0 { asker.refusals.borrow().find(key, self.cost, now) } else { None };
+        let sent = match known {
             Some(over) => Err(Fault::Over(over)),
             None if may_wait => {
                 message::ask_for(lease.unwrap_or(self.cost), &mut message);
@@ -169,11 +171,13 @@ impl Global {
         }
     }
 
-    /// The same question is the same counter, whichever route asks it.
+    /// The same question to the same service is the same counter, whichever route asks it.
     fn key(&self, message: &[u8]) -> Key {
         let mut hash = hmac_sha256::Hash::new();
-        hash.update((self.cluster.len() as u64).to_le_bytes());
-        hash.update(self.cluster.as_bytes());
+        for part in [&*self.cluster, &*self.authority] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
         hash.update(message);
         hash.finalize()
     }

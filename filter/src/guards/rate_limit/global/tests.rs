@@ -455,8 +455,9 @@ fn a_no_is_remembered_for_the_same_question() {
     assert_eq!(forgetful.verdict(Err(again)).unwrap_err().reason, Reason::RateLimited);
     let fault = ask(&shadow, &asker, &proxy, 2 * SECOND).unwrap_err();
     assert_eq!(shadow.verdict(Err(fault)).unwrap().shadowed().unwrap().reason, Reason::RateLimited);
-    // Another cost and another domain are other questions.
-    for (global, hits) in [(&seven, 7), (&elsewhere, 1)] {
+    // Another cost, another domain and another service behind the same cluster are other questions, and who is told to forget asks.
+    let another = self::global(&document("").replace(r#""rls""#, r#""rls","authority":"another""#));
+    for (global, hits) in [(&seven, 7), (&elsewhere, 1), (&another, 1), (&forgetful, 1)] {
         let question = ask(global, &asker, &proxy, 2 * SECOND).unwrap();
         assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&hits));
         assert!(hear(global, question, &[8, 1], 2 * SECOND).is_ok());
