@@ -14,6 +14,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The test runner for wasm must be of the same version as the library that the tests are linked with.
 BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3); print $$3 }' Cargo.lock)
 CARGO_DENY := 0.20.2
+CARGO_MUTANTS := 27.1.0
 
 # The OpenID provider that the tests get tokens from.
 PROVIDER := host-tests/oidc/node_modules/ready
@@ -43,6 +44,7 @@ CYCLONEDX := .tools/cyclonedx-11.12.0
 
 RUNNER := .tools/wasm-bindgen-$(BINDGEN)
 DENY := .tools/cargo-deny-$(CARGO_DENY)
+MUTANTS := .tools/cargo-mutants-$(CARGO_MUTANTS)
 
 # How long `make fuzz` spends on each target, in seconds, and which targets: two minutes together, as in `make test`. Give it an hour
 # each now and then.
@@ -152,6 +154,13 @@ crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a 
 fuzz: rust ## Fuzz each parser and the whole journey for FUZZ_SECONDS (10) each; FUZZ_TARGETS chooses
 	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+# Which code `make mutants` changes. All guards are 3,300 changes of a quarter of a minute each: a night.
+MUTATE ?= filter/src/guards/**
+
+.PHONY: mutants
+mutants: rust $(MUTANTS) ## Change the guards' code (MUTATE chooses) in small ways, one at a time, and list those that no unit test notices
+	@.tools/bin/cargo-mutants mutants --package portcullis-filter --minimum-test-timeout 60 --output build --file '$(MUTATE)' -- --lib
+
 .PHONY: reproduce
 reproduce: rust ## Build the plugin twice, in two places, and compare; prints its digest
 	@scripts/reproduce
@@ -200,6 +209,9 @@ $(RUNNER): | rust
 
 $(DENY): | rust
 	@scripts/tool cargo-deny $(CARGO_DENY) cargo-deny $@
+
+$(MUTANTS): | rust
+	@scripts/tool cargo-mutants $(CARGO_MUTANTS) cargo-mutants $@
 
 # Where a crate was compiled is no part of the plugin: the same source gives the same bytes everywhere (`make reproduce`).
 $(PLUGIN) $(NOOP) $(FLOOR): export RUSTFLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/portcullis
