@@ -46,7 +46,8 @@ fn every_fact_that_the_code_names_is_told_and_shown() {
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| H")).collect();
     for row in &rows {
         let named = named(row.rsplit('|').nth(1).unwrap_or_default());
-        assert!(!named.is_empty() && named.iter().all(|(file, what)| is_there(file, *what)), "{row}");
+        let shows = |(file, what): &(&str, Option<&str>)| what.is_some() && is_there(file, *what);
+        assert!(!named.is_empty() && named.iter().all(shows), "{row}");
     }
     let mut told: Vec<usize> = Vec::new();
     each_file(&root().join("filter/src"), &mut |source| {

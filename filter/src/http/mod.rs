@@ -64,3 +64,22 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_field_value;
+    use crate::testing::test;
+
+    /// What ends a field on the wire of HTTP/1, wherever it stands, and what does not.
+    #[test]
+    fn what_may_stand_in_a_field() {
+        for good in [&b""[..], b"a b\tc", b"\"q\\\"", b"caf\xc3\xa9", b"\x80\xff", b"~"] {
+            assert!(is_field_value(good), "{good:?}");
+        }
+        for byte in (0..=0x1f).filter(|b| *b != b'\t').chain([0x7f]) {
+            for bad in [vec![byte], vec![b'a', byte], vec![byte, b'a'], vec![b'a', byte, b'a']] {
+                assert!(!is_field_value(&bad), "{bad:?}");
+            }
+        }
+    }
+}
