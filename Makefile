@@ -53,7 +53,7 @@ MUTANTS := .tools/cargo-mutants-$(CARGO_MUTANTS)
 FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
-# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory.
+# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory, --contention.
 BENCH ?=
 
 # What is tested together. Whoever names other packages gets other features of what both use, and wasmtime is compiled a second time.
@@ -136,7 +136,7 @@ baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions,
 
 # What is measured is Envoy, the plugin and what stands beside it, all as they are released; the program that asks is not.
 .PHONY: bench
-bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, --curves, --starts, --memory
+bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, --curves, --starts, --memory, --contention
 	@$(PROGRAMS)
 	@$(WITH_ENVOY) target/debug/bench $(BENCH)
 
