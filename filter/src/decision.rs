@@ -92,7 +92,7 @@ reasons! {
     ClaimInvalid = "claim_invalid", 401, "The token is not valid.", "a registered claim has the wrong type, or a claim that goes to a header holds what no header may hold";
     ApiKeyInvalid = "api_key_invalid", 401, "The API key is not valid.", "the API key is none of the policy's, is not valid yet, or cannot be a key (its length, a byte that no key holds)";
     ApiKeyExpired = "api_key_expired", 401, "The API key has expired.", "`expiresAt` of the API key has passed";
-    CertificateInvalid = "certificate_invalid", 401, "The client certificate is not valid.", "the certificate cannot be read, is not between its dates, is not made for clients, or was issued by none of the `authorities`";
+    CertificateInvalid = "certificate_invalid", 401, "The client certificate is not valid.", "the certificate is not told by the proxy (Envoy before 1.38), cannot be read, is not between its dates, is not made for clients, or was issued by none of the `authorities`";
     CertificateUnaccepted = "certificate_unaccepted", 401, "The client certificate is not accepted here.", "none of the certificate's names is in the route's `mtls`, or it has more than one URI";
     TokenRevoked = "token_revoked", 401, "The token is not valid.", "the token, its subject or its client is in the provider's `revoked`";
     AuthenticationInsufficient = "authentication_insufficient", 401, "A stronger or more recent authentication is required.", "`acr` is none of the route's `acrValues`, or `auth_time` is further back than its `maxAge`; also if one of them is missing or of the wrong type";

@@ -117,7 +117,10 @@ fn by_certificate(
         return Ok(None);
     };
     let Some(certificate) = certificates.identify(accepted, witness.presented, now, verifier)? else {
-        return Ok(None);
+        // Whoever has shown one that nobody can read has not shown none (host fact H11).
+        let is_untold = (witness.certificate)()?.is_some_and(|digest| !digest.is_empty());
+        let untold = Detail::Fact("the proxy does not tell the certificate, only its digest");
+        return if is_untold { Err(Refusal::because(Reason::CertificateInvalid, untold)) } else { Ok(None) };
     };
     let header = certificates.header.iter();
     let headers = header.map(|header| (Rc::clone(header), certificate.name().as_bytes().to_vec())).collect();

@@ -1,7 +1,8 @@
 //! Requests: where the credential stands, whose it is, and what follows for the request.
 
 use super::api_key::KeyHash;
-use super::config::{read_api_key_auth, read_authentication, read_jwt};
+use super::config::{read_api_key_auth, read_authentication, read_client_certificates, read_jwt};
+use super::confirmation::Witness;
 use super::confirmation::tests::Shared;
 use super::jwt::algorithm::{Algorithm, Family};
 use super::jwt::vectors::{NoHost, base64, jwk, set, sign};
@@ -9,6 +10,7 @@ use super::spent::{cookies_without, target_without};
 use super::{Authentication, Caller, Identified, Providers, Spent, Stop, identify};
 use crate::decision::{Reason, Refusal};
 use crate::document::Field;
+use crate::host::HostError;
 use crate::http::Head;
 use crate::http::head::serialize;
 use crate::json::{Bounds, Duplicates, Json};
@@ -393,5 +395,29 @@ fn what_is_taken_off() {
     ] {
         let left = target_without(target.as_bytes(), "token");
         assert_eq!(String::from_utf8(left).unwrap(), expected, "{target}");
+    }
+}
+
+/// Host fact H11.
+#[test]
+fn a_certificate_that_the_host_does_not_tell() {
+    let mut providers = policy();
+    let (problems, text) = (Problems::new(), json(r#"{"validatedByProxy":{"because":"test"}}"#));
+    read_client_certificates(&Field::at("clientCertificates", &text, &problems), &mut providers);
+    let either = r#"{"anyOf":[{"mtls":{"spiffe":["spiffe://corp/a"]}},{"open":{"because":"test"}}]}"#;
+    let route = route(either, &providers);
+    let shared = Shared::default();
+    for (digest, expected) in [
+        (Ok(None), Ok(true)),
+        (Ok(Some(Vec::new())), Ok(true)),
+        (Ok(Some(b"5f70bf18a086007016e948b04aed3b82".to_vec())), Err(Reason::CertificateInvalid)),
+        (Err(HostError { call: "get_property", status: 10 }), Err(Reason::HostFailed)),
+    ] {
+        let certificate = || digest.clone();
+        let witness = Witness { certificate: &certificate, ..shared.witness() };
+        let (head, now) = (head("/", &[]), Timestamp::from_seconds(1_800_000_000));
+        let found = identify(&route, &providers, &head, None, now, &NoHost, &witness);
+        let found = found.map(|found| matches!(found.caller, Caller::Anonymous));
+        assert_eq!(found.map_err(|stop| stop.into_refusal().reason), expected, "{digest:?}");
     }
 }
