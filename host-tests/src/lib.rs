@@ -33,6 +33,8 @@ pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
 #[cfg(feature = "in-process")]
+mod guest;
+#[cfg(feature = "in-process")]
 pub mod in_wasmtime;
 pub mod key_server;
 #[cfg(feature = "in-process")]
