@@ -13,9 +13,9 @@ use journey::script::{Event, Fields, Journey};
 
 /// How many changed inputs.
 const CHANGED: usize = 3000;
-/// How the requests of the seeds end, beside those that go on: of the reasons of `decision.rs` all that can be reached by bytes. Those that are
-/// missing take a client certificate, a proof of possession, a missing secret or a host that fails.
-const REACHED: [&str; 44] = [
+/// How requests of the seeds end, beside those that go on: by every reason of `decision.rs` that two kilobytes can bring about. Those that are
+/// missing take a longer token, a client certificate, a proof of possession, or somebody else who writes at the same time.
+const REACHED: [&str; 46] = [
     "access_denied",
     "algorithm_unaccepted",
     "api_key_expired",
@@ -33,6 +33,7 @@ const REACHED: [&str; 44] = [
     "header_forbidden",
     "header_missing",
     "headers_too_large",
+    "host_failed",
     "introspection_unavailable",
     "issuer_unknown",
     "key_unknown",
@@ -60,6 +61,7 @@ const REACHED: [&str; 44] = [
     "token_revoked",
     "token_type_unaccepted",
     "too_many_failures",
+    "uri_too_long",
 ];
 
 fn plugin() -> Vec<u8> {

@@ -50,6 +50,8 @@ struct Side {
 /// What came of an input.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
+    /// Under which policy.
+    pub policy: usize,
     /// In what the two differ, as lines for a person; `<` is the native code. None: they are equal.
     pub differences: Vec<String>,
     /// What the input shows, each as a number.
@@ -140,7 +142,8 @@ impl Side {
                 };
                 let differences = vec![told(native, '<'), told(plugin, '>')];
                 // What has failed once is not asked again.
-                return Ok((Outcome { differences, ..Outcome::default() }, None));
+                let policy = journey.policy % COUNT;
+                return Ok((Outcome { policy, differences, ..Outcome::default() }, None));
             }
         };
         Ok((outcome, Some(self)))
@@ -160,7 +163,7 @@ impl Side {
 /// What a journey shows: of each request how it ended, and by which host calls and by how many instructions (to half a power of two); of the
 /// plugin's own callbacks the latter.
 fn shown(policy: usize, seen: &Seen, efforts: &[Effort]) -> Outcome {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { policy, ..Outcome::default() };
     for (place, exchange) in seen.exchanges.iter().enumerate() {
         let ending = match &exchange.answer {
             Some(answer) => format!("{} {}", answer.status, answer.details.escape_ascii()),

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use journey::policies::COUNT;
+
 use super::mutate::{self, mutated};
 use super::{Outcome, Pair};
 use crate::artifacts;
 use crate::canaries::Dice;
 
+/// How many of those that were kept count as kept lately.
+const LATELY: usize = 64;
 /// Turns in which a difference is made smaller.
 const SMALLER: usize = 400;
 
@@ -16,7 +20,8 @@ const SMALLER: usize = 400;
 pub struct Search {
     pair: Pair,
     dice: Dice,
-    kept: Vec<Vec<u8>>,
+    /// By policy, so that each has its turn.
+    kept: Vec<Vec<Vec<u8>>>,
     shown: BTreeSet<u64>,
     /// Inputs so far.
     pub tried: u64,
@@ -36,13 +41,13 @@ pub struct Difference {
 impl Search {
     /// With a seed of its own.
     pub fn new(pair: Pair, seed: u64) -> Self {
-        let (kept, shown, endings) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        let (kept, shown, endings) = (vec![Vec::new(); COUNT], BTreeSet::new(), BTreeMap::new());
         Self { pair, dice: Dice::of(seed), kept, shown, tried: 0, endings }
     }
 
     /// How many inputs have been kept.
     pub fn kept(&self) -> usize {
-        self.kept.len()
+        self.kept.iter().map(Vec::len).sum()
     }
 
     /// How much they show.
@@ -52,7 +57,7 @@ impl Search {
 
     /// Tries an input as it is, and keeps it if it shows something new.
     pub fn take(&mut self, input: Vec<u8>) -> Result<Option<Difference>, String> {
-        let Outcome { differences, shows, endings } = self.pair.examine(&input)?;
+        let Outcome { policy, differences, shows, endings } = self.pair.examine(&input)?;
         self.tried += 1;
         for ending in endings {
             *self.endings.entry(ending).or_default() += 1;
@@ -63,24 +68,28 @@ impl Search {
         let before = self.shown.len();
         self.shown.extend(shows);
         if self.shown.len() > before {
-            self.kept.push(input);
+            self.kept[policy].push(input);
         }
         Ok(None)
     }
 
-    /// Tries the next one: something that was kept, changed. What was kept lately is changed more often.
+    /// Tries the next one: something that was kept, changed.
     pub fn step(&mut self) -> Result<Option<Difference>, String> {
-        if self.kept.is_empty() {
-            return self.take(Vec::new());
-        }
-        let lately = self.kept.len().min(64);
-        let place = match self.dice.below(2) {
-            0 => self.dice.below(self.kept.len()),
-            _ => self.kept.len() - 1 - self.dice.below(lately),
-        };
-        let other = self.dice.below(self.kept.len());
-        let input = mutated(&self.kept[place], &self.kept[other], &mut self.dice);
+        let (one, other) = (self.pick(), self.pick());
+        let input = mutated(&one, &other, &mut self.dice);
         self.take(input)
+    }
+
+    /// Something that was kept: lately, as often as not, and of two the shorter one, which is quicker to try.
+    fn pick(&mut self) -> Vec<u8> {
+        let policies: Vec<&Vec<Vec<u8>>> = self.kept.iter().filter(|kept| !kept.is_empty()).collect();
+        if policies.is_empty() {
+            return Vec::new();
+        }
+        let kept = *self.dice.one(&policies);
+        let from = self.dice.below(2) * kept.len().saturating_sub(LATELY);
+        let (one, other) = (self.dice.one(&kept[from..]), self.dice.one(&kept[from..]));
+        if one.len() < other.len() { one.clone() } else { other.clone() }
     }
 
     /// The same difference without the lines that it does not take.
