@@ -7,7 +7,7 @@ use host_tests::artifacts;
 use host_tests::differential::mutate::CREDENTIALS;
 use host_tests::differential::search::{Search, beginnings};
 use host_tests::differential::{Outcome, Pair};
-use journey::credentials::Wallet;
+use journey::credentials::{SIGNED, Wallet};
 use journey::policies;
 use journey::script::{Event, Fields, Journey};
 
@@ -181,7 +181,7 @@ fn what_lines_stand_for() {
 #[test]
 fn credentials_stand_where_they_are_named() {
     let wallet = Wallet::default();
-    let filled = |line: &str| String::from_utf8(wallet.fill(line.as_bytes(), Wallet::room()).line).unwrap();
+    let filled = |line: &str| String::from_utf8(wallet.fill(line.as_bytes(), SIGNED).line).unwrap();
     assert_eq!(filled("a {key} b"), "a pk_0123456789abcdef0123 b");
     assert_eq!(filled("{key^0} {nobody} {key"), "qk_0123456789abcdef0123 {nobody} {key");
     let signed = wallet.fill(b"x [[{}]] [[{}]]", 1);

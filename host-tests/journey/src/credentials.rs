@@ -18,7 +18,7 @@ pub const PEPPERED_API_KEY: &str = "pk_peppered_abcdef0123";
 /// The secret of HS256, and whatever else is a secret in the environment.
 pub const SECRET: &str = "a secret of fifty bytes that everybody knows, alas";
 /// Claims that one input may have signed. More only cost time.
-const SIGNED: usize = 8;
+pub const SIGNED: usize = 8;
 
 /// The credentials that a journey may name.
 pub struct Wallet {
@@ -159,11 +159,6 @@ impl Wallet {
             }
         }
         filled
-    }
-
-    /// How many claims one input may have signed.
-    pub const fn room() -> usize {
-        SIGNED
     }
 
     /// The tokens that the issuer signed ahead.

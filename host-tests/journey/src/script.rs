@@ -20,7 +20,7 @@
 
 use std::mem::take;
 
-use crate::credentials::{Minted, Wallet};
+use crate::credentials::{Minted, SIGNED, Wallet};
 
 /// Lines of an input that are read; each costs a callback at most.
 const LINES: usize = 160;
@@ -90,7 +90,7 @@ impl Journey {
     pub fn read(bytes: &[u8], wallet: &Wallet) -> Self {
         let mut reader = Reader::default();
         for line in bytes.split(|&b| b == b'\n').take(LINES) {
-            let filled = wallet.fill(line, Wallet::room().saturating_sub(reader.journey.minted.len()));
+            let filled = wallet.fill(line, SIGNED.saturating_sub(reader.journey.minted.len()));
             reader.journey.minted.extend(filled.minted);
             reader.line(&filled.line);
         }

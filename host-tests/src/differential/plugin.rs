@@ -16,7 +16,8 @@ use wasmtime::{Config, Engine, Instance, Module, Store, Val};
 use crate::guest::{self, OK, Process};
 
 const UNIMPLEMENTED: i32 = 12;
-/// Instructions after which a journey counts as endless. The longest that there should be checks eight signatures, at six million each.
+/// Instructions after which a journey counts as endless. The longest that there should be checks some fifty signatures, at six
+/// million each.
 const FUEL: u64 = 2_000_000_000;
 
 /// The plugin, compiled with a count of its instructions.
