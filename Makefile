@@ -150,6 +150,16 @@ soak: setup $(PLUGIN) ## Good and hostile requests for SOAK_SECONDS (900): no gr
 	@$(PROGRAMS)
 	@$(WITH_ENVOY) target/debug/soak $(SOAK_SECONDS)
 
+# How long `make differential` takes, in seconds; where its search begins, and an input to try again in place of a search.
+DIFFERENTIAL_SECONDS ?= 600
+SEED ?= 1
+REPLAY ?=
+
+.PHONY: differential
+differential: rust $(PLUGIN) ## Bytes that nobody has thought of through the native code and the plugin, which must agree, for DIFFERENTIAL_SECONDS (600); SEED, REPLAY=FILE
+	@$(PROGRAMS)
+	@PORTCULLIS_WASM="$(CURDIR)/$(PLUGIN)" target/debug/differential $(if $(REPLAY),--replay "$(REPLAY)",$(DIFFERENTIAL_SECONDS) $(SEED))
+
 .PHONY: crowd
 crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a table; a few minutes
 	cargo run --release --locked --package portcullis-filter --example crowd

@@ -14,7 +14,7 @@
 //! demand for what is not; [`certificates`] and [`tls`] are for clients that are known by their certificate.
 //! Its audit events go to a real [`collector`].
 //! A real [`prometheus`] reads what it counts. [`mod@bench`] measures what a request costs, with the same Envoy and the same tokens;
-//! [`metered`] counts it, in wasmtime.
+//! [`metered`] counts it, in wasmtime. [`differential`] leads bytes that nobody has thought of through the native code and the plugin, and compares.
 
 pub mod api_key;
 pub mod artifacts;
@@ -26,12 +26,16 @@ pub mod client;
 pub mod collector;
 pub mod corpus;
 pub mod demo;
+#[cfg(feature = "in-process")]
+pub mod differential;
 pub mod dpop;
 pub mod edge;
 pub mod envoy;
 pub mod envoy_config;
 pub mod exchange;
 pub mod fake_host;
+#[cfg(feature = "in-process")]
+mod guest;
 #[cfg(feature = "in-process")]
 pub mod in_wasmtime;
 pub mod key_server;

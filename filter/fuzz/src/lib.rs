@@ -55,11 +55,6 @@ impl Proxy {
     pub fn is_marked(&self) -> bool {
         self.marked.get()
     }
-
-    /// What would go upstream.
-    pub fn upstream(&self) -> Vec<Field> {
-        self.fields.borrow().clone()
-    }
 }
 
 /// The issuer's key pair, or the client's.

@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::{Caller, Config, Engine, Extern, Func, Instance, Linker, Memory, Module, Store, Val};
+use wasmtime::{Config, Engine, Instance, Module, Store, Val};
 
 use super::{Cost, counter};
 use crate::edge::{self, HeaderMap};
 use crate::exchange::Request;
+use crate::guest::{self, OK, Process};
 use crate::verify;
 
 /// What time it is, in seconds since the epoch.
 pub const NOW: u64 = 1_800_000_000;
 
-const OK: i32 = 0;
 const NOT_FOUND: i32 = 1;
 const BAD_ARGUMENT: i32 = 2;
 const CAS_MISMATCH: i32 = 8;
 const UNIMPLEMENTED: i32 = 12;
-/// WASI's "not supported".
-const NOTSUP: i32 = 58;
 
 /// Bytes of a body that come at once, as Envoy reads them from a connection.
 const PIECE: i32 = 16 << 10;
@@ -92,19 +90,7 @@ impl Compiled {
         };
         let mut store = Store::new(&self.engine, world);
         store.set_fuel(u64::MAX).map_err(told)?;
-        let mut linker = Linker::new(&self.engine);
-        for import in self.module.imports() {
-            let wasmtime::ExternType::Func(ty) = import.ty() else { continue };
-            let (module, name) = (import.module().to_owned(), import.name().to_owned());
-            linker
-                .func_new(&module.clone(), &name.clone(), ty, move |mut caller, arguments, results| {
-                    let answer = serve(&mut caller, &name, arguments)?;
-                    results.fill(Val::I32(answer));
-                    Ok(())
-                })
-                .map_err(told)?;
-        }
-        let instance = linker.instantiate(&mut store, &self.module).map_err(told)?;
+        let instance = guest::instantiate(&self.engine, &self.module, &mut store, serve).map_err(told)?;
         let mut metered = Metered { store, instance, next: ROOT + 1 };
         let size = i32::try_from(policy.len()).map_err(told)?;
         let before = metered.meter();
@@ -159,17 +145,8 @@ impl Metered {
         self.instance.get_memory(&mut self.store, "memory").map_or(0, |memory| memory.size(&self.store))
     }
 
-    /// A callback that the plugin does not export is not made.
     fn call(&mut self, name: &str, arguments: &[i32]) -> Result<Option<i32>, String> {
-        let Some(function) = self.instance.get_func(&mut self.store, name) else {
-            return Ok(None);
-        };
-        let arguments: Vec<Val> = arguments.iter().map(|argument| Val::I32(*argument)).collect();
-        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
-        function
-            .call(&mut self.store, &arguments, &mut results)
-            .map_err(|error| format!("{name}: {error:#}"))?;
-        Ok(results.first().and_then(Val::i32))
+        guest::call(&mut self.store, &self.instance, name, arguments)
     }
 
     fn meter(&mut self) -> Cost {
@@ -196,52 +173,23 @@ impl Metered {
     }
 }
 
-/// The plugin's memory, for one call.
-struct Guest<'a, 'c> {
-    caller: &'a mut Caller<'c, World>,
-    memory: Memory,
-}
+type Guest<'a, 'c> = guest::Guest<'a, 'c, World>;
 
-impl Guest<'_, '_> {
-    fn read(&self, at: i32, size: i32) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
-        let read = self.memory.read(&self.caller, at.cast_unsigned() as usize, &mut bytes);
-        read.map(|()| bytes).unwrap_or_default()
+impl Process for World {
+    fn environment(&self) -> Vec<String> {
+        self.environment.clone()
     }
 
-    fn write(&mut self, at: i32, bytes: &[u8]) -> wasmtime::Result<()> {
-        Ok(self.memory.write(&mut *self.caller, at.cast_unsigned() as usize, bytes)?)
+    fn time(&self) -> u64 {
+        NOW * 1_000_000_000
     }
-
-    /// Hands bytes over in a block that the plugin allocates.
-    fn give(&mut self, bytes: &[u8], at: i32, size: i32) -> wasmtime::Result<i32> {
-        let allocate = self.caller.get_export("proxy_on_memory_allocate").and_then(Extern::into_func);
-        let allocate = allocate.ok_or_else(|| wasmtime::Error::msg("the plugin cannot allocate"))?;
-        let length = i32::try_from(bytes.len())?;
-        let block = call(&allocate, self.caller, length)?;
-        self.write(block, bytes)?;
-        self.write(at, &block.to_le_bytes())?;
-        self.write(size, &length.to_le_bytes())?;
-        Ok(OK)
-    }
-
-    fn world(&mut self) -> &mut World {
-        self.caller.data_mut()
-    }
-}
-
-fn call(function: &Func, caller: &mut Caller<'_, World>, argument: i32) -> wasmtime::Result<i32> {
-    function.typed::<i32, i32>(&*caller)?.call(&mut *caller, argument)
 }
 
 /// What the host answers. A call that it does not know it does not have.
-fn serve(caller: &mut Caller<'_, World>, name: &str, arguments: &[Val]) -> wasmtime::Result<i32> {
+fn serve(guest: &mut Guest<'_, '_>, name: &str, arguments: &[Val]) -> wasmtime::Result<i32> {
     let short = name.strip_prefix("proxy_").unwrap_or(name);
-    *caller.data_mut().calls.entry(short.to_owned()).or_default() += 1;
-    let memory = caller.get_export("memory").and_then(Extern::into_memory);
-    let memory = memory.ok_or_else(|| wasmtime::Error::msg("the plugin has no memory"))?;
-    let mut guest = Guest { caller, memory };
-    let a: Vec<i32> = arguments.iter().map(|value| value.i32().unwrap_or_default()).collect();
+    *guest.world().calls.entry(short.to_owned()).or_default() += 1;
+    let a = guest::numbers(arguments);
     match (short, a.as_slice()) {
         ("get_buffer_bytes", &[7, _, _, at, size]) => {
             let configuration = guest.world().configuration.clone();
@@ -259,16 +207,16 @@ fn serve(caller: &mut Caller<'_, World>, name: &str, arguments: &[Val]) -> wasmt
             | "add_header_map_value"
             | "remove_header_map_value",
             _,
-        ) => headers(&mut guest, short, &a),
+        ) => headers(guest, short, &a),
         ("get_property", &[path, length, at, size]) => {
-            let path = path_of(&guest, path, length);
+            let path = path_of(guest, path, length);
             match guest.world().properties.get(&path).cloned() {
                 Some(value) => guest.give(&value, at, size),
                 None => Ok(NOT_FOUND),
             }
         }
         ("set_property", &[path, length, value, size]) => {
-            let (path, value) = (path_of(&guest, path, length), guest.read(value, size));
+            let (path, value) = (path_of(guest, path, length), guest.read(value, size));
             guest.world().state.insert(path, value);
             Ok(OK)
         }
@@ -321,7 +269,7 @@ fn serve(caller: &mut Caller<'_, World>, name: &str, arguments: &[Val]) -> wasmt
             _,
         ) => Ok(OK),
         _ if name.starts_with("proxy_") => Ok(UNIMPLEMENTED),
-        _ => wasi(&mut guest, short, &a),
+        _ => guest.wasi(short, &a),
     }
 }
 
@@ -368,44 +316,6 @@ fn headers(guest: &mut Guest<'_, '_>, call: &str, a: &[i32]) -> wasmtime::Result
 
 fn path_of(guest: &Guest<'_, '_>, path: i32, length: i32) -> String {
     String::from_utf8(guest.read(path, length)).unwrap_or_default().replace('\0', ".")
-}
-
-/// What the Rust standard library asks for: an environment, "random" bytes, a clock, and a place for its words.
-fn wasi(guest: &mut Guest<'_, '_>, call: &str, a: &[i32]) -> wasmtime::Result<i32> {
-    match (call, a) {
-        ("environ_sizes_get", &[count, size]) => {
-            let environment = guest.world().environment.clone();
-            guest.write(count, &i32::try_from(environment.len())?.to_le_bytes())?;
-            guest.write(size, &i32::try_from(environment.concat().len())?.to_le_bytes())?;
-            Ok(OK)
-        }
-        ("environ_get", &[places, texts]) => {
-            let (mut place, mut text) = (places, texts);
-            for variable in guest.world().environment.clone() {
-                guest.write(place, &text.to_le_bytes())?;
-                guest.write(text, variable.as_bytes())?;
-                place += 4;
-                text += i32::try_from(variable.len())?;
-            }
-            Ok(OK)
-        }
-        ("args_sizes_get", &[count, size]) => {
-            guest.write(count, &[0; 4])?;
-            guest.write(size, &[0; 4])?;
-            Ok(OK)
-        }
-        ("args_get", _) => Ok(OK),
-        ("random_get", &[at, size]) => {
-            guest.write(at, &vec![7; usize::try_from(size)?])?;
-            Ok(OK)
-        }
-        ("clock_time_get", &[_, _, at]) => {
-            guest.write(at, &(NOW * 1_000_000_000).to_le_bytes())?;
-            Ok(OK)
-        }
-        ("proc_exit", _) => Err(wasmtime::Error::msg("the plugin has given up")),
-        _ => Ok(NOTSUP),
-    }
 }
 
 impl World {
