@@ -8,7 +8,7 @@ pub static CLIENT_CERTIFICATES: Shape = Shape {
     name: "clientCertificates",
     about: "Who vouches for the certificates that clients show, for every route that takes them (`mtls`): `authorities`, `validatedByProxy`, or both. TLS proves \
             only that the client has the certificate's key. Either way a certificate holds only between its dates, has `clientAuth` if it has \
-            extended key usages, and at most one URI; it is not asked whether it was revoked. Envoy tells certificates from 1.38 on; before it, whoever shows one is refused.",
+            extended key usages, and at most one URI; it is not asked whether it was revoked. Envoy tells certificates from 1.38 on; before it, whoever shows one and has no other credential is refused.",
     keys: &[
         Key::new(
             "authorities",
