@@ -34,8 +34,10 @@ FAULTY := build/faulty.wasm
 PLUGIN_LIMIT := 1572864
 
 # What shrinks the plugin, and the features of WebAssembly that it may use: those that the compiler has used already.
+# A function with one caller stays a function of its own (but for the smallest): V8 keeps what it needed to compile the largest one, so
+# that one function of 157 KB, which policies were read by, cost 44 MiB for good. Requests execute as many instructions either way.
 BINARYEN := .tools/binaryen-132.0.0
-WASM_OPT = node $(BINARYEN)/node_modules/binaryen/bin/wasm-opt -O2 -g --enable-bulk-memory --enable-bulk-memory-opt \
+WASM_OPT = node $(BINARYEN)/node_modules/binaryen/bin/wasm-opt -Oz --one-caller-inline-max-function-size 20 -g --enable-bulk-memory --enable-bulk-memory-opt \
 	--enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
 	--enable-reference-types --enable-sign-ext
 
@@ -51,7 +53,7 @@ MUTANTS := .tools/cargo-mutants-$(CARGO_MUTANTS)
 FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
-# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory.
+# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory, --contention.
 BENCH ?=
 
 # What is tested together. Whoever names other packages gets other features of what both use, and wasmtime is compiled a second time.
@@ -134,7 +136,7 @@ baseline: rust $(PLUGIN) ## Write down anew what requests cost, as instructions,
 
 # What is measured is Envoy, the plugin and what stands beside it, all as they are released; the program that asks is not.
 .PHONY: bench
-bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, --curves, --starts, --memory
+bench: setup $(PLUGIN) $(NOOP) $(FLOOR) $(EXT_AUTHZ) ## What a request costs, beside Envoy's own filters, a service, a script and a plugin that does nothing; BENCH=--quick, --curves, --starts, --memory, --contention
 	@$(PROGRAMS)
 	@$(WITH_ENVOY) target/debug/bench $(BENCH)
 

@@ -97,7 +97,12 @@ impl Files {
 
 impl Found {
     fn problem(&self, severity: Severity, message: &str, help: &str) -> Problem {
-        Problem { severity, place: self.place.clone(), message: message.to_owned(), help: help.to_owned() }
+        Problem {
+            severity,
+            place: self.place.clone(),
+            message: message.to_owned().into(),
+            help: help.to_owned().into(),
+        }
     }
 }
 

@@ -50,8 +50,7 @@ impl World {
         let bounds = Bounds { depth: 16, values: 100, duplicates: Duplicates::Keep };
         let document = Json::parse(text.as_bytes(), bounds).unwrap_or(Json::Null);
         let problems = Problems::new();
-        let rules =
-            read(&Field::root(&document, &problems), Scope { policy: "p", route: None, state_bytes: 0 });
+        let rules = read(&Field::root(&document, &problems), Scope { policy: "p", route: None });
         let data = Shared::default();
         let table = Table::prepare(&data, [5; 16], state);
         let (Some(rules), Ok(table)) = (rules, table) else {

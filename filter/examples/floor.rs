@@ -89,7 +89,9 @@ thread_local! {
     static PLUGINS: RefCell<HashMap<u32, u32>> = RefCell::default();
 }
 
-const SLOT: &[u8] = b"floor.limits.v1.16384.7";
+/// A slot of the limits' table, by a name as long and of as many bytes.
+const SLOT: &[u8] = b"portcullis.limits.f0.16384.777";
+const SLOT_BYTES: usize = 320;
 
 /// What a refusal of the gateway writes, says and sends.
 const EVENT: &str = r#"portcullis {"schema":"portcullis.audit/v1","time":"2026-11-25T12:00:00.000Z","policy":"bench","digest":"0123456789ab","requestId":"0b7f3d8e-62f4-4b5d-8f0e-1f0c6f0a9d3a","route":"orders","decision":"refused","reason":"credential_missing","clientAddress":"127.0.0.1","method":"GET","host":"api.example.com","path":"/orders/7","status":401,"durationMs":0.05}"#;
@@ -120,7 +122,7 @@ pub extern "C" fn proxy_on_configure(plugin: u32, _: u32) -> u32 {
         return 0;
     };
     STEPS.with_borrow_mut(|all| all.insert(plugin, steps));
-    unsafe { proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), [0; 288].as_ptr(), 288, 0) };
+    unsafe { proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), [0; SLOT_BYTES].as_ptr(), SLOT_BYTES, 0) };
     1
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A guard declares the [`Shape`] of its section (which is also its page in the reference), opens it with
 //! [`Section::open`], and asks for its keys. Opening reports unknown and doubled keys at once.
+//!
+//! Documents are read once in a worker's life and their readers call these methods from hundreds of places: each stays one function
+//! (`inline(never)`), since copies of it are bytes that every proxy compiles when it starts.
 
 mod networks;
 pub mod outside;
@@ -15,7 +18,7 @@ use std::rc::Rc;
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::json::Json;
-use crate::problem::Problems;
+use crate::problem::{Problems, Words};
 use crate::time::Timestamp;
 use crate::{http, limits};
 
@@ -105,15 +108,16 @@ impl<'d> Field<'d> {
     }
 
     /// Notes an error here.
-    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
+    pub fn error(&self, message: impl Into<Words>, help: impl Into<Words>) {
         self.problems.error(&self.place, message, help);
     }
 
     /// Notes a warning here.
-    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+    pub fn warn(&self, message: impl Into<Words>, help: impl Into<Words>) {
         self.problems.warn(&self.place, message, help);
     }
 
+    #[inline(never)]
     fn expected(&self, what: &str) {
         // YAML 1.1, which Envoy and many tools read, knows eleven ways to write a boolean.
         let boolean = matches!(self.value, Json::Bool(_)) && what.contains("string");
@@ -126,6 +130,7 @@ impl<'d> Field<'d> {
     }
 
     /// A string, not empty.
+    #[inline(never)]
     pub fn text(&self) -> Option<&'d str> {
         match self.value {
             Json::Text(text) if text.is_empty() => {
@@ -142,6 +147,7 @@ impl<'d> Field<'d> {
 
     /// A name: 1 to [`limits::NAME_CHARS`] letters, digits, dots, underscores and hyphens, so that it can stand in any log
     /// line, header or metric as it is.
+    #[inline(never)]
     pub fn name(&self) -> Option<&'d str> {
         let text = self.text()?;
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -156,6 +162,7 @@ impl<'d> Field<'d> {
     }
 
     /// `true` or `false`.
+    #[inline(never)]
     pub fn boolean(&self) -> Option<bool> {
         if let Json::Bool(value) = self.value {
             return Some(*value);
@@ -165,6 +172,7 @@ impl<'d> Field<'d> {
     }
 
     /// A whole number within `range`. A `Struct` carries every number as a double, so `5.0` is five and `5.5` is refused.
+    #[inline(never)]
     pub fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let number = match *self.value {
             Json::Integer(value) => u64::try_from(value).ok(),
@@ -193,6 +201,7 @@ impl<'d> Field<'d> {
     }
 
     /// A number within `range`, fractions allowed.
+    #[inline(never)]
     pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
         let number = match *self.value {
             #[expect(clippy::cast_precision_loss, reason = "bounded by `range`")]
@@ -228,6 +237,7 @@ impl<'d> Field<'d> {
     }
 
     /// A duration with a unit (`250ms`, `30s`, `5m`, `1h`, `1d`) within `range`, in nanoseconds.
+    #[inline(never)]
     pub fn duration(&self, range: RangeInclusive<u64>) -> Option<u64> {
         const UNITS: [(&str, u64); 5] = [
             ("ms", 1_000_000),
@@ -240,6 +250,7 @@ impl<'d> Field<'d> {
     }
 
     /// A point in time, as [`Timestamp::parse`] reads it.
+    #[inline(never)]
     pub fn timestamp(&self) -> Option<Timestamp> {
         let text = self.text()?;
         let time = Timestamp::parse(text);
@@ -252,12 +263,14 @@ impl<'d> Field<'d> {
     }
 
     /// A size with a unit (`64Ki`, `1Mi`, `512B`) within `range`, in bytes.
+    #[inline(never)]
     pub fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
         const UNITS: [(&str, u64); 6] =
             [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000), ("B", 1)];
         self.with_unit(&UNITS, "a size such as `64Ki` or `1Mi`", range, |bytes| format!("{bytes}B"))
     }
 
+    #[inline(never)]
     fn with_unit(
         &self,
         units: &[(&str, u64)],
@@ -288,6 +301,7 @@ impl<'d> Field<'d> {
     }
 
     /// The elements of a list, each with its place. An empty list is an error.
+    #[inline(never)]
     pub fn list(&self) -> Option<Vec<Field<'d>>> {
         let Json::List(list) = self.value else {
             self.expected("a list");
@@ -306,6 +320,7 @@ impl<'d> Field<'d> {
     }
 
     /// The same of at most [`limits::POLICY_LIST`] elements, each of which is compared with those before it.
+    #[inline(never)]
     pub fn short_list(&self) -> Option<Vec<Field<'d>>> {
         match self.value {
             Json::List(list) if list.len() > limits::POLICY_LIST => {
@@ -320,6 +335,7 @@ impl<'d> Field<'d> {
     }
 
     /// A list of strings, none of them empty or doubled. What is wrong is noted and left out.
+    #[inline(never)]
     pub fn texts(&self) -> Option<Vec<&'d str>> {
         let mut texts = Vec::new();
         for element in self.short_list()? {
@@ -334,6 +350,7 @@ impl<'d> Field<'d> {
     }
 
     /// A header name, in lower case. Pseudo headers are not header names.
+    #[inline(never)]
     pub fn header_name(&self) -> Option<Rc<str>> {
         let name = self.text()?.to_ascii_lowercase();
         if http::is_field_name(&name) {
@@ -344,6 +361,7 @@ impl<'d> Field<'d> {
     }
 
     /// A list of header names, in lower case, none doubled.
+    #[inline(never)]
     pub fn header_names(&self) -> Option<Vec<Rc<str>>> {
         let mut names: Vec<Rc<str>> = Vec::new();
         for element in self.short_list()? {
@@ -360,6 +378,7 @@ impl<'d> Field<'d> {
     }
 
     /// A regular expression that matches a whole text, never a part of it.
+    #[inline(never)]
     pub fn pattern(&self) -> Option<Regex> {
         let text = self.text()?;
         // The bare pattern is compiled first: `a)|(b` is refused here and cannot break out of the group below.
@@ -370,6 +389,7 @@ impl<'d> Field<'d> {
     }
 
     /// The map, opened against `shape`.
+    #[inline(never)]
     pub fn section(&self, shape: &'static Shape) -> Option<Section<'d>> {
         Section::open(self, shape)
     }

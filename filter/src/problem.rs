@@ -1,9 +1,13 @@
 //! Every way a policy can be wrong: where, what, and what to write instead.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use crate::limits;
+
+/// Words for a person. Most of them are known when the gateway is compiled, and are no more than a pointer at the places that say them.
+pub type Words = Cow<'static, str>;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,9 +26,9 @@ pub struct Problem {
     /// Where, in the document's own words: `routes[2].match.path`. Empty for the document as a whole.
     pub place: String,
     /// What is wrong: lower case, no full stop, their words in backticks. Never the value of a secret.
-    pub message: String,
+    pub message: Words,
     /// What to write instead; may be empty where the message says it all.
-    pub help: String,
+    pub help: Words,
 }
 
 /// `routes[1].jwt: unknown field `isuer` · help: did you mean `issuer`?`
@@ -54,27 +58,24 @@ impl Problems {
     }
 
     /// Notes one; beyond [`limits::PROBLEMS`] it is dropped, which `is_fatal` does not forget since the first were kept.
-    pub fn note(&self, severity: Severity, place: &str, message: impl Into<String>, help: impl Into<String>) {
+    #[cold]
+    #[inline(never)]
+    pub fn note(&self, severity: Severity, place: &str, message: Words, help: Words) {
         let mut found = self.found.borrow_mut();
         let known = found.iter().filter(|p| p.severity == severity).count();
         if known < limits::PROBLEMS {
-            found.push(Problem {
-                severity,
-                place: place.to_owned(),
-                message: message.into(),
-                help: help.into(),
-            });
+            found.push(Problem { severity, place: place.to_owned(), message, help });
         }
     }
 
     /// Notes an error at `place`.
-    pub fn error(&self, place: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.note(Severity::Error, place, message, help);
+    pub fn error(&self, place: &str, message: impl Into<Words>, help: impl Into<Words>) {
+        self.note(Severity::Error, place, message.into(), help.into());
     }
 
     /// Notes a warning at `place`.
-    pub fn warn(&self, place: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.note(Severity::Warning, place, message, help);
+    pub fn warn(&self, place: &str, message: impl Into<Words>, help: impl Into<Words>) {
+        self.note(Severity::Warning, place, message.into(), help.into());
     }
 
     /// Whether one of them refuses the document.

@@ -13,7 +13,8 @@ use crate::host::{Cas, HostError, SharedData, Swap};
 /// A table of slots: how many there are, and the seed under which keys are hashed. The slots themselves are the host's.
 #[derive(Clone, Debug)]
 pub struct Slots {
-    name: &'static str,
+    /// What the slots' names have in common.
+    stem: SlotName,
     count: NonZeroU32,
     seed: [u8; 16],
 }
@@ -32,7 +33,8 @@ impl Slots {
         seed: [u8; 16],
         empty: &[u8],
     ) -> Result<Self, HostError> {
-        let slot = |index| SlotName::new(name, count, index);
+        let stem = SlotName::stem(name, count);
+        let slot = |index| stem.numbered(index);
         let seeds = SlotName::seed(name);
         let last = slot(count.get().saturating_sub(1));
         let known = data.shared(seeds.as_str())?.is_some() && data.shared(last.as_str())?.is_some();
@@ -44,14 +46,9 @@ impl Slots {
             }
         }
         // What is stored counts, also if somebody else stored it.
-        Self::find(data, name, count)
-    }
-
-    /// Finds the table that [`Slots::prepare`] has made. None is made: a later load is not alone.
-    pub fn find(data: &impl SharedData, name: &'static str, count: NonZeroU32) -> Result<Self, HostError> {
-        let (stored, _) = data.shared(SlotName::seed(name).as_str())?.ok_or(unusable(NOT_FOUND))?;
+        let (stored, _) = data.shared(seeds.as_str())?.ok_or(unusable(NOT_FOUND))?;
         let seed = stored.try_into().map_err(|_| unusable(PARSE_FAILURE))?;
-        Ok(Self { name, count, seed })
+        Ok(Self { stem, count, seed })
     }
 
     /// The seed under which keys are hashed.
@@ -63,7 +60,7 @@ impl Slots {
     pub fn slot(&self, place: u64) -> SlotName {
         // Scaled to the number of slots: the product's upper half is below it.
         let product = u128::from(place).saturating_mul(u128::from(self.count.get()));
-        SlotName::new(self.name, self.count, u32::try_from(product >> 64).unwrap_or(0))
+        self.stem.numbered(u32::try_from(product >> 64).unwrap_or(0))
     }
 }
 
@@ -101,20 +98,27 @@ fn make(data: &impl SharedData, key: &str, value: &[u8]) -> Result<(), HostError
 }
 
 /// A slot's key, `portcullis.limits.v1.16384.77`, on the stack: it is made for each rule of each request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SlotName {
     bytes: [u8; 48],
     len: usize,
 }
 
 impl SlotName {
-    fn new(name: &str, count: NonZeroU32, index: u32) -> Self {
+    fn stem(name: &str, count: NonZeroU32) -> Self {
         let mut slot = Self { bytes: [0; 48], len: 0 };
         // Twenty bytes, two dots and twice ten digits fit.
         slot.push(name.as_bytes());
         slot.push(b".");
         slot.push_number(count.get());
         slot.push(b".");
+        slot
+    }
+
+    /// Once in the plugin, and not once for each of its callers: what takes time is what it does.
+    #[inline(never)]
+    fn numbered(&self, index: u32) -> Self {
+        let mut slot = self.clone();
         slot.push_number(index);
         slot
     }
@@ -169,7 +173,8 @@ mod tests {
         for (count, index) in
             [(1, 0), (16_384, 77), (16_384, 16_383), (u32::MAX, u32::MAX), (10, 9), (100, 10)]
         {
-            let name = SlotName::new("portcullis.limits.v1", NonZeroU32::new(count).unwrap(), index);
+            let stem = SlotName::stem("portcullis.limits.v1", NonZeroU32::new(count).unwrap());
+            let name = stem.numbered(index);
             assert_eq!(name.as_str(), format!("portcullis.limits.v1.{count}.{index}"));
         }
         assert_eq!(SlotName::seed("portcullis.limits.v1").as_str(), "portcullis.limits.v1.seed");

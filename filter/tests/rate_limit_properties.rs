@@ -28,7 +28,7 @@ fn rules(list: &str) -> Rules {
     let bounds = Bounds { depth: 16, values: 1000, duplicates: Duplicates::Keep };
     let text = format!(r#"{{"local":{{"rules":[{list}]}}}}"#);
     let (document, problems) = (Json::parse(text.as_bytes(), bounds).unwrap(), Problems::new());
-    let scope = Scope { policy: "p", route: None, state_bytes: 0 };
+    let scope = Scope { policy: "p", route: None };
     read(&Field::root(&document, &problems), scope).expect(&text)
 }
 

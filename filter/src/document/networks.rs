@@ -5,6 +5,7 @@ use crate::http::{Cidr, CidrFault};
 
 impl Field<'_> {
     /// A list of networks: `10.0.0.0/8`, `2001:db8::/32`.
+    #[inline(never)]
     pub fn networks(&self) -> Option<Vec<Cidr>> {
         let mut networks = Vec::new();
         let mut whole = true;

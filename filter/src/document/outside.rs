@@ -46,6 +46,7 @@ pub fn url(field: &Field<'_>) -> Option<Target> {
 }
 
 /// A duration within bounds, or its default. All in nanoseconds.
+#[inline(never)]
 pub fn duration(
     section: &Section<'_>,
     key: &'static str,

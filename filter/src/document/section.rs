@@ -3,10 +3,12 @@
 use super::words::{join, listed};
 use super::{Default, Field, Section, Shape, quoted, suggestion};
 use crate::json::Json;
+use crate::problem::Words;
 
 impl<'d> Section<'d> {
     /// Opens a map: notes what is no map, every unknown key (with the nearest known one), every doubled key, every required key that is
     /// missing.
+    #[inline(never)]
     pub fn open(field: &Field<'d>, shape: &'static Shape) -> Option<Self> {
         let Json::Map(fields) = field.value else {
             field.expected("a map");
@@ -29,6 +31,7 @@ impl<'d> Section<'d> {
         Some(section)
     }
 
+    #[inline(never)]
     fn admit(&self, name: &str, seen: &[&str]) {
         if seen.contains(&name) {
             self.problems.error(&join(&self.place, name), "the key stands twice", "keep one of them");
@@ -47,12 +50,14 @@ impl<'d> Section<'d> {
     }
 
     /// Whether a file stands where a variable of the environment could.
+    #[inline(never)]
     fn names_a_file(&self) -> bool {
         let takes = |name| self.shape.keys.iter().any(|key| key.name == name);
         takes("env") && !takes("file") && self.has("file")
     }
 
     /// The value under `key`, if it is there. `key` must be one of the shape's.
+    #[inline(never)]
     pub fn get(&self, key: &'static str) -> Option<Field<'d>> {
         debug_assert!(self.shape.keys.iter().any(|k| k.name == key), "{} has no key {key}", self.shape.name);
         let (_, value) = self.fields.iter().find(|(name, _)| name == key)?;
@@ -60,11 +65,13 @@ impl<'d> Section<'d> {
     }
 
     /// Whether the key is there.
+    #[inline(never)]
     pub fn has(&self, key: &'static str) -> bool {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
     /// Which of the shape's keys are there, once each.
+    #[inline(never)]
     pub fn present(&self) -> Vec<&'static str> {
         self.shape
             .keys
@@ -80,12 +87,12 @@ impl<'d> Section<'d> {
     }
 
     /// Notes an error of the section as a whole.
-    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) {
+    pub fn error(&self, message: impl Into<Words>, help: impl Into<Words>) {
         self.problems.error(&self.place, message, help);
     }
 
     /// Notes a warning on the section as a whole.
-    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+    pub fn warn(&self, message: impl Into<Words>, help: impl Into<Words>) {
         self.problems.warn(&self.place, message, help);
     }
 }

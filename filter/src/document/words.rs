@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 
 use crate::redaction::{REDACTED, is_secret_shaped};
 
+#[inline(never)]
 pub(super) fn join(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{}", plain(key)) }
 }
@@ -11,10 +12,12 @@ pub(super) fn join(place: &str, key: &str) -> String {
 /// A word of the document for a message: control characters escaped, cut at 64 characters, in backticks.
 ///
 /// A word that is shaped like a secret is not said: somebody may have written it where a name belongs.
+#[inline(never)]
 pub fn quoted(word: &str) -> String {
     format!("`{}`", if is_secret_shaped(word.as_bytes()) { REDACTED.to_owned() } else { plain(word) })
 }
 
+#[inline(never)]
 fn plain(word: &str) -> String {
     let mut out = String::new();
     for c in word.chars().take(64) {
@@ -30,11 +33,13 @@ fn plain(word: &str) -> String {
     out
 }
 
+#[inline(never)]
 pub(super) fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// `did you mean …?`, if one of `known` is near.
+#[inline(never)]
 pub fn suggestion(word: &str, known: &[&str]) -> Option<String> {
     let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
     let (distance, best) = known.iter().map(|candidate| (distance_to(&word, candidate), candidate)).min()?;

@@ -215,7 +215,18 @@ impl Host for Proxy {
     }
 
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
-        match raw::property(path.join("\0").as_bytes()) {
+        // On the stack, with room for the longest of our paths: what parts the segments is there already.
+        let (mut text, mut end) = ([0; 64], 0_usize);
+        for segment in path {
+            end = end.saturating_add(usize::from(end > 0));
+            let place = text.get_mut(end..).and_then(|rest| rest.get_mut(..segment.len()));
+            place
+                .ok_or(raw::BAD_ARGUMENT)
+                .map_err(failed("get_property"))?
+                .copy_from_slice(segment.as_bytes());
+            end = end.saturating_add(segment.len());
+        }
+        match raw::property(text.get(..end).unwrap_or_default()) {
             Ok(value) => Ok(Some(value)),
             Err(raw::NOT_FOUND) => Ok(None),
             Err(status) => Err(failed("get_property")(status)),

@@ -282,7 +282,7 @@ impl<'p> Journey<'p> {
         let global = self.global()?;
         let (route, caller) = (self.route()?, self.caller.as_ref()?);
         let facts = self.facts(route, self.address, caller);
-        Some(global.ask(&facts, &self.gateway.asker, host, self.now, may_wait))
+        Some(global.ask(&facts, &self.gateway.asker, &self.gateway.table, host, self.now, may_wait))
     }
 
     /// What the service said to that; `None` if it said nothing in time.
@@ -293,7 +293,7 @@ impl<'p> Journey<'p> {
         answer: Option<Answer>,
     ) -> Result<Said, Fault> {
         let global = self.global().ok_or(Fault::Unknown)?;
-        global.hear(question, answer, &self.gateway.asker, host, self.now)
+        global.hear(question, answer, &self.gateway.asker, &self.gateway.table, host, self.now)
     }
 
     /// What follows from that.

@@ -47,7 +47,6 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     };
     let surroundings = Surroundings {
         policy: name.unwrap_or_default(),
-        state_bytes: state_bytes.unwrap_or(limits::STATE_BYTES),
         providers: &providers,
         audit: audit.as_ref().map(|audit| audit.requests).unwrap_or_default(),
         signing: match &signing {
@@ -165,7 +164,6 @@ fn mode(section: &Section<'_>) -> Option<Mode> {
 #[derive(Clone, Copy)]
 struct Surroundings<'p> {
     policy: &'p str,
-    state_bytes: u64,
     providers: &'p identity::Providers,
     audit: audit::Level,
     signing: Signer<'p>,
@@ -201,10 +199,7 @@ impl Defaults {
             None => Some(Rc::clone(&self.authorization)),
         };
         let rate_limit = match section.get("rateLimit") {
-            Some(field) => {
-                let Surroundings { policy, state_bytes, .. } = around;
-                rate_limit::read(&field, Scope { policy, route, state_bytes }).map(Rc::new)
-            }
+            Some(field) => rate_limit::read(&field, Scope { policy: around.policy, route }).map(Rc::new),
             None => Some(Rc::clone(&self.rate_limit)),
         };
         let priority = match section.get("priority") {

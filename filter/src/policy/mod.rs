@@ -137,6 +137,11 @@ impl CarrierFault {
             CarrierFault::Text(error) => (format!("not JSON: {error}"), ""),
             CarrierFault::Message(fault) => (format!("not a google.protobuf.Struct: {fault}"), ""),
         };
-        Problem { severity: Severity::Error, place: String::new(), message, help: help.to_owned() }
+        Problem {
+            severity: Severity::Error,
+            place: String::new(),
+            message: message.into(),
+            help: help.into(),
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod cases;
 pub mod chain;
+pub mod contention;
 pub mod cpu;
 pub mod figures;
 pub mod load;

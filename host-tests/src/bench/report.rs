@@ -181,7 +181,8 @@ const OF_CASES: &str = "
   gateway's cases have the guard behind the plugin, as recommended. A refusal of the gateway writes its audit event to the
   proxy's log, which is a system call each; Envoy's own filters write none. *no event* is the same with `audit: {log: Off}`, and *access log* is
   with the access log of `envoy.yaml`, which is buffered; the gateway then tells of every request there alone (`audit: {log: Off, sinks: {accessLog: All}}`).
-- *floor* is a plugin that decides nothing and makes the host calls that a gateway in a plugin cannot do without: those of an
+- *floor* is a plugin that decides nothing and makes the host calls that a gateway in a plugin cannot do without: those of an open route
+  (clock, headers, the mark, the guard behind it), the same with one slot of shared data read and written as *one limit* does, those of an
   admission (clock, headers, one slot of shared data read and written, three headers changed, the mark, the guard behind it), those of a
   refusal (clock, headers, the answer; with an event also the client's address and the line), or one `verify_signature` of such a token. What is compared with `native` there cannot be less for any plugin that works so.
 - *native* is `jwt_authn` (with and without `jwt_cache_config`), `rbac` on the scope and `local_ratelimit` with a bucket for each subject;

@@ -30,6 +30,9 @@ const ADMISSION: &str = "time headers limit strip claims mark";
 /// The same, and those of its event in the log: a clock, the client's address, the answer's status (for which another property stands
 /// here), and the line.
 const ADMISSION_LOGGED: &str = "time headers limit strip claims mark time address address log";
+/// Those of a request that nobody asks who it is, and the same with a limit.
+const OPEN: &str = "time headers mark";
+const OPEN_LIMITED: &str = "time headers limit mark";
 /// The calls of a refused one, and with its event.
 const REFUSAL: &str = "time headers refuse";
 const LOGGED: &str = "time headers address log refuse";
@@ -111,6 +114,8 @@ pub(super) fn floor(makings: &Makings) -> Result<Vec<Case>, String> {
     let case = Case::new;
     Ok(vec![
         case("floor: callbacks alone", floor(""), known(), 200),
+        case("floor: host calls of an open route", floor(OPEN), known(), 200),
+        case("floor: host calls of an open route, one limit", floor(OPEN_LIMITED), known(), 200),
         case("floor: host calls of an admission", floor(ADMISSION), known(), 200).beside(NATIVE_CACHED),
         case("floor: the same and an event in the log", floor(ADMISSION_LOGGED), known(), 200),
         case("floor: host calls of a refusal over a limit", floor(OVER), known(), 401),

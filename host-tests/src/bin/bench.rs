@@ -10,11 +10,11 @@ use host_tests::bench::figures::Line;
 use host_tests::bench::machine::Machine;
 use host_tests::bench::report::Findings;
 use host_tests::bench::starts::{self, Start};
-use host_tests::bench::{self, Effort, memory, plots, report};
+use host_tests::bench::{self, Effort, contention, memory, plots, report};
 use host_tests::metered::growth::{self, Curve};
 
 const USAGE: &str = "usage: bench [--quick] [--rounds N] [--requests N] [--only TEXT] [--against FILE] [--json] [--write]
-       bench --curves | --starts | --memory [--requests N]
+       bench --curves | --starts | --memory [--requests N] | --contention [--rounds N]
   --quick         a short run, to see that it works
   --rounds N      how often every case is measured
   --requests N    requests of a case in a round
@@ -23,6 +23,7 @@ const USAGE: &str = "usage: bench [--quick] [--rounds N] [--requests N] [--only 
   --curves        instead, what a request costs as routes, keys, callers, headers, tokens and bodies grow
   --starts        instead, how long a start takes and how large the process is
   --memory        instead, whether the gateway grows with the number of tokens: a million, or --requests N
+  --contention    instead, what two workers cost each other that want one bucket, and whether more than a limit passes
   --json          an object on standard output instead of a table
   --write         also the curves and the starts, and docs/benchmarks.md with its pictures";
 
@@ -35,6 +36,7 @@ enum Instead {
     Curves,
     Starts,
     Memory,
+    Contention,
 }
 
 struct Options {
@@ -63,6 +65,10 @@ fn run(options: &Options) -> Result<(), String> {
         Some(Instead::Memory) => {
             let asked = Some(options.effort.requests).filter(|count| *count != Effort::FULL.requests);
             return memory::run(asked.unwrap_or(memory::TOKENS), &mut |line| println!("{line}"));
+        }
+        Some(Instead::Contention) => {
+            let asked = Some(options.effort.rounds).filter(|count| *count != Effort::FULL.rounds);
+            return contention::run(asked.unwrap_or(contention::PARTS), &mut |line| println!("{line}"));
         }
         None => {}
     }
@@ -146,6 +152,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--curves" => options.instead = Some(Instead::Curves),
             "--starts" => options.instead = Some(Instead::Starts),
             "--memory" => options.instead = Some(Instead::Memory),
+            "--contention" => options.instead = Some(Instead::Contention),
             "--against" => options.against.push(value()?.into()),
             "--only" => options.only = Some(value()?),
             "--json" => options.json = true,

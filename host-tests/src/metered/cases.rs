@@ -25,6 +25,11 @@ pub struct Row {
 }
 
 fn policy(routes: usize) -> String {
+    audited(routes, &json!({"log": "Denied"}))
+}
+
+/// The same, with this `audit`.
+fn audited(routes: usize, audit: &serde_json::Value) -> String {
     let keys = Keys::of_this_run();
     let jwks = keys.jwks(&["rs256", "ps256", "es256", "es384", "eddsa"]).unwrap_or_default();
     let per_subject = json!({"local": {"rules": [{"name": "each", "by": ["subject"], "limit": {"requests": 1000, "unit": "Minute"}}]}});
@@ -46,7 +51,7 @@ fn policy(routes: usize) -> String {
             "authentication": {"jwt": {"providers": ["corp"]}}})
     }));
     json!({
-        "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "metered", "audit": {"log": "Denied"},
+        "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "metered", "audit": audit,
         "jwt": {"providers": [
             {"name": "corp", "issuer": "https://id.example.com", "audiences": ["orders-api"], "maxLifetime": "1d",
                 "localJWKS": {"inline": jwks}, "claimToHeaders": [{"claim": "sub", "header": "x-user"}]},
@@ -104,6 +109,13 @@ pub fn count(module: &[u8]) -> Result<Vec<Row>, String> {
         expect(&mut vm, name, &request, status)?;
         row(name, expect(&mut vm, name, &request, status)?);
     }
+    for (sink, audit) in sinks() {
+        let (mut vm, _) = compiled.start(&audited(0, &audit), &environment, true)?;
+        let request = bearing("/orders/7?page=2", "rs256", "alice", Signature::Good)?;
+        let name = format!("a known token, told to {sink}");
+        expect(&mut vm, &name, &request, None)?;
+        row(&name, expect(&mut vm, &name, &request, None)?);
+    }
     expect(&mut vm, "the first", &get("/once"), None)?;
     expect(&mut vm, "over a limit", &get("/once"), Some(429))?;
     row("over a limit", expect(&mut vm, "over a limit", &get("/once"), Some(429))?);
@@ -134,6 +146,16 @@ pub fn count(module: &[u8]) -> Result<Vec<Row>, String> {
         row(&name, expect(&mut vm, &name, &request, None)?);
     }
     Ok(rows)
+}
+
+/// Where every request is told of, and the `audit` that says so.
+fn sinks() -> [(&'static str, serde_json::Value); 3] {
+    let otlp = json!({"uri": "http://collector.example/v1/logs", "cluster": "collector"});
+    [
+        ("the log", json!({"log": "All"})),
+        ("the access log", json!({"log": "Off", "sinks": {"accessLog": "All"}})),
+        ("a collector", json!({"log": "All", "sinks": {"log": false, "otlp": otlp}})),
+    ]
 }
 
 /// A request, what it is called, and the status with which it is refused.

@@ -123,14 +123,19 @@ pub fn admit(
     table: &Table,
 ) -> Result<Permit, Refusal> {
     let mut permit = Permit::default();
-    let drafts = consult(rules, facts, now, data, table, &mut permit)?;
-    let mut taken: Vec<(Charge, u64)> = Vec::with_capacity(drafts.len());
-    for (ask, draft) in drafts {
+    let mut drafts = consult(rules, facts, now, data, table, &mut permit)?;
+    let mut left = drafts.len();
+    let mut taken: Vec<(Charge, u64)> = Vec::new();
+    for (ask, draft) in &mut drafts {
+        left = left.saturating_sub(1);
         // Where a race changed the answer since, the charges made so far are taken back.
         match ask.verdict(table.settle(data, &ask.charge, draft)) {
             Ok((tat, remaining)) => {
-                permit.note(rules, &ask, tat, remaining);
-                taken.push((ask.charge, tat));
+                permit.note(rules, ask, tat, remaining);
+                // Nothing comes after the last that could take it back.
+                if left > 0 {
+                    taken.push((ask.charge, tat));
+                }
             }
             Err(refusal) if ask.rule.mode == Mode::Shadow => permit.shadow(ask.rule, refusal),
             Err(refusal) => {

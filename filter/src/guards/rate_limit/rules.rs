@@ -32,12 +32,15 @@ pub(super) struct Rule {
     pub(super) mode: Mode,
 }
 
+/// What tells a rule's buckets from all others: the first half of a SHA-256 of policy, route (or none, for a rule of the defaults), the rule's
+/// name and the tier, each behind its length. Names and not positions, so that a policy update keeps the state of the rules it does not
+/// touch. Sixteen bytes, since they are hashed for each request.
+pub(super) type ScopeId = [u8; 16];
+
 /// How much, and in which buckets.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// What tells these buckets from all others: policy, route (or none, for a rule of the defaults), the rule's name and the tier, each
-    /// behind its length. Names and not positions, so that a policy update keeps the state of the rules it does not touch.
-    pub(super) scope: Box<[u8]>,
+    pub(super) scope: ScopeId,
     pub(super) meter: Meter,
     pub(super) requests: u64,
     pub(super) unit: Unit,
@@ -66,8 +69,6 @@ pub struct Scope<'p> {
     pub policy: &'p str,
     /// The route's name; `None` for the rules of `defaults`, whose buckets all routes that use them share.
     pub route: Option<&'p str>,
-    /// How much memory the policy gives to buckets.
-    pub state_bytes: u64,
 }
 
 /// The unit of a limit.
@@ -193,35 +194,34 @@ impl Default for Cost {
 }
 
 impl Scope<'_> {
-    /// The text that a rule of this name here is hashed under, for that tier or for callers of none.
-    pub(super) fn of(&self, rule: &str, tier: Option<&str>) -> Box<[u8]> {
-        self.text(u8::from(tier.is_some()), rule, tier.unwrap_or_default())
+    /// That of a rule of this name here, for that tier or for callers of none.
+    pub(super) fn of(&self, rule: &str, tier: Option<&str>) -> ScopeId {
+        self.id(u8::from(tier.is_some()), [rule, tier.unwrap_or_default()], &[])
     }
 
     /// The same for a rule of requests under way.
-    pub(super) fn concurrency(&self, rule: &str) -> Box<[u8]> {
-        self.text(4, rule, "")
+    pub(super) fn concurrency(&self, rule: &str) -> ScopeId {
+        self.id(4, [rule, ""], &[])
     }
 
     /// The same for a rule of failures: its own buckets, or those that know who has failed already.
-    pub(super) fn failures(&self, rule: &str, once: bool) -> Box<[u8]> {
-        self.text(if once { 3 } else { 2 }, rule, "")
+    pub(super) fn failures(&self, rule: &str, once: bool) -> ScopeId {
+        self.id(if once { 3 } else { 2 }, [rule, ""], &[])
     }
 
     /// The same for what holds while a rate limit service is away, whichever route asks it: by its own numbers.
-    pub(super) fn fallback(&self, numbers: [u64; 4]) -> Box<[u8]> {
-        let mut text = Scope { route: None, ..*self }.text(5, "", "").into_vec();
-        text.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        text.into()
+    pub(super) fn fallback(&self, numbers: [u64; 4]) -> ScopeId {
+        Scope { route: None, ..*self }.id(5, [""; 2], &numbers)
     }
 
-    fn text(&self, kind: u8, rule: &str, tier: &str) -> Box<[u8]> {
+    fn id(&self, kind: u8, [rule, tier]: [&str; 2], numbers: &[u64]) -> ScopeId {
         // The kinds first: no route can have the place of the defaults, and no tier that of another kind of rule.
         let mut text = vec![u8::from(self.route.is_some()), kind];
         for piece in [self.policy, self.route.unwrap_or_default(), rule, tier] {
             text.extend((piece.len() as u64).to_le_bytes());
             text.extend(piece.as_bytes());
         }
-        text.into()
+        text.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        hmac_sha256::Hash::hash(&text).first_chunk().copied().unwrap_or_default()
     }
 }

@@ -90,11 +90,6 @@ impl Table {
         Ok(Self { slots, tallies: Tallies::default() })
     }
 
-    /// Finds a table that was made before: see [`Slots::find`].
-    pub fn find(data: &impl SharedData, bytes: u64) -> Result<Self, HostError> {
-        Ok(Self { slots: Slots::find(data, NAME, slots(bytes))?, tallies: Tallies::default() })
-    }
-
     /// Tells the host what has been counted.
     pub fn measure(&self, host: &impl Metrics) {
         let Tallies { evictions, lost_races, penalties } = &self.tallies;
@@ -140,15 +135,19 @@ impl Table {
     }
 
     /// Writes a draft. If somebody wrote first, decides again, so the outcome may be another one than the draft's.
-    pub fn settle(&self, data: &impl SharedData, charge: &Charge, draft: Draft) -> Result<Outcome, Fault> {
-        let mut draft = draft;
+    pub fn settle(
+        &self,
+        data: &impl SharedData,
+        charge: &Charge,
+        draft: &mut Draft,
+    ) -> Result<Outcome, Fault> {
         for _ in 0..limits::RATE_TRIES {
             if !draft.charged.dirty {
                 return Ok(draft.outcome());
             }
             match self.write(data, &draft.name, &draft.slot, draft.cas, draft.charged.evicted)? {
                 Swap::Done => return Ok(draft.outcome()),
-                Swap::Lost => draft = self.draft(data, charge)?,
+                Swap::Lost => *draft = self.draft(data, charge)?,
             }
         }
         Err(Fault::Busy)

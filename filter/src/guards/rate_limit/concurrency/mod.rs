@@ -19,7 +19,7 @@ pub use ledger::{Fault, Ledger};
 
 use super::Facts;
 use super::key::{self, Bucket, Part};
-use super::rules::Rules;
+use super::rules::{Rules, ScopeId};
 use crate::decision::{Advice, Detail, Mode, Reason, Refusal};
 use crate::host::SharedData;
 use crate::time::Timestamp;
@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(super) name: Rc<str>,
-    pub(super) scope: Box<[u8]>,
+    pub(super) scope: ScopeId,
     pub(super) by: Vec<Part>,
     pub(super) most: u32,
     pub(super) mode: Mode,

@@ -3,7 +3,7 @@
 use crate::document::{Default, Field, Key, Section, Shape, quoted};
 use crate::guards::rate_limit::gcra::{Rate, RateFault};
 use crate::guards::rate_limit::meter::Meter;
-use crate::guards::rate_limit::rules::{Plan, Scope, Tiers, Unit};
+use crate::guards::rate_limit::rules::{Plan, Scope, ScopeId, Tiers, Unit};
 use crate::guards::rate_limit::window::Window;
 use crate::limits;
 
@@ -63,7 +63,7 @@ pub(in crate::guards::rate_limit) struct Written {
 
 impl Written {
     /// The plan of that scope. Where costs may be known only afterwards, a bucket can go into debt.
-    pub(super) fn plan(self, scope: Box<[u8]>, post_paid: bool) -> Plan {
+    pub(super) fn plan(self, scope: ScopeId, post_paid: bool) -> Plan {
         let meter = match self.meter {
             Meter::Bucket(rate) if post_paid => rate.with_debt(rate.drain()).into(),
             meter => meter,
@@ -72,7 +72,7 @@ impl Written {
     }
 
     /// The plan of that scope with another meter.
-    pub(in crate::guards::rate_limit) fn with(self, meter: Meter, scope: Box<[u8]>) -> Plan {
+    pub(in crate::guards::rate_limit) fn with(self, meter: Meter, scope: ScopeId) -> Plan {
         Plan { scope, meter, requests: self.requests, unit: self.unit }
     }
 
@@ -91,7 +91,7 @@ impl Written {
     }
 
     /// A plan of one request in the same unit.
-    pub(in crate::guards::rate_limit) fn once(self, scope: Box<[u8]>) -> Option<Plan> {
+    pub(in crate::guards::rate_limit) fn once(self, scope: ScopeId) -> Option<Plan> {
         Some(self.with(Rate::new(1, self.unit.nanos(), 1).ok()?.into(), scope))
     }
 }
@@ -144,7 +144,7 @@ pub(in crate::guards::rate_limit) fn read(section: &Section<'_>) -> Option<Writt
 /// Reads `tiers`. `scope` makes the scope of each.
 pub(super) fn tiers(
     field: &Field<'_>,
-    scope: impl Fn(&str) -> Box<[u8]>,
+    scope: impl Fn(&str) -> ScopeId,
     post_paid: bool,
 ) -> Option<(Tiers, u64)> {
     let section = field.section(&TIERS)?;

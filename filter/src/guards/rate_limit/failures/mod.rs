@@ -153,8 +153,8 @@ impl Tried<'_> {
 }
 
 fn take(charge: &Charge, data: &impl SharedData, table: &Table) -> Option<Outcome> {
-    let draft = table.draft(data, charge).ok()?;
-    table.settle(data, charge, draft).ok()
+    let mut draft = table.draft(data, charge).ok()?;
+    table.settle(data, charge, &mut draft).ok()
 }
 
 /// Whether a refusal for that reason is what guessing, stuffing and forging bring about. A token that has expired, or that is for somebody

@@ -3,15 +3,14 @@
 //! One a worker. A service that is down costs a few requests the timeout, and then nobody: after [`limits::LIMITER_FAILURES`] failures in a row
 //! it rests, and then one request at a time finds out whether it is back.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::super::table::Table;
 use super::answer::Fault;
 use super::lease::Leases;
 use super::refused::Refusals;
-use crate::host::{CallId, HostError, Metrics, SharedData};
+use crate::host::{CallId, Metrics};
 use crate::limits;
 use crate::metrics::{Metric, Tally};
 use crate::time::Timestamp;
@@ -24,8 +23,6 @@ pub struct Asker {
     pub(super) leases: RefCell<Leases>,
     /// What it said no to.
     pub(super) refusals: RefCell<Refusals>,
-    /// Where the buckets of a `fallback` are, once one was needed.
-    table: OnceCell<Table>,
     pub(super) tallies: Tallies,
 }
 
@@ -73,18 +70,6 @@ impl Asker {
         ] {
             Metric::LimiterCalls.add(host, &[outcome], tally.take());
         }
-        if let Some(table) = self.table.get() {
-            table.measure(host);
-        }
-    }
-
-    /// The table of that size, which is there since the policy was loaded.
-    pub(super) fn table(&self, data: &impl SharedData, bytes: u64) -> Result<&Table, HostError> {
-        if let Some(table) = self.table.get() {
-            return Ok(table);
-        }
-        let table = Table::find(data, bytes)?;
-        Ok(self.table.get_or_init(|| table))
     }
 
     /// Whether a question may be sent now. Where a service has rested, this is the one that finds out: for its `timeout` (in nanoseconds)

@@ -230,7 +230,7 @@ impl Around<'_> {
                 "write the shared limit divided by the number of gateways",
             );
         }
-        Some(Fallback { plan, state_bytes: scope.state_bytes })
+        Some(Fallback { plan })
     }
 
     /// Whether whatever that rule admits is within the fallback: it counts the same requests together, or more of them, and admits no more.

@@ -6,9 +6,9 @@
 use super::super::gcra::Outcome;
 use super::super::key;
 use super::super::rules::Plan;
-use super::super::table::{Charge, Fault};
-use super::{Asker, Key};
-use crate::host::SharedData;
+use super::super::table::{Charge, Fault, Table};
+use super::Key;
+use crate::host::{HostError, SharedData};
 use crate::time::Timestamp;
 
 /// A `fallback`.
@@ -17,8 +17,6 @@ pub(super) struct Fallback {
     /// Its scope has the policy's name and its own numbers. The question is the rest of the key, so that routes that share a counter of the
     /// service share its fallback, and a fallback that changes begins anew.
     pub plan: Plan,
-    /// The size of the table.
-    pub state_bytes: u64,
 }
 
 impl Fallback {
@@ -27,14 +25,14 @@ impl Fallback {
         &self,
         question: &Key,
         cost: u64,
-        asker: &Asker,
         data: &impl SharedData,
+        table: &Result<Table, HostError>,
         now: Timestamp,
     ) -> Result<Outcome, Fault> {
-        let table = asker.table(data, self.state_bytes)?;
+        let table = table.as_ref().map_err(|error| *error)?;
         let bucket = key::of_text(table.seed(), &self.plan.scope, question);
         let charge = Charge { bucket, meter: self.plan.meter, cost, now };
-        let draft = table.draft(data, &charge)?;
-        table.settle(data, &charge, draft)
+        let mut draft = table.draft(data, &charge)?;
+        table.settle(data, &charge, &mut draft)
     }
 }

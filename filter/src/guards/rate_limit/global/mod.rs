@@ -29,9 +29,9 @@ pub use asker::Asker;
 pub(super) use config::{GLOBAL, read};
 
 use super::gcra::Outcome;
-use super::{Facts, Part, Permit, table};
+use super::{Facts, Part, Permit, Table, table};
 use crate::decision::{Advice, Detail, Limited, Mode, Reason, Refusal};
-use crate::host::{Answer, Call, CallId, Host, Level, SharedData};
+use crate::host::{Answer, Call, CallId, Host, HostError, Level, SharedData};
 use crate::time::{SECOND, Timestamp};
 use descriptor::{Rule, Source};
 use fallback::Fallback;
@@ -122,11 +122,12 @@ impl Global {
             .any(|entry| matches!(&entry.source, Source::Part(part) if part.is_network()))
     }
 
-    /// Asks, if somebody can wait for the answer.
+    /// Asks, if somebody can wait for the answer. In `table` are the buckets of a `fallback`.
     pub fn ask(
         &self,
         facts: &Facts<'_>,
         asker: &Asker,
+        table: &Result<Table, HostError>,
         host: &impl Host,
         now: Timestamp,
         may_wait: bool,
@@ -166,7 +167,7 @@ impl Global {
                 }
                 .count();
                 self.settle_lease(&key, lease, None, asker, now);
-                Err(self.instead(fault, &key, asker, host, now))
+                Err(self.instead(fault, &key, table, host, now))
             }
         }
     }
@@ -228,6 +229,7 @@ impl Global {
         question: Question,
         answer: Option<Answer>,
         asker: &Asker,
+        table: &Result<Table, HostError>,
         host: &impl Host,
         now: Timestamp,
     ) -> Result<Response, Fault> {
@@ -253,7 +255,7 @@ impl Global {
                 self.failed(asker, host, *fault, now);
             }
         }
-        said.map_err(|fault| self.instead(fault, &key, asker, host, now))
+        said.map_err(|fault| self.instead(fault, &key, table, host, now))
     }
 
     /// What holds in the place of an answer that did not come.
@@ -261,14 +263,14 @@ impl Global {
         &self,
         fault: Fault,
         key: &Key,
-        asker: &Asker,
+        table: &Result<Table, HostError>,
         data: &impl SharedData,
         now: Timestamp,
     ) -> Fault {
         let Some(fallback) = self.fallback.as_ref().filter(|_| !matches!(fault, Fault::Over(_))) else {
             return fault;
         };
-        match fallback.take(key, self.cost, asker, data, now) {
+        match fallback.take(key, self.cost, data, table, now) {
             Ok(Outcome::Taken { .. }) => fault,
             Ok(Outcome::Refused { retry_after, .. }) => Fault::Spent(retry_after),
             Err(unpaid) => Fault::Unpaid(unpaid),

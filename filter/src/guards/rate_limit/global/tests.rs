@@ -36,6 +36,8 @@ struct Proxy {
 }
 
 const REFUSED: HostError = HostError { call: "test", status: 10 };
+/// Where no fallback is asked, none has a table.
+const NO_TABLE: Result<Table, HostError> = Err(REFUSED);
 
 impl Calls for Proxy {
     fn call(&self, call: &Call<'_>) -> Result<CallId, HostError> {
@@ -109,7 +111,7 @@ fn read(text: &str) -> (Option<Rules>, String) {
     let document = Json::parse(text.as_bytes(), bounds).unwrap();
     let problems = Problems::new();
     let field = Field::at("", &document, &problems);
-    let rules = rate_limit::read(&field, Scope { policy: "p", route: None, state_bytes: 0 });
+    let rules = rate_limit::read(&field, Scope { policy: "p", route: None });
     let lines: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
     (rules, lines.join("\n"))
 }
@@ -264,7 +266,7 @@ fn ask(global: &Global, asker: &Asker, proxy: &Proxy, now: u64) -> Result<Questi
         caller: &Caller::Anonymous,
         attempt: Attempt::default(),
     };
-    match global.ask(&facts, asker, proxy, Timestamp::from_nanos(now), true)? {
+    match global.ask(&facts, asker, &NO_TABLE, proxy, Timestamp::from_nanos(now), true)? {
         Asked::Sent(question) => Ok(question),
         Asked::Before => panic!("nothing is leased"),
     }
@@ -309,12 +311,12 @@ fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
     assert!(asker.answered(question.call));
     let at = Timestamp::from_nanos(now);
     // No is an answer: the service is well.
-    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
+    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &NO_TABLE, &proxy, at).is_ok());
     assert!(ask(&global, &asker, &proxy, now).is_ok());
     for (answer, fault) in
         [(None, Fault::Late), (Some(answer(&[8, 0])), Fault::Unknown), (Some(answer(&[8])), Fault::Garbage)]
     {
-        assert_eq!(global.hear(question, answer, &asker, &proxy, at), Err(fault));
+        assert_eq!(global.hear(question, answer, &asker, &NO_TABLE, &proxy, at), Err(fault));
     }
     assert_eq!(ask(&global, &asker, &proxy, now), Err(Fault::Resting));
     assert_eq!(
@@ -327,6 +329,7 @@ fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
                 attempt: Attempt::default()
             },
             &Asker::default(),
+            &NO_TABLE,
             &proxy,
             at,
             false
@@ -401,11 +404,11 @@ fn what_was_asked_for_at_once_is_spent_without_asking() {
     };
     let mut passed = 0;
     for _ in 0..12 {
-        match global.ask(&facts, &asker, &proxy, now, true).unwrap() {
+        match global.ask(&facts, &asker, &NO_TABLE, &proxy, now, true).unwrap() {
             Asked::Before => passed += 1,
             Asked::Sent(question) => {
                 assert!(asker.answered(question.call));
-                assert!(global.hear(question, Some(answer(&[8, 1])), &asker, &proxy, now).is_ok());
+                assert!(global.hear(question, Some(answer(&[8, 1])), &asker, &NO_TABLE, &proxy, now).is_ok());
             }
         }
     }
@@ -414,12 +417,15 @@ fn what_was_asked_for_at_once_is_spent_without_asking() {
     assert_eq!(hits, [3, 6, 10, 10, 10], "and 27 of 39 are spent by others");
     assert_eq!(passed, 7);
     let other = Facts { route: "other", ..facts };
-    assert!(matches!(global.ask(&other, &asker, &proxy, now, true), Ok(Asked::Sent(_))), "another key");
+    assert!(
+        matches!(global.ask(&other, &asker, &NO_TABLE, &proxy, now, true), Ok(Asked::Sent(_))),
+        "another key"
+    );
     // A question that cannot be sent leaves nobody waiting for its lease.
     let down = Proxy { is_down: true, ..Proxy::default() };
     let third = Facts { route: "third", ..facts };
     for _ in 0..2 {
-        assert_eq!(global.ask(&third, &asker, &down, now, true), Err(Fault::NotSent));
+        assert_eq!(global.ask(&third, &asker, &NO_TABLE, &down, now, true), Err(Fault::NotSent));
     }
 }
 
@@ -436,7 +442,7 @@ fn a_no_is_remembered_for_the_same_question() {
     let hear = |global: &Global, question: Question, message: &[u8], now| {
         assert!(asker.answered(question.call));
         let at = Timestamp::from_nanos(now);
-        global.verdict(global.hear(question, Some(answer(message)), &asker, &proxy, at))
+        global.verdict(global.hear(question, Some(answer(message)), &asker, &NO_TABLE, &proxy, at))
     };
     // OVER_LIMIT, and of the one rule: over 10 a minute, for 3 s more.
     let no = [8, 2, 18, 12, 8, 2, 18, 4, 8, 10, 16, 2, 34, 2, 8, 3];
@@ -470,7 +476,14 @@ fn a_no_is_remembered_for_the_same_question() {
     let (asker, proxy) = (Asker::default(), Proxy::default());
     for _ in 0..2 {
         let question = ask(&forgetful, &asker, &proxy, SECOND).unwrap();
-        let said = forgetful.hear(question, Some(answer(&no)), &asker, &proxy, Timestamp::from_nanos(SECOND));
+        let said = forgetful.hear(
+            question,
+            Some(answer(&no)),
+            &asker,
+            &NO_TABLE,
+            &proxy,
+            Timestamp::from_nanos(SECOND),
+        );
         assert!(said.is_ok());
     }
 }
@@ -484,12 +497,12 @@ fn a_no_to_a_lease_is_not_remembered() {
         let question = ask(&global, &asker, &proxy, SECOND).unwrap();
         assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&hits));
         let at = Timestamp::from_nanos(SECOND);
-        assert!(global.hear(question, Some(answer(&[8, says])), &asker, &proxy, at).is_ok());
+        assert!(global.hear(question, Some(answer(&[8, says])), &asker, &NO_TABLE, &proxy, at).is_ok());
     }
     let question = ask(&global, &asker, &proxy, SECOND).unwrap();
     assert_eq!(proxy.sent.borrow().last().unwrap().4.last(), Some(&1), "it asks for itself");
     let at = Timestamp::from_nanos(SECOND);
-    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &proxy, at).is_ok());
+    assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &NO_TABLE, &proxy, at).is_ok());
     assert!(matches!(ask(&global, &asker, &proxy, SECOND), Err(Fault::Over(_))), "and that is remembered");
 }
 
@@ -500,25 +513,26 @@ fn the_fallback_holds_while_the_service_is_away() {
     let (mut proxy, asker) = (Proxy { data: Some(Shared::default()), ..Proxy::default() }, Asker::default());
     let now = Timestamp::from_nanos(1_795_489_800 * SECOND);
     let global = global(&document(fallback));
-    let passes = |proxy: &Proxy, global: &Global, route: &str| {
+    let with = |table: &Result<Table, HostError>, proxy: &Proxy, global: &Global, route: &str| {
         let head = head();
         let (caller, attempt) = (&Caller::Anonymous, Attempt::default());
         let facts = Facts { client_address: None, route, head: &head, caller, attempt };
-        match global.ask(&facts, &asker, proxy, now, true) {
+        match global.ask(&facts, &asker, table, proxy, now, true) {
             Ok(Asked::Sent(question)) => {
-                global.verdict(global.hear(question, Some(answer(&[8, 1])), &asker, proxy, now))
+                global.verdict(global.hear(question, Some(answer(&[8, 1])), &asker, table, proxy, now))
             }
             Ok(Asked::Before) => panic!("nothing is leased"),
             Err(fault) => global.verdict(Err(fault)),
         }
     };
-    // Before there is a table, nothing can be charged, and Shadow does not cover that.
+    // Without a table nothing can be charged, and Shadow does not cover that.
     let shadow = self::global(&document(&format!(r#"{fallback},"mode":"Shadow""#)));
     proxy.is_down = true;
     for global in [&global, &shadow] {
-        assert_eq!(passes(&proxy, global, "orders").unwrap_err().reason, Reason::HostFailed);
+        assert_eq!(with(&NO_TABLE, &proxy, global, "orders").unwrap_err().reason, Reason::HostFailed);
     }
-    Table::prepare(&proxy, [7; 16], 0).unwrap();
+    let table = Table::prepare(&proxy, [7; 16], 0);
+    let passes = |proxy: &Proxy, global: &Global, route: &str| with(&table, proxy, global, route);
     // As long as there are answers it is not charged.
     proxy.is_down = false;
     for _ in 0..20 {

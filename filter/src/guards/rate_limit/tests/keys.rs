@@ -124,9 +124,9 @@ fn rules_of_one_name_in_two_places_are_two() {
         ("a", Some("b"), "s"),
     ];
     let tiers = [None, Some(""), Some("r")];
-    let texts = scopes.iter().flat_map(|&(policy, route, rule)| {
-        tiers.map(|tier| Scope { policy, route, state_bytes: 0 }.of(rule, tier))
-    });
+    let texts = scopes
+        .iter()
+        .flat_map(|&(policy, route, rule)| tiers.map(|tier| Scope { policy, route }.of(rule, tier)));
     let texts: Vec<_> = texts.collect();
     for (at, text) in texts.iter().enumerate() {
         assert_eq!(texts.iter().position(|other| other == text), Some(at));

@@ -96,7 +96,7 @@ fn json(text: &str) -> Json {
 /// The rules in a `rules` list, or the problems as they print.
 pub(super) fn written(text: &str) -> Result<Rules, String> {
     let (document, problems) = (json(text), Problems::new());
-    let scope = Scope { policy: "shop", route: Some("orders"), state_bytes: 0 };
+    let scope = Scope { policy: "shop", route: Some("orders") };
     let rules = read(&Field::root(&document, &problems), scope);
     let found: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
     assert!(rules.is_some() || !found.is_empty(), "{text}: refused without a word");
