@@ -1,5 +1,8 @@
 //! What the host's check takes: public keys as `SubjectPublicKeyInfo` (RFC 5280 §4.1), and ECDSA signatures (RFC 3279 §2.2.3), in DER.
 
+#[cfg(test)]
+mod tests;
+
 use super::rsa::significant;
 
 const SEQUENCE: u8 = 0x30;

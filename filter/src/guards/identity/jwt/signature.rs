@@ -3,7 +3,7 @@
 //! RSASSA-PKCS1-v1_5 and ECDSA go to the host, which is several times faster (host fact H3); where it has no such
 //! function, and for everything else, the check runs in wasm. Both ways accept the same signatures.
 //!
-//! In wasm `jwt-simple` makes the MACs; RSA is ours (`rsa.rs`), and the curves are the crates that it uses itself or the quicker one. Its
+//! In wasm `jwt-simple` makes the MACs; RSA and the curves are crates that it uses itself, or a newer or quicker one. Its
 //! `verify_token` is not for us: that reads the header and the claims into types of its own and refuses tokens that RFC 7519 allows (a `jwk`
 //! member that is an object, a numeric `jti`, a `typ` such as `secevent`) after we have judged them; here only the signature is left to judge.
 
