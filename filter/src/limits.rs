@@ -175,6 +175,8 @@ pub const JWKS_KEYS: usize = 128;
 pub const JWKS_DEPTH: usize = 6;
 /// JSON values of a key set: thirty a key.
 pub const JWKS_VALUES: usize = 4096;
+/// Bits of an RSA modulus: RFC 7518 §3.3 sets the least, and jwt-simple the most.
+pub const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
 /// Bytes of an RSA exponent that are looked at; 65537 takes three, and leading zeros are tolerated.
 pub const RSA_EXPONENT_BYTES: usize = 8;
 /// Seconds after which a client may come back when a provider has no keys: somebody has to mend the environment first.

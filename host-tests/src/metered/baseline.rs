@@ -15,7 +15,7 @@ const SLACK: u64 = 1;
 /// The same for a request with a new signature, which is a byte or two longer or shorter in DER, so that buffers grow otherwise.
 const SLACK_OF_SIGNATURES: u64 = 4;
 /// The same for a signature that the plugin checks by itself, in percent, instructions and allocations: keys are made anew for each run, and what
-/// the arithmetic of a key takes is a matter of its digits (ES256: 12.3 to 12.8 million instructions; RSA: 116 to 131 allocations).
+/// the arithmetic of a key takes is a matter of its digits (ES256: 12.3 to 12.8 million instructions).
 const TOLERANCE_OF_ARITHMETIC: [f64; 2] = [10.0, 20.0];
 /// A token that takes more instructions than this was checked so.
 const ARITHMETIC: u64 = 1_000_000;

@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::hazmat::{self, ExpandedSecretKey};
 use p256::{FieldBytes, NonZeroScalar};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::claims::push_text;
 use super::ecdsa;
@@ -61,7 +63,10 @@ pub struct SigningKey {
 
 /// The key itself.
 pub(super) enum Material {
-    Ed25519(Box<ed25519_compact::KeyPair>),
+    Ed25519 {
+        secret: Box<ExpandedSecretKey>,
+        public: Box<VerifyingKey>,
+    },
     P256 {
         secret: Box<NonZeroScalar>,
         /// `x || y`
@@ -116,7 +121,9 @@ impl SigningKey {
     /// The signature of `text`, as JWS has it (RFC 7518 §3).
     pub(super) fn sign(&self, text: &[u8], host: &impl Verifier) -> Result<Vec<u8>, Detail> {
         match self.material.as_ref().map_err(Clone::clone)? {
-            Material::Ed25519(pair) => Ok(pair.sk.sign(text, None).to_vec()),
+            Material::Ed25519 { secret, public } => {
+                Ok(hazmat::raw_sign::<hmac_sha512::Hash>(secret, text, public).to_bytes().to_vec())
+            }
             Material::P256 { secret, der, .. } => host
                 .sign("sha256", der.expose(), text)
                 .and_then(|signature| raw_signature(&signature))
@@ -130,8 +137,8 @@ impl SigningKey {
     pub(super) fn jwk(&self) -> Option<String> {
         let kid = &self.kid;
         match self.material.as_ref().ok()? {
-            Material::Ed25519(pair) => {
-                let x = URL_SAFE_NO_PAD.encode(*pair.pk);
+            Material::Ed25519 { public, .. } => {
+                let x = URL_SAFE_NO_PAD.encode(public.as_bytes());
                 Some(format!(
                     r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","alg":"EdDSA","use":"sig","x":"{x}"}}"#
                 ))
@@ -179,10 +186,16 @@ impl Material {
         let private = Private::read(bytes.expose())?;
         let (material, public) = match (algorithm, private.curve) {
             (Algorithm::EdDSA, Curve::Ed25519) => {
-                let seed = ed25519_compact::Seed::new(*private.secret);
-                let pair = Box::new(ed25519_compact::KeyPair::try_from_seed(seed).ok()?);
-                let public = pair.pk.to_vec();
-                (Material::Ed25519(pair), public)
+                // Zeros are what somebody has wiped, and no secret.
+                if *private.secret == [0; 32] {
+                    return None;
+                }
+                // RFC 8032 §5.1.5, with the one SHA-512 that is here anyway.
+                let expanded = Zeroizing::new(hmac_sha512::Hash::hash(*private.secret));
+                let secret = Box::new(ExpandedSecretKey::from_bytes(&expanded));
+                let public = Box::new(VerifyingKey::from(&*secret));
+                let told = public.as_bytes().to_vec();
+                (Material::Ed25519 { secret, public }, told)
             }
             (Algorithm::ES256, Curve::P256) => {
                 let secret = NonZeroScalar::from_repr(FieldBytes::from(*private.secret)).into_option()?;

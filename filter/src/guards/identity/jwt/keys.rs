@@ -1,18 +1,14 @@
 //! Which keys does an issuer have, and which one made this signature?
 //!
-//! A key set (RFC 7517 §5) is read once. `jwt-simple` reads the keys themselves (points on their curve, no small order,
-//! sizes) and writes the `SubjectPublicKeyInfo` that the host's check takes.
+//! A key set (RFC 7517 §5) is read once: points must lie on their curve and not be of small order, and numbers be of their size.
 
 use std::rc::Rc;
 
-use jwt_simple::algorithms::{
-    ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey,
-    Ed25519PublicKey, RS256PublicKey, RSAPublicKeyLike as _,
-};
-use superboring::pkey::{PKey, Public};
+use p256::elliptic_curve::point::AffineCoordinates as _;
 
 use super::algorithm::{Algorithm, Family};
 use super::compact::base64url;
+use super::{der, rsa};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
@@ -42,18 +38,17 @@ pub struct Key {
 pub(super) enum Material {
     Rsa {
         spki: Vec<u8>,
-        key: Box<PKey<Public>>,
-        bytes: usize,
+        key: rsa::PublicKey,
     },
     P256 {
         spki: Vec<u8>,
-        key: ES256PublicKey,
+        key: p256::ecdsa::VerifyingKey,
     },
     P384 {
         spki: Vec<u8>,
-        key: ES384PublicKey,
+        key: p384::ecdsa::VerifyingKey,
     },
-    Ed25519(Ed25519PublicKey),
+    Ed25519(ed25519_dalek::VerifyingKey),
     /// Any of these: the next one is taken before it signs.
     Hmac(Vec<Secret<Vec<u8>>>),
 }
@@ -99,7 +94,7 @@ impl Key {
             (Material::Rsa { spki: a, .. }, Material::Rsa { spki: b, .. })
             | (Material::P256 { spki: a, .. }, Material::P256 { spki: b, .. })
             | (Material::P384 { spki: a, .. }, Material::P384 { spki: b, .. }) => a == b,
-            (Material::Ed25519(a), Material::Ed25519(b)) => a.to_bytes() == b.to_bytes(),
+            (Material::Ed25519(a), Material::Ed25519(b)) => a == b,
             _ => false,
         };
         material && self.kid == other.kid && self.algorithm == other.algorithm
@@ -353,43 +348,44 @@ fn read_rsa(jwk: &Json) -> Result<Material, Note> {
     let (modulus, exponent) =
         bytes(jwk, "n").zip(bytes(jwk, "e")).ok_or(note("`n` or `e` is missing or not base64url", ""))?;
     let odd = note("an RSA key that is not of 2048 to 4096 bits with the exponent 65537", "");
-    if exponent.len() > limits::RSA_EXPONENT_BYTES || modulus.is_empty() {
+    if exponent.len() > limits::RSA_EXPONENT_BYTES {
         return Err(odd);
     }
-    let key = RS256PublicKey::from_components(&modulus, &exponent).map_err(|_| odd)?;
-    let spki = key.to_der().map_err(|_| odd)?;
-    let rsa = key.public_key().as_ref().clone();
-    let bytes = usize::try_from(rsa.size()).map_err(|_| odd)?;
-    let key = Box::new(PKey::from_rsa(rsa).map_err(|_| odd)?);
-    Ok(Material::Rsa { spki, key, bytes })
+    let key = rsa::PublicKey::read(&modulus, &exponent).ok_or(odd)?;
+    Ok(Material::Rsa { spki: der::rsa_key(&modulus), key })
 }
 
 /// RFC 7518 §6.2.1.2: each coordinate is as long as the curve's field, leading zeros included.
-fn point(jwk: &Json, size: usize) -> Result<Vec<u8>, Note> {
-    let fits = |coordinate: &Vec<u8>| coordinate.len() == size;
-    let (x, y) = bytes(jwk, "x")
-        .filter(fits)
-        .zip(bytes(jwk, "y").filter(fits))
+fn point<const SIZE: usize>(jwk: &Json) -> Result<[[u8; SIZE]; 2], Note> {
+    let coordinate = |name| bytes(jwk, name).and_then(|coordinate| coordinate.try_into().ok());
+    let (x, y) = coordinate("x")
+        .zip(coordinate("y"))
         .ok_or(note("`x` or `y` is missing or not as long as the curve has it", ""))?;
-    Ok([&[4], x.as_slice(), y.as_slice()].concat())
+    Ok([x, y])
 }
 
 const OFF_CURVE: Note = note("not a point on the curve", "");
 
+/// From both coordinates, of which only those of a point on the curve are taken: a reader of compressed points is 22 KB that nobody calls.
 fn read_p256(jwk: &Json) -> Result<Material, Note> {
-    let key = ES256PublicKey::from_bytes(&point(jwk, 32)?).map_err(|_| OFF_CURVE)?;
-    let spki = key.public_key().to_der().map_err(|_| OFF_CURVE)?;
-    Ok(Material::P256 { spki, key })
+    let [x, y] = point::<32>(jwk)?;
+    let point = p256::AffinePoint::from_coordinates(&x.into(), &y.into()).into_option().ok_or(OFF_CURVE)?;
+    let key = p256::ecdsa::VerifyingKey::from_affine(point).map_err(|_| OFF_CURVE)?;
+    Ok(Material::P256 { spki: der::p256_key(&x, &y), key })
 }
 
 fn read_p384(jwk: &Json) -> Result<Material, Note> {
-    let key = ES384PublicKey::from_bytes(&point(jwk, 48)?).map_err(|_| OFF_CURVE)?;
-    let spki = key.public_key().to_der().map_err(|_| OFF_CURVE)?;
-    Ok(Material::P384 { spki, key })
+    let [x, y] = point::<48>(jwk)?;
+    let point = p384::AffinePoint::from_coordinates(&x.into(), &y.into()).into_option().ok_or(OFF_CURVE)?;
+    let key = p384::ecdsa::VerifyingKey::from_affine(point).map_err(|_| OFF_CURVE)?;
+    Ok(Material::P384 { spki: der::p384_key(&x, &y), key })
 }
 
-/// jwt-simple refuses points that are not canonical or of small order, under which one signature fits many messages.
+/// Points that are not canonical or of small order are none: under these one signature fits many messages, under those one key has two names.
 fn read_ed25519(jwk: &Json) -> Result<Material, Note> {
     let x = bytes(jwk, "x").ok_or(note("`x` is missing or not base64url", ""))?;
-    Ok(Material::Ed25519(Ed25519PublicKey::from_bytes(&x).map_err(|_| OFF_CURVE)?))
+    let x = <[u8; 32]>::try_from(x).map_err(|_| OFF_CURVE)?;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&x).map_err(|_| OFF_CURVE)?;
+    let is_canonical = key.to_edwards().compress().to_bytes() == x;
+    if is_canonical && !key.is_weak() { Ok(Material::Ed25519(key)) } else { Err(OFF_CURVE) }
 }

@@ -8,9 +8,11 @@
 pub mod algorithm;
 pub mod claims;
 pub mod compact;
+mod der;
 mod grounds;
 pub mod keys;
 pub mod remote;
+mod rsa;
 pub mod signature;
 pub mod verified;
 

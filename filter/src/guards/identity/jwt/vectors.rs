@@ -310,10 +310,20 @@ fn ed25519_keys_and_signatures_of_small_order_are_none() {
     let mut order_two = [0xff_u8; 32];
     order_two[0] = 0xec;
     order_two[31] = 0x7f;
-    for point in [neutral, order_two, [0; 32], [0xff; 32]] {
+    // A second name of the neutral element (its `y` is p + 1), one of `y` = 3 (p + 3), and a negative zero.
+    let [mut above, mut three, mut negative] = [order_two, order_two, neutral];
+    above[0] = 0xee;
+    three[0] = 0xf0;
+    negative[31] = 0x80;
+    for point in [neutral, order_two, [0; 32], [0xff; 32], above, three, negative] {
         let jwks = set(&[format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, base64(point))]);
         assert!(KeySet::read(jwks.as_bytes()).is_err(), "{point:?}");
     }
+    // Points that are of no use are told from those that are by these bytes alone: `y` = 3, as it is written, is a key.
+    let mut plain = [0; 32];
+    plain[0] = 3;
+    let jwks = set(&[format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, base64(plain))]);
+    assert!(KeySet::read(jwks.as_bytes()).is_ok());
     // `S` plus the group's order is the same number to a lenient reader.
     let keys = keys_for(Family::Ed25519);
     let mut signature = sign(Algorithm::EdDSA, b"text");
@@ -325,4 +335,33 @@ fn ed25519_keys_and_signatures_of_small_order_are_none() {
         carry = sum >> 8;
     }
     assert!(!both(&keys, Algorithm::EdDSA, b"text", &signature));
+}
+
+#[test]
+fn ed25519_signatures_of_a_signer_who_plays_with_them() {
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT as BASE, EIGHT_TORSION};
+    use curve25519_dalek::scalar::{Scalar, clamp_integer};
+
+    // The key of RFC 8032 §7.1, whose secret the signer knows.
+    let (keys, text) = (keys_for(Family::Ed25519), b"text");
+    let public = unbase64(ED25519[0]);
+    let hash = hmac_sha512::Hash::hash(unbase64(ED25519[1]));
+    let secret = Scalar::from_bytes_mod_order(clamp_integer(hash[..32].try_into().unwrap()));
+    assert_eq!((BASE * secret).compress().to_bytes().as_slice(), public);
+    let nonce = Scalar::from(5_u8);
+    let signed = |nonce: Scalar, point: [u8; 32]| {
+        let challenge = hmac_sha512::Hash::hash([&point, public.as_slice(), text].concat());
+        let s = nonce + Scalar::from_bytes_mod_order_wide(&challenge) * secret;
+        [point, s.to_bytes()].concat()
+    };
+    assert!(both(&keys, Algorithm::EdDSA, text, &signed(nonce, (BASE * nonce).compress().to_bytes())));
+    for small in EIGHT_TORSION {
+        // `R` of small order, with a nonce that is none. The neutral element is one that fits.
+        assert!(!both(&keys, Algorithm::EdDSA, text, &signed(Scalar::ZERO, small.compress().to_bytes())));
+        // What only holds when it is taken eight times, and so holds for some readers and not for others.
+        let point = BASE * nonce + small;
+        if small != EIGHT_TORSION[0] {
+            assert!(!both(&keys, Algorithm::EdDSA, text, &signed(nonce, point.compress().to_bytes())));
+        }
+    }
 }
