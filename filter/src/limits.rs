@@ -175,7 +175,7 @@ pub const JWKS_KEYS: usize = 128;
 pub const JWKS_DEPTH: usize = 6;
 /// JSON values of a key set: thirty a key.
 pub const JWKS_VALUES: usize = 4096;
-/// Bits of an RSA modulus: RFC 7518 §3.3 sets the least, and jwt-simple the most.
+/// Bits of an RSA modulus: RFC 7518 §3.3 sets the least; issuers of the field have no longer ones, and each doubling takes four times as long to check.
 pub const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
 /// Bytes of an RSA exponent that are looked at; 65537 takes three, and leading zeros are tolerated.
 pub const RSA_EXPONENT_BYTES: usize = 8;

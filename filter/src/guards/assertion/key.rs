@@ -84,7 +84,8 @@ impl fmt::Debug for Material {
     }
 }
 
-/// `p256` does not clear what is copied out of it, so this is done here.
+/// `p256` does not clear what is copied out of it, so this is done here. Of Ed25519 the key clears itself; the number that `raw_sign` draws
+/// for each signature, and what a hash holds in between, stay on the stack until something else stands there.
 impl Drop for Material {
     fn drop(&mut self) {
         if let Material::P256 { secret, .. } = self {
@@ -191,7 +192,7 @@ impl Material {
                     return None;
                 }
                 // RFC 8032 §5.1.5, with the one SHA-512 that is here anyway.
-                let expanded = Zeroizing::new(hmac_sha512::Hash::hash(*private.secret));
+                let expanded = Zeroizing::new(hmac_sha512::Hash::hash(&private.secret[..]));
                 let secret = Box::new(ExpandedSecretKey::from_bytes(&expanded));
                 let public = Box::new(VerifyingKey::from(&*secret));
                 let told = public.as_bytes().to_vec();

@@ -102,4 +102,9 @@ fn policies() {
         let found = read(text).unwrap_err();
         assert!(found.starts_with(problem), "{text}: {found}");
     }
+    for (word, priority) in [("Low", Some(Priority::Low)), ("High", Some(Priority::High)), ("low", None)] {
+        let (document, problems) = (Json::Text(word.to_owned()), Problems::new());
+        assert_eq!(Priority::read(&Field::root(&document, &problems)), priority, "{word}");
+        assert_eq!(problems.is_fatal(), priority.is_none(), "{word}");
+    }
 }

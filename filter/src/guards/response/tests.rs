@@ -78,6 +78,7 @@ fn which_bodies_are_replaced() {
         assert_eq!(on.replaces(status, media_type.as_bytes()), replaced, "{status} {media_type}");
         assert!(!rules("{}").unwrap().replaces(status, media_type.as_bytes()));
     }
+    assert!(on.replaces_errors() && !rules("{}").unwrap().replaces_errors());
 }
 
 #[test]

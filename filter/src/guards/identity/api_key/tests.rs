@@ -177,6 +177,11 @@ fn what_is_no_key() {
     ] {
         assert_eq!(reason(check(&keys, key.as_bytes(), 0)), Some(Reason::ApiKeyInvalid), "{key:.60}");
     }
+    // A key of fifteen letters is none, also where the policy lists it.
+    let short = "a".repeat(limits::API_KEY_BYTES_MIN - 1);
+    let listed = self::keys(&format!(r#"{{"keys":[{}]}}"#, entry(plain(&short), "")));
+    assert_eq!(reason(check(&listed, short.as_bytes(), 0)), Some(Reason::ApiKeyInvalid));
+    assert_eq!(reason(check(&listed, &short.as_bytes()[1..], 0)), Some(Reason::ApiKeyInvalid));
     assert_eq!(reason(check(&keys, b"pck_\xff\xfe\x00aaaaaaaaaaaaaaaaaaa", 0)), Some(Reason::ApiKeyInvalid));
 }
 

@@ -342,8 +342,8 @@ fn bytes(jwk: &Json, name: &str) -> Option<Vec<u8>> {
     base64url(jwk.get(name)?.as_text()?.as_bytes())
 }
 
-/// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used". The upper bound and the one exponent are jwt-simple's:
-/// a longer key could be checked by some hosts and not in wasm, and a policy means the same on all of them.
+/// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used". The upper bound ([`limits::RSA_BITS`]) and the one exponent
+/// hold whoever checks, since a policy means the same on all hosts.
 fn read_rsa(jwk: &Json) -> Result<Material, Note> {
     let (modulus, exponent) =
         bytes(jwk, "n").zip(bytes(jwk, "e")).ok_or(note("`n` or `e` is missing or not base64url", ""))?;
