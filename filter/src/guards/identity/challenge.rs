@@ -151,6 +151,7 @@ fn is_scope(scope: &str) -> bool {
 mod tests {
     use super::challenge;
     use crate::decision::{Advice, Reason, Refusal};
+    use crate::guards::identity::caller::{ApiKey, Caller, Certificate};
     use crate::guards::identity::rules::{Authentication, CredentialRule, ProviderId};
     use crate::testing::test;
 
@@ -244,5 +245,18 @@ mod tests {
             challenge("s", &Authentication::Open, None, None, &Reason::CredentialMissing.into()),
             None
         );
+        // Whose scopes are not enough is told of the credential that came, though the route takes others.
+        let key = Caller::ApiKey(ApiKey::of("partner", &[]));
+        let certificate = Caller::Certificate(Certificate::new("spiffe://a/b".into()));
+        for (caller, scheme) in
+            [(None, "Bearer"), (Some(key), "ApiKey"), (Some(certificate), "ClientCertificate")]
+        {
+            let refusal = Reason::ScopeInsufficient.into();
+            let told = challenge("s", &route(true, true), caller.as_ref(), None, &refusal).unwrap();
+            assert!(
+                told.starts_with(&format!(r#"{scheme} realm="s", error="insufficient_scope""#)),
+                "{told}"
+            );
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::api_key::KeyHash;
 use super::config::{read_api_key_auth, read_authentication, read_client_certificates, read_jwt};
 use super::confirmation::Witness;
 use super::confirmation::tests::Shared;
+use super::credential::{check_opaque, check_token};
 use super::jwt::algorithm::{Algorithm, Family};
 use super::jwt::vectors::{NoHost, base64, jwk, set, sign};
 use super::spent::{cookies_without, target_without};
@@ -419,5 +420,33 @@ fn a_certificate_that_the_host_does_not_tell() {
         let found = identify(&route, &providers, &head, None, now, &NoHost, &witness);
         let found = found.map(|found| matches!(found.caller, Caller::Anonymous));
         assert_eq!(found.map_err(|stop| stop.into_refusal().reason), expected, "{digest:?}");
+    }
+}
+
+#[test]
+fn bytes_of_a_token() {
+    for byte in 0..=u8::MAX {
+        let plain = byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        assert_eq!(check_token(&[b'a', byte]).is_ok(), plain, "{byte}");
+        let opaque = plain || b"~+/=".contains(&byte);
+        assert_eq!(check_opaque(&[b'a', byte]).is_ok(), opaque, "{byte}");
+    }
+}
+
+#[test]
+fn which_routes_take_certificates_alone() {
+    let mut providers = policy();
+    let (problems, text) = (Problems::new(), json(r#"{"validatedByProxy":{"because":"test"}}"#));
+    read_client_certificates(&Field::at("clientCertificates", &text, &problems), &mut providers);
+    let mtls = r#"{"mtls":{"spiffe":["spiffe://corp/a"]}}"#;
+    for (asked, alone) in [
+        (mtls.to_owned(), true),
+        (format!(r#"{{"anyOf":[{mtls},{{"jwt":{{}}}}]}}"#), false),
+        (format!(r#"{{"anyOf":[{mtls},{{"apiKey":{{}}}}]}}"#), false),
+        (format!(r#"{{"anyOf":[{mtls},{{"open":{{"because":"test"}}}}]}}"#), false),
+        (r#"{"jwt":{}}"#.to_owned(), false),
+        (r#"{"open":{"because":"test"}}"#.to_owned(), false),
+    ] {
+        assert_eq!(route(&asked, &providers).takes_certificates_alone(), alone, "{asked}");
     }
 }
