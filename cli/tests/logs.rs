@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use portcullis_filter::audit::{self, Caller, Changes, Decision, Event, Request, Subject, What};
+use portcullis_filter::audit::{self, Caller, Changes, Decision, Event, Origin, Request, Subject, What};
 use portcullis_filter::decision::{Detail, Reason};
-use portcullis_filter::redaction::Rules;
+use portcullis_filter::redaction::{Rules, Shown};
 use portcullis_filter::time::Timestamp;
 use serde_json::Value;
 
@@ -44,8 +44,9 @@ fn json(arguments: &[&str], input: &[u8]) -> Value {
 fn line(seconds: u64, decision: Decision, reason: Option<Reason>, subject: &str, address: [u8; 4]) -> String {
     let redaction = Rules::default();
     let subject = Some(Subject::Plain(redaction.word(subject.as_bytes())));
+    let (target, host) = (redaction.target(b"/orders"), redaction.host(b"h"));
     let request = Request {
-        id: None,
+        shown: Shown { id: None, target, host }.into(),
         trace: None,
         route: Some("orders".into()),
         exposure: None,
@@ -54,11 +55,9 @@ fn line(seconds: u64, decision: Decision, reason: Option<Reason>, subject: &str,
         detail: Detail::None,
         rule: None,
         shadow_rules: Vec::new(),
-        caller: Some(Caller { subject, ..Caller::default() }),
+        caller: Some(Caller { subject, ..Caller::default() }.into()),
         client_address: Some(address.into()),
-        method: redaction.word(b"GET"),
-        host: redaction.word(b"h"),
-        target: redaction.target(b"/orders"),
+        method: redaction.method(b"GET"),
         status: None,
         duration: 1,
     };
@@ -67,7 +66,7 @@ fn line(seconds: u64, decision: Decision, reason: Option<Reason>, subject: &str,
 
 fn event(seconds: u64, what: What) -> String {
     let time = Timestamp::from_seconds(seconds);
-    audit::line(&Event { time, policy: Some("shop".into()), digest: "0123456789ab".into(), what })
+    audit::line(&Event { time, origin: Origin::of_policy(&"shop".into(), "0123456789ab").into(), what })
 }
 
 fn a_log() -> Vec<u8> {

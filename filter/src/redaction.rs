@@ -60,7 +60,7 @@ pub const CREDENTIAL_HEADERS: [&str; 7] =
     ["authorization", "cookie", "dpop", "proxy-authorization", "x-api-key", "x-auth-token", "x-csrf-token"];
 
 /// Parameters whose values are credentials, codes or keys in OAuth, OpenID Connect, SAML, sessions and signed URLs: letters and digits
-/// alone, in lower case, so that `client_secret`, `clientSecret` and `client-secret` are one name.
+/// alone, in lower case, so that `client_secret`, `clientSecret` and `client-secret` are one name. Sorted.
 const TELLING_PARAMS: [&str; 43] = [
     "accesskey",
     "accesstoken",
@@ -110,14 +110,17 @@ const TELLING_PARAMS: [&str; 43] = [
 /// Letters and digits of the longest of them.
 const LONGEST_TELLING: usize = 17;
 
+/// RFC 9110 §9.3 and RFC 5789.
+const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT"];
+
 /// Characters of one value that are written; the rest is cut, with `…`.
 const MOST: usize = 1024;
 
 /// Text of a client that may be printed: secrets replaced, cut to a bounded length. Control characters are escaped where
 /// it is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, core::default::Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Redacted(String);
+pub struct Redacted(Cow<'static, str>);
 
 impl Redacted {
     /// The text.
@@ -125,18 +128,22 @@ impl Redacted {
         &self.0
     }
 
+    const fn of(word: &'static str) -> Self {
+        Self(Cow::Borrowed(word))
+    }
+
     fn cut(text: &str) -> Self {
         // So many bytes are no more characters than that, and need not be counted.
         let end = if text.len() <= MOST { None } else { text.char_indices().nth(MOST) };
         match end {
-            Some((at, _)) => Self(format!("{}…", text.get(..at).unwrap_or_default())),
-            None => Self(text.to_owned()),
+            Some((at, _)) => Self(format!("{}…", text.get(..at).unwrap_or_default()).into()),
+            None => Self(text.to_owned().into()),
         }
     }
 }
 
 /// What every event and answer tells of a head, as it may be written down.
-#[derive(Debug)]
+#[derive(Debug, core::default::Default)]
 pub struct Shown {
     /// `x-request-id`, if it may be repeated.
     pub id: Option<Redacted>,
@@ -216,7 +223,7 @@ impl Rules {
             out.push('?');
             self.pairs(query, &mut out);
         }
-        if out.len() <= MOST { Redacted(out) } else { Redacted::cut(&out) }
+        if out.len() <= MOST { Redacted(out.into()) } else { Redacted::cut(&out) }
     }
 
     /// A segment of a path, and its parameters: `;jsessionid=…` is refused, and written down as what was refused.
@@ -277,7 +284,7 @@ impl Rules {
     /// A claim that goes into an event.
     pub fn claim(&self, name: &str, value: &str) -> Redacted {
         if self.claims.iter().any(|listed| listed == name) {
-            Redacted(REDACTED.to_owned())
+            Redacted::of(REDACTED)
         } else {
             Redacted::cut(self.shown(value))
         }
@@ -292,13 +299,21 @@ impl Rules {
         match host.iter().rposition(|&b| b == b'@') {
             Some(at) => {
                 let host = self.word(host.get(at..).unwrap_or_default());
-                Redacted(format!("{REDACTED}{}", host.0))
+                Redacted(format!("{REDACTED}{}", host.0).into())
             }
             None => self.word(host),
         }
     }
 
-    /// A word of a client, such as a method or a host.
+    /// A method. Nearly all are among those that everybody uses.
+    pub fn method(&self, method: &[u8]) -> Redacted {
+        match METHODS.iter().find(|known| known.as_bytes() == method) {
+            Some(known) => Redacted::of(known),
+            None => self.word(method),
+        }
+    }
+
+    /// A word of a client, such as a host.
     pub fn word(&self, word: &[u8]) -> Redacted {
         Redacted::cut(self.shown(&text_of(word.get(..MOST.saturating_mul(4)).unwrap_or(word))))
     }
@@ -312,7 +327,7 @@ pub fn name(name: &str) -> Redacted {
 /// Bytes as hexadecimal digits: a digest, which is nobody's secret.
 pub fn digits(bytes: &[u8]) -> Redacted {
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Redacted(halves.filter_map(|half| hex::DIGITS.get(usize::from(half))).collect())
+    Redacted(halves.filter_map(|half| hex::DIGITS.get(usize::from(half))).collect::<String>().into())
 }
 
 /// As text. Nearly all of it is, and what is not is looked at again.
@@ -332,7 +347,7 @@ fn tells_a_secret(name: &[u8]) -> bool {
     let left = places.len();
     let folded =
         LONGEST_TELLING.checked_sub(left).and_then(|length| folded.get(..length)).unwrap_or_default();
-    TELLING_PARAMS.iter().any(|known| known.as_bytes() == folded)
+    TELLING_PARAMS.binary_search_by(|known| known.as_bytes().cmp(folded)).is_ok()
 }
 
 /// Without what stands behind the last separator: it was cut, and half a secret has no shape.
@@ -350,7 +365,7 @@ pub fn request_id(value: &[u8]) -> Option<Redacted> {
     let value = trim(value);
     if shapes::is_uuid(value) {
         // Nearly every one is, and it has none of the shapes.
-        return core::str::from_utf8(value).ok().map(|text| Redacted(text.to_owned()));
+        return core::str::from_utf8(value).ok().map(|text| Redacted(text.to_owned().into()));
     }
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let good = !value.is_empty() && value.len() <= 128 && value.iter().all(plain);
@@ -367,6 +382,7 @@ mod tests {
     fn telling_names_are_as_they_are_compared() {
         let longest = TELLING_PARAMS.iter().map(|name| name.len()).max();
         assert_eq!(longest, Some(LONGEST_TELLING));
+        assert!(TELLING_PARAMS.is_sorted());
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         assert!(TELLING_PARAMS.iter().all(|name| name.bytes().all(plain)));
     }

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::SCHEMA;
+use super::origin::{Alike, Filed, Origin};
 use crate::decimal::Decimal;
 use crate::decision::{Detail, Reason};
 use crate::http::TraceParent;
-use crate::redaction::Redacted;
-use crate::time::{Rfc3339, Timestamp};
+use crate::redaction::{Redacted, Shown};
+use crate::time::Timestamp;
 
 /// The version of the Elastic Common Schema whose names are used.
 const ECS: &str = "8.17.0";
@@ -20,10 +21,8 @@ const ECS: &str = "8.17.0";
 pub struct Event {
     /// When. For a request, when its head was judged.
     pub time: Timestamp,
-    /// The policy's name; none if a document was refused before it had one.
-    pub policy: Option<Rc<str>>,
-    /// The first twelve digits of the policy's digest.
-    pub digest: Rc<str>,
+    /// Under which policy.
+    pub origin: Rc<Origin>,
     /// What.
     pub what: What,
 }
@@ -97,8 +96,8 @@ pub enum Subject {
 /// One request.
 #[derive(Debug)]
 pub struct Request {
-    /// `x-request-id`
-    pub id: Option<Redacted>,
+    /// `x-request-id`, `:path` and `:authority`, secrets taken out.
+    pub shown: Rc<Shown>,
     /// `traceparent`
     pub trace: Option<TraceParent>,
     /// The route, if one matched.
@@ -116,15 +115,11 @@ pub struct Request {
     /// Rules in Shadow that would have refused.
     pub shadow_rules: Vec<Rc<str>>,
     /// Who.
-    pub caller: Option<Caller>,
+    pub caller: Option<Rc<Caller>>,
     /// From where.
     pub client_address: Option<IpAddr>,
     /// `:method`
     pub method: Redacted,
-    /// `:authority`
-    pub host: Redacted,
-    /// `:path`, secrets taken out.
-    pub target: Redacted,
     /// What the client got, if the host tells.
     pub status: Option<u16>,
     /// From the head to the end of the stream, in nanoseconds.
@@ -196,16 +191,15 @@ impl Event {
         }
     }
 
-    /// How an analyst's tools file it: category and type of the Elastic Common Schema, and whether it went well.
-    const fn kind(&self) -> (&'static str, &'static str, &'static str) {
+    const fn filed(&self) -> Filed {
         match &self.what {
             What::Request(request) => match request.decision {
-                Decision::Refused => ("api", "denied", "failure"),
-                Decision::Allowed | Decision::Answered | Decision::Shadow => ("api", "allowed", "success"),
+                Decision::Refused => Filed::Denied,
+                Decision::Allowed | Decision::Answered | Decision::Shadow => Filed::Allowed,
             },
-            What::PolicyLoaded(_) | What::KeysChanged(_) => ("configuration", "change", "success"),
-            What::PolicyRefused(_) => ("configuration", "info", "failure"),
-            What::PenaltyEntered(_) => ("intrusion_detection", "info", "success"),
+            What::PolicyLoaded(_) | What::KeysChanged(_) => Filed::Changed,
+            What::PolicyRefused(_) => Filed::Failed,
+            What::PenaltyEntered(_) => Filed::Intrusion,
         }
     }
 
@@ -218,9 +212,9 @@ impl Event {
         }
     }
 
-    /// Every field, in the order in which a person would read them.
-    pub(super) fn fields(&self, put: &mut Put<'_>) {
-        put("@timestamp", Value::Plain(Rfc3339::from(self.time).as_str()));
+    /// The fields that are its own, in the order in which a person would read them. Its time comes before them, and behind them
+    /// [`Self::common_fields`].
+    pub(super) fn own_fields(&self, put: &mut Put<'_>) {
         put("event.action", Value::Plain(self.action()));
         match &self.what {
             What::Request(request) => request.fields(put),
@@ -229,14 +223,53 @@ impl Event {
             What::KeysChanged(rotation) => rotation.fields(put),
             What::PenaltyEntered(penalty) => penalty.fields(put),
         }
-        text("portcullis.policy.name", self.policy.as_deref(), put);
-        put("portcullis.policy.digest", Value::Plain(&self.digest));
-        let (category, kind, outcome) = self.kind();
+    }
+
+    /// The fields that it has in common with all events of its policy that are filed as it is.
+    pub(super) fn common_fields(&self, put: &mut Put<'_>) {
+        text("portcullis.policy.name", self.origin.policy.as_deref(), put);
+        put("portcullis.policy.digest", Value::Plain(&self.origin.digest));
+        let (category, kind, outcome) = self.filed().words();
         put("event.category", Value::Texts(&[category]));
         put("event.type", Value::Texts(&[kind]));
         put("event.outcome", Value::Plain(outcome));
         put("portcullis.schema", Value::Plain(SCHEMA));
         put("ecs.version", Value::Plain(ECS));
+    }
+
+    /// The same, written out.
+    pub(super) fn alike(&self) -> &Alike {
+        self.origin.alike(self.filed())
+    }
+
+    /// What a person reads where nothing else is shown: `request refused token_expired GET /orders`.
+    pub(super) fn brief(&self) -> String {
+        let mut brief = String::with_capacity(96);
+        brief.push_str(self.action());
+        let mut add = |word: &str| {
+            brief.push(' ');
+            brief.push_str(word);
+        };
+        match &self.what {
+            What::Request(request) => {
+                add(request.decision.word());
+                if let Some(reason) = request.reason {
+                    add(reason.code());
+                }
+                add(request.method.as_str());
+                add(request.path_and_query().0);
+                if let Some(rule) = &request.rule {
+                    add(rule);
+                }
+                if let Some(provider) = request.caller.as_ref().and_then(|caller| caller.provider.as_ref()) {
+                    add(provider);
+                }
+            }
+            What::KeysChanged(rotation) => add(&rotation.provider),
+            What::PenaltyEntered(penalty) => add(&penalty.rule),
+            What::PolicyLoaded(_) | What::PolicyRefused(_) => {}
+        }
+        brief
     }
 }
 
@@ -253,14 +286,12 @@ impl Request {
             put("http.response.status_code", Value::Number(status.into()));
         }
         put("http.request.method", Value::Text(self.method.as_str()));
-        let (domain, port) = without_port(self.host.as_str());
+        let (domain, port) = without_port(self.shown.host.as_str());
         put("url.domain", Value::Text(domain));
         if let Some(port) = port {
             put("url.port", Value::Number(port.into()));
         }
-        let target = self.target.as_str();
-        let (path, query) =
-            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) = self.path_and_query();
         put("url.path", Value::Text(path));
         text("url.query", query, put);
         text("portcullis.route", self.route.as_deref(), put);
@@ -271,12 +302,17 @@ impl Request {
             caller.fields(put);
         }
         address(self.client_address, put);
-        text("http.request.id", self.id.as_ref().map(Redacted::as_str), put);
+        text("http.request.id", self.shown.id.as_ref().map(Redacted::as_str), put);
         if let Some(trace) = &self.trace {
             put("trace.id", Value::Plain(trace.trace_id()));
             put("span.id", Value::Plain(trace.span_id()));
         }
         put("event.duration", Value::Number(self.duration));
+    }
+
+    fn path_and_query(&self) -> (&str, Option<&str>) {
+        let target = self.shown.target.as_str();
+        target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)))
     }
 }
 

@@ -5,41 +5,48 @@
 use super::event::{Event, Value};
 use crate::decimal::Decimal;
 use crate::hex;
+use crate::time::Rfc3339;
 
 /// The event as one line of JSON.
 pub fn line(event: &Event) -> String {
-    let mut out = String::with_capacity(768);
-    out.push('{');
-    event.fields(&mut |name, value| {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        // Names are ours, and need no escape.
-        out.push('"');
-        out.push_str(name);
-        out.push_str("\":");
-        match value {
-            Value::Text(text) => quoted(text, &mut out),
-            Value::Plain(text) => {
-                out.push('"');
-                out.push_str(text);
-                out.push('"');
-            }
-            Value::Number(number) => out.push_str(Decimal::of(number).as_str()),
-            Value::Texts(texts) => {
-                out.push('[');
-                for (nth, text) in texts.iter().enumerate() {
-                    if nth > 0 {
-                        out.push(',');
-                    }
-                    quoted(text, &mut out);
-                }
-                out.push(']');
-            }
-        }
-    });
+    let mut out = String::with_capacity(1024);
+    out.push_str("{\"@timestamp\":\"");
+    out.push_str(Rfc3339::from(event.time).as_str());
+    out.push('"');
+    event.own_fields(&mut |name, value| put_member(name, value, &mut out));
+    out.push_str(event.alike().line.get_or_init(|| {
+        let mut common = String::new();
+        event.common_fields(&mut |name, value| put_member(name, value, &mut common));
+        common
+    }));
     out.push('}');
     out
+}
+
+/// A member that is not the first of its object. Names are ours, and need no escape.
+fn put_member(name: &str, value: Value<'_>, out: &mut String) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+    match value {
+        Value::Text(text) => quoted(text, out),
+        Value::Plain(text) => {
+            out.push('"');
+            out.push_str(text);
+            out.push('"');
+        }
+        Value::Number(number) => out.push_str(Decimal::of(number).as_str()),
+        Value::Texts(texts) => {
+            out.push('[');
+            for (nth, text) in texts.iter().enumerate() {
+                if nth > 0 {
+                    out.push(',');
+                }
+                quoted(text, out);
+            }
+            out.push(']');
+        }
+    }
 }
 
 /// RFC 8259 §7, with everything that is not printable ASCII as `\uXXXX`.
@@ -78,22 +85,23 @@ fn quoted(text: &str, out: &mut String) {
 mod tests {
     use super::line;
     use crate::audit::event::{Decision, Event, Request, Subject, What};
-    use crate::audit::{Caller, Changes, Penalty, Rotation};
+    use crate::audit::{Caller, Changes, Origin, Penalty, Rotation};
     use crate::decision::{Detail, Reason};
     use crate::http::TraceParent;
-    use crate::redaction::{Rules as Redaction, request_id};
+    use crate::redaction::{Rules as Redaction, Shown, request_id};
     use crate::testing::test;
     use crate::time::{SECOND, Timestamp};
 
     fn event(what: What) -> Event {
         let time = Timestamp::from_seconds(0);
-        Event { time, policy: Some("shop".into()), digest: "0123456789ab".into(), what }
+        Event { time, origin: Origin::of_policy(&"shop".into(), "0123456789abcdef").into(), what }
     }
 
     fn request(target: &str) -> Request {
         let redaction = Redaction::default();
+        let (target, host) = (redaction.target(target.as_bytes()), redaction.word(b"h:80"));
         Request {
-            id: None,
+            shown: Shown { id: None, target, host }.into(),
             trace: None,
             route: Some("orders".into()),
             exposure: None,
@@ -104,9 +112,7 @@ mod tests {
             shadow_rules: vec![],
             caller: None,
             client_address: Some([127, 0, 0, 1].into()),
-            method: redaction.word(b"GET"),
-            host: redaction.word(b"h:80"),
-            target: redaction.target(target.as_bytes()),
+            method: redaction.method(b"GET"),
             status: Some(401),
             duration: 250_000,
         }
@@ -132,15 +138,16 @@ mod tests {
             api_key: Some("3335e59e".into()),
             ..Caller::default()
         };
+        let (target, host) = (redaction.target(b"/"), redaction.word(b"h"));
         let admitted = Request {
-            id: request_id(b"r-1"),
+            shown: Shown { id: request_id(b"r-1"), target, host }.into(),
             trace: TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             decision: Decision::Shadow,
             reason: None,
             detail: Detail::None,
             rule: Some("readers".into()),
             shadow_rules: vec!["a".into(), "b".into()],
-            caller: Some(caller),
+            caller: Some(caller.into()),
             ..request("/")
         };
         let line = line(&event(What::Request(Box::new(admitted))));

@@ -8,6 +8,7 @@ mod config;
 mod event;
 mod export;
 mod line;
+mod origin;
 mod otlp;
 mod sinks;
 mod subject;
@@ -16,6 +17,7 @@ pub use config::{AUDIT, Level, ROUTE_AUDIT, Rules};
 pub use event::{Caller, Changes, Decision, Event, Penalty, Request, Rotation, Subject, What};
 pub use export::Exporter;
 pub use line::line;
+pub use origin::Origin;
 
 /// The version of the events' schema, in every event. It changes when a field is taken away or means something else; a new field alone
 /// does not change it.

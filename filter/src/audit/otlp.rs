@@ -19,33 +19,21 @@ pub(super) fn put_record(event: &Event, out: &mut Vec<u8>) {
         let (severity, word) = if event.is_notable() { (WARN, "WARN") } else { (INFO, "INFO") };
         put_number(2, severity, record);
         put_bytes(3, word.as_bytes(), record);
-        let mut body = String::new();
-        event.fields(&mut |name, value| match (name, value) {
-            ("@timestamp", _) => {}
+        event.own_fields(&mut |name, value| match (name, value) {
             ("trace.id", Value::Plain(digits)) => put_id::<16>(9, digits, record),
             ("span.id", Value::Plain(digits)) => put_id::<8>(10, digits, record),
-            (name, value) => {
-                if let (true, Value::Plain(text) | Value::Text(text)) = (IN_BRIEF.contains(&name), value) {
-                    let blank = if body.is_empty() { "" } else { " " };
-                    body.extend([blank, text]);
-                }
-                put_attribute(name, value, record);
-            }
+            (name, value) => put_attribute(name, value, record),
         });
-        put_nested(5, record, |any| put_bytes(1, body.as_bytes(), any));
+        record.extend_from_slice(event.alike().attributes.get_or_init(|| {
+            let mut common = Vec::new();
+            event.common_fields(&mut |name, value| put_attribute(name, value, &mut common));
+            common
+        }));
+        let brief = event.brief();
+        put_head(5, size_of_bytes(brief.len()), record);
+        put_bytes(1, brief.as_bytes(), record);
     });
 }
-
-/// What a person reads where only the body is shown: `request refused token_expired GET /orders`.
-const IN_BRIEF: [&str; 7] = [
-    "event.action",
-    "portcullis.decision",
-    "event.reason",
-    "http.request.method",
-    "url.path",
-    "rule.name",
-    "portcullis.provider",
-];
 
 /// A `KeyValue`. An event has two dozen of them, and how long one is is known before it is written, so nothing is moved.
 fn put_attribute(name: &str, value: Value<'_>, record: &mut Vec<u8>) {

@@ -40,7 +40,7 @@ pub(super) struct Journey<'p> {
     hidden: bool,
     address: Option<IpAddr>,
     /// Found out when somebody asks, since a request that passes in silence has no use for it.
-    shown: OnceCell<Shown>,
+    shown: OnceCell<Rc<Shown>>,
     caller: Option<Caller>,
     rule: Option<Rc<str>>,
     shadow_rules: Vec<Rc<str>>,
@@ -310,8 +310,8 @@ impl<'p> Journey<'p> {
     }
 
     /// What of the head may be written down.
-    pub(super) fn shown(&self) -> &Shown {
-        self.shown.get_or_init(|| self.policy.redaction.head(self.head))
+    pub(super) fn shown(&self) -> &Rc<Shown> {
+        self.shown.get_or_init(|| self.policy.redaction.head(self.head).into())
     }
 
     /// `x-request-id`, if it may be repeated.

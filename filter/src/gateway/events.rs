@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Gateway, record};
-use crate::audit::{self, Changes, Event, Exporter, Penalty, What};
+use crate::audit::{self, Changes, Event, Exporter, Origin, Penalty, What};
 use crate::host::{Host, HostError, Level};
 use crate::limits;
 use crate::policy::{Policy, former};
@@ -80,11 +80,11 @@ pub(super) fn announce(policy: &Policy, host: &impl Host) {
     }
 }
 
-/// A document was refused. Nothing of it can be believed, so the event has no name.
+/// A document was refused.
 pub(super) fn announce_refusal(document: &[u8], problems: usize, host: &impl Host) {
     if let Ok(time) = host.now() {
-        let digest = former::digest_of_refused(document).get(..12).unwrap_or_default().into();
-        log(&Event { time, policy: None, digest, what: What::PolicyRefused(problems as u64) }, host);
+        let origin = Origin::of_refused(&former::digest_of_refused(document)).into();
+        log(&Event { time, origin, what: What::PolicyRefused(problems as u64) }, host);
     }
 }
 

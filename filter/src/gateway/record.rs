@@ -35,9 +35,9 @@ pub(super) fn of(
     }
     let level = journey.route().map_or(policy.audit.requests, |route| route.audit);
     level.wants(decision, journey.began()).then_some(())?;
-    let (head, told) = (journey.head(), journey.shown());
+    let head = journey.head();
     let request = Request {
-        id: told.id.clone(),
+        shown: Rc::clone(journey.shown()),
         trace: head.only("traceparent").ok().flatten().and_then(TraceParent::parse),
         route: journey.route().map(|route| route.name.clone()),
         exposure: journey.route().and_then(|route| route.exposure.level()),
@@ -45,10 +45,8 @@ pub(super) fn of(
         shadow_rules: journey.shadow_rules().to_vec(),
         caller: journey.caller().and_then(|caller| shown(policy, caller)),
         client_address: journey.address().or_else(|| client_address(host).ok().flatten()),
-        method: policy.redaction.word(head.method()),
-        host: told.host.clone(),
-        target: told.target.clone(),
-        ..blank(policy, decision, refusal)
+        method: policy.redaction.method(head.method()),
+        ..blank(decision, refusal)
     };
     Some(Record { request: Box::new(request), time: journey.began() })
 }
@@ -72,7 +70,7 @@ pub(super) fn unread(policy: &Policy, refusal: &Refusal, now: Timestamp, host: &
         mark(policy, None, Decision::Refused, Some(refusal), host);
     }
     policy.audit.requests.wants(Decision::Refused, now).then_some(())?;
-    Some(Record { request: Box::new(blank(policy, Decision::Refused, Some(refusal))), time: now })
+    Some(Record { request: Box::new(blank(Decision::Refused, Some(refusal))), time: now })
 }
 
 /// Puts the decision where the proxy's access log finds it. A call that fails leaves a `-` there.
@@ -87,28 +85,27 @@ fn mark(
     if let Some(refusal) = refusal {
         let _ = host.set_property("portcullis_reason", refusal.reason.code().as_bytes());
     }
-    let digest = policy.digest.get(..12).unwrap_or_default();
-    let _ = host.set_property("portcullis_policy", format!("{}@{digest}", policy.name).as_bytes());
+    let _ = host.set_property("portcullis_policy", policy.origin.label().as_bytes());
     if let Some(route) = journey.and_then(Journey::route) {
         let _ = host.set_property("portcullis_route", route.name.as_bytes());
     }
-    if let Some(subject) = journey.and_then(Journey::caller).and_then(|caller| subject(policy, caller)) {
+    let caller = journey.and_then(Journey::caller).and_then(|caller| shown(policy, caller));
+    if let Some(subject) = caller.as_deref().and_then(subject) {
         let _ = host.set_property("portcullis_subject", &plain(subject.as_str()));
     }
 }
 
 /// Who calls: the subject of a token, or the client of an API key.
-fn subject(policy: &Policy, caller: &Caller) -> Option<Redacted> {
-    let shown = shown(policy, caller)?;
-    match shown.subject {
+fn subject(caller: &audit::Caller) -> Option<&Redacted> {
+    match &caller.subject {
         Some(Subject::Plain(subject) | Subject::Hashed(subject)) => Some(subject),
-        None => shown.client.filter(|_| shown.api_key.is_some()),
+        None => caller.client.as_ref().filter(|_| caller.api_key.is_some()),
     }
 }
 
-fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>) -> Request {
+fn blank(decision: Decision, refusal: Option<&Refusal>) -> Request {
     Request {
-        id: None,
+        shown: Rc::default(),
         trace: None,
         route: None,
         exposure: None,
@@ -119,33 +116,32 @@ fn blank(policy: &Policy, decision: Decision, refusal: Option<&Refusal>) -> Requ
         shadow_rules: Vec::new(),
         caller: None,
         client_address: None,
-        method: policy.redaction.word(b""),
-        host: policy.redaction.word(b""),
-        target: policy.redaction.target(b""),
+        method: Redacted::default(),
         status: None,
         duration: 0,
     }
 }
 
-fn shown(policy: &Policy, caller: &Caller) -> Option<audit::Caller> {
-    match caller {
-        Caller::Anonymous => None,
-        Caller::Token(token) => Some(bearer(policy, caller, token)),
+fn shown(policy: &Policy, caller: &Caller) -> Option<Rc<audit::Caller>> {
+    let shown = match caller {
+        Caller::Anonymous => return None,
+        Caller::Token(token) => return Some(Rc::clone(token.told(|| bearer(policy, caller, token)))),
         // The client's name is the policy's own.
-        Caller::ApiKey(key) => Some(audit::Caller {
+        Caller::ApiKey(key) => audit::Caller {
             client: Some(policy.redaction.word(key.client().as_bytes())),
             api_key: Some(Rc::clone(key.fingerprint())),
             ..audit::Caller::default()
-        }),
+        },
         // A name of the certificate, which the policy's lists named or cover.
-        Caller::Certificate(certificate) => Some(audit::Caller {
+        Caller::Certificate(certificate) => audit::Caller {
             subject: policy
                 .audit
                 .subjects
                 .shown(certificate.name(), || policy.redaction.word(certificate.name().as_bytes())),
             ..audit::Caller::default()
-        }),
-    }
+        },
+    };
+    Some(Rc::new(shown))
 }
 
 fn bearer(policy: &Policy, caller: &Caller, token: &Token) -> audit::Caller {
@@ -206,6 +202,5 @@ fn status(host: &impl Host) -> Option<u16> {
 
 /// Something that happened under this policy.
 pub(super) fn event(policy: &Policy, time: Timestamp, what: What) -> Event {
-    let digest = policy.digest.get(..12).unwrap_or_default().into();
-    Event { time, policy: Some(Rc::clone(&policy.name)), digest, what }
+    Event { time, origin: Rc::clone(&policy.origin), what }
 }

@@ -89,9 +89,11 @@ pub(super) fn policy(document: &Json, problems: &Problems) -> Option<Policy> {
     }
     let signing = signing.map_or(Some(None), |signing| signing.map(Some))?;
     let signing = ring(&section, signing, &compiled, &mut providers);
+    let (name, digest) = (name?.into(), digest(document.to_string().as_bytes()));
     Some(Policy {
-        name: name?.into(),
-        digest: digest(document.to_string().as_bytes()),
+        origin: audit::Origin::of_policy(&name, &digest).into(),
+        name,
+        digest,
         parts: former::parts(document),
         mode: mode?,
         providers,

@@ -33,6 +33,8 @@ pub struct Policy {
     pub name: Rc<str>,
     /// SHA-256 of the document's canonical text, in lower-case hex: the same for JSON, YAML and `Struct`.
     pub digest: Rc<str>,
+    /// Both, as audit events say them.
+    pub origin: Rc<audit::Origin>,
     /// Its sections and routes, to tell what the next policy changes.
     pub parts: Vec<former::Part>,
     /// `Shadow`: nothing is enforced.

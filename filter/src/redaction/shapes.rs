@@ -110,10 +110,10 @@ fn is_of_word(byte: u8) -> bool {
 
 /// RFC 9562 §4. It has none of the shapes, and every request has one: the id that the proxy gave it.
 pub(super) fn is_uuid(text: &[u8]) -> bool {
-    let fits = |(at, byte): (usize, &u8)| {
-        if matches!(at, 8 | 13 | 18 | 23) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
-    };
-    text.len() == 36 && text.iter().enumerate().all(fits)
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    let dashes = [8, 13, 18, 23].iter().all(|at| text.get(*at) == Some(&b'-'));
+    // With the four dashes, 32 others: those that are no digits are no more than these four.
+    dashes && text.iter().filter(|byte| !byte.is_ascii_hexdigit()).count() == 4
 }
 
 fn is_secret_word(word: &[u8], seen: &Seen) -> bool {

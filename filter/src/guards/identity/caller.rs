@@ -1,9 +1,11 @@
 //! The evidence that somebody was identified. Guards below take a [`Caller`]; only this folder makes one.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::api_key::Entry;
 use super::claim_path::{Sought, seek};
+use crate::audit;
 use crate::json::Json;
 
 /// Who is calling, as the identity guard found out.
@@ -78,12 +80,13 @@ pub struct Token {
     provider: Rc<str>,
     kid: Option<Box<str>>,
     claims: Json,
+    told: OnceCell<Rc<audit::Caller>>,
 }
 
 impl Token {
     /// Called once, where the last check of a token has held.
     pub(in crate::guards) fn new(provider: Rc<str>, kid: Option<Box<str>>, claims: Json) -> Self {
-        Self { provider, kid, claims }
+        Self { provider, kid, claims, told: OnceCell::new() }
     }
 
     /// The name of the provider whose checks it passed.
@@ -99,6 +102,19 @@ impl Token {
     /// All claims.
     pub fn claims(&self) -> &Json {
         &self.claims
+    }
+
+    /// What audit events say of its bearer, which `tell` finds out for the first of them: a token is remembered by one policy, and what
+    /// may be written down is the same for as long.
+    pub fn told(&self, tell: impl FnOnce() -> audit::Caller) -> &Rc<audit::Caller> {
+        self.told.get_or_init(|| tell().into())
+    }
+
+    /// Bytes that this can take: the names are there a second time.
+    pub fn told_weight(&self) -> usize {
+        let claims = ["sub", "iss"].into_iter().filter_map(|name| self.claims.get(name)).chain(self.client());
+        let names = claims.filter_map(Json::as_text).chain(self.kid());
+        names.fold(size_of::<audit::Caller>(), |sum, name| sum.saturating_add(name.len()))
     }
 
     /// The claim of that name, as [`claim`] finds it.

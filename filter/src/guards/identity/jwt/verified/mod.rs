@@ -118,7 +118,8 @@ impl Known {
             Known::Forged => 0,
             Known::Held(token, headers) => {
                 let headers = headers.iter().map(claim_headers::weight);
-                headers.fold(token.claims().weight(), usize::saturating_add)
+                let weight = token.claims().weight().saturating_add(token.told_weight());
+                headers.fold(weight, usize::saturating_add)
             }
         }
     }
