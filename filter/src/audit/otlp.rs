@@ -37,6 +37,15 @@ pub(super) fn put_record(event: &Event, out: &mut Vec<u8>) {
 
 /// A `KeyValue`. An event has two dozen of them, and how long one is is known before it is written, so nothing is moved.
 fn put_attribute(name: &str, value: Value<'_>, record: &mut Vec<u8>) {
+    if let Value::Plain(text) | Value::Text(text) = value
+        && let Some([all, key, any, value]) = short_lengths(name, text)
+    {
+        record.extend_from_slice(&[6 << 3 | 2, all, 1 << 3 | 2, key]);
+        record.extend_from_slice(name.as_bytes());
+        record.extend_from_slice(&[2 << 3 | 2, any, 1 << 3 | 2, value]);
+        record.extend_from_slice(text.as_bytes());
+        return;
+    }
     let any = match value {
         Value::Plain(text) | Value::Text(text) => size_of_bytes(text.len()),
         Value::Number(number) => size_of_number(number),
@@ -56,6 +65,14 @@ fn put_attribute(name: &str, value: Value<'_>, record: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// The four lengths in a `KeyValue` of text, if each is a byte, as nearly all are: of all of it, of the key, of the `AnyValue` and of the text.
+fn short_lengths(name: &str, text: &str) -> Option<[u8; 4]> {
+    let (key, value) = (u8::try_from(name.len()).ok()?, u8::try_from(text.len()).ok()?);
+    let any = value.checked_add(2)?;
+    let all = any.checked_add(key)?.checked_add(4)?;
+    (all < 0x80).then_some([all, key, any, value])
 }
 
 fn size_of_list(texts: &[&str]) -> usize {
@@ -87,5 +104,29 @@ pub(super) fn request(records: &[u8]) -> Vec<u8> {
 fn put_id<const N: usize>(number: u32, digits: &str, record: &mut Vec<u8>) {
     if let Some(bytes) = hex::array::<N>(digits.as_bytes()) {
         put_bytes(number, &bytes, record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Value, put_attribute, put_bytes, put_nested};
+    use crate::testing::test;
+
+    #[test]
+    fn an_attribute_is_a_key_value_however_long_it_is() {
+        let text = "x".repeat(20_000);
+        for (key, value) in [0, 1, 2, 60, 119, 120, 121, 122, 123, 126, 127, 128, 255, 256, 16_384]
+            .into_iter()
+            .flat_map(|key| [0, 1, 61, 62, 63, 119, 120, 121, 122, 127, 128, 255, 300, 16_384].map(|value| (key, value)))
+        {
+            let (name, text) = (&text[..key], &text[..value]);
+            let (mut written, mut expected) = (vec![7], vec![7]);
+            put_attribute(name, Value::Text(text), &mut written);
+            put_nested(6, &mut expected, |pair| {
+                put_bytes(1, name.as_bytes(), pair);
+                put_nested(2, pair, |any| put_bytes(1, text.as_bytes(), any));
+            });
+            assert_eq!(written, expected, "{key} {value}");
+        }
     }
 }
