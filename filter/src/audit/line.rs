@@ -2,7 +2,8 @@
 //!
 //! Whatever else a client sent, a terminal, a log shipper and a person see `\u` escapes: no CR, LF, ANSI sequence or bidi override.
 
-use super::event::{Event, Value};
+use super::event::Event;
+use super::fields::Value;
 use crate::decimal::Decimal;
 use crate::hex;
 use crate::time::Rfc3339;

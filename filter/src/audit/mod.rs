@@ -7,6 +7,7 @@
 mod config;
 mod event;
 mod export;
+mod fields;
 mod line;
 mod origin;
 mod otlp;

@@ -2,7 +2,8 @@
 //!
 //! Fields keep their names, as attributes. The trace and the time have places of their own there.
 
-use super::event::{Event, Value};
+use super::event::Event;
+use super::fields::Value;
 use crate::hex;
 use crate::protobuf::{
     put_bytes, put_fixed64, put_head, put_nested, put_number, size_of_bytes, size_of_number,
@@ -117,7 +118,9 @@ mod tests {
         let text = "x".repeat(20_000);
         for (key, value) in [0, 1, 2, 60, 119, 120, 121, 122, 123, 126, 127, 128, 255, 256, 16_384]
             .into_iter()
-            .flat_map(|key| [0, 1, 61, 62, 63, 119, 120, 121, 122, 127, 128, 255, 300, 16_384].map(|value| (key, value)))
+            .flat_map(|key| {
+                [0, 1, 61, 62, 63, 119, 120, 121, 122, 127, 128, 255, 300, 16_384].map(|value| (key, value))
+            })
         {
             let (name, text) = (&text[..key], &text[..value]);
             let (mut written, mut expected) = (vec![7], vec![7]);

@@ -123,6 +123,18 @@ pub fn admit(
     table: &Table,
 ) -> Result<Permit, Refusal> {
     let mut permit = Permit::default();
+    // One rule, as nearly everywhere: there is nothing that could be taken back, and nothing to compare.
+    if let [rule] = &*rules.local {
+        let ask = Ask::of(rule, facts, now, table);
+        let draft = ask.consult(data, table);
+        let charged = draft.and_then(|mut draft| ask.verdict(table.settle(data, &ask.charge, &mut draft)));
+        match charged {
+            Ok((tat, remaining)) => permit.note(rules, &ask, tat, remaining),
+            Err(refusal) if rule.mode == Mode::Shadow => permit.shadow(rule, refusal),
+            Err(refusal) => return Err(refusal),
+        }
+        return Ok(permit);
+    }
     let mut drafts = consult(rules, facts, now, data, table, &mut permit)?;
     let mut left = drafts.len();
     let mut taken: Vec<(Charge, u64)> = Vec::new();
@@ -162,14 +174,7 @@ fn consult<'r>(
     let mut drafts = Vec::with_capacity(rules.local.len());
     let mut worst: Option<Refusal> = None;
     for rule in &rules.local {
-        let plan = rule.plan(facts.caller);
-        let charge = Charge {
-            bucket: key::bucket(table.seed(), &plan.scope, &rule.by, facts),
-            meter: plan.meter,
-            cost: rule.cost.of(facts.head),
-            now,
-        };
-        let ask = Ask { rule, plan, charge };
+        let ask = Ask::of(rule, facts, now, table);
         let refusal = match ask.consult(data, table) {
             Ok(draft) => {
                 drafts.push((ask, draft));
@@ -195,7 +200,18 @@ fn wait(refusal: &Refusal) -> u64 {
     }
 }
 
-impl Ask<'_> {
+impl<'r> Ask<'r> {
+    fn of(rule: &'r Rule, facts: &Facts<'_>, now: Timestamp, table: &Table) -> Self {
+        let plan = rule.plan(facts.caller);
+        let charge = Charge {
+            bucket: key::bucket(table.seed(), &plan.scope, &rule.by, facts),
+            meter: plan.meter,
+            cost: rule.cost.of(facts.head),
+            now,
+        };
+        Self { rule, plan, charge }
+    }
+
     fn consult(&self, data: &impl SharedData, table: &Table) -> Result<Draft, Refusal> {
         let draft = table.draft(data, &self.charge)?;
         match self.verdict(Ok(draft.outcome())) {

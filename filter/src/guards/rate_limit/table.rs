@@ -9,7 +9,7 @@ use super::slot::{BYTES, Charged, Slot};
 use crate::host::{Cas, HostError, Metrics, SharedData, Swap};
 use crate::limits;
 use crate::metrics::{Metric, Tally};
-use crate::slots::{SlotName, Slots, read};
+use crate::slots::{Slots, read};
 use crate::time::Timestamp;
 
 // Memory of a slot: a value of 320 bytes, a name of about 32, and about 110 for the map's node, the two string headers and what the
@@ -65,7 +65,7 @@ pub struct Charge {
 /// A charge that was decided on a copy of the slot and is not written yet.
 #[derive(Debug)]
 pub struct Draft {
-    name: SlotName,
+    name: String,
     slot: Slot,
     cas: Cas,
     charged: Charged,
@@ -107,12 +107,12 @@ impl Table {
     fn write(
         &self,
         data: &impl SharedData,
-        name: &SlotName,
+        name: &str,
         slot: &Slot,
         cas: Cas,
         evicted: bool,
     ) -> Result<Swap, HostError> {
-        let swap = data.set_shared(name.as_str(), slot.bytes(), Some(cas))?;
+        let swap = data.set_shared(name, slot.bytes(), Some(cas))?;
         match swap {
             Swap::Lost => self.tallies.lost_races.count(),
             Swap::Done if evicted => self.tallies.evictions.count(),
@@ -157,7 +157,7 @@ impl Table {
     /// the next request finds it again, and this one stays refused.
     pub fn mend(data: &impl SharedData, draft: &Draft) {
         if draft.charged.dirty {
-            let _ = data.set_shared(draft.name.as_str(), draft.slot.bytes(), Some(draft.cas));
+            let _ = data.set_shared(&draft.name, draft.slot.bytes(), Some(draft.cas));
         }
     }
 
@@ -192,7 +192,7 @@ impl Table {
         Err(Fault::Busy)
     }
 
-    fn name(&self, bucket: Bucket) -> SlotName {
+    fn name(&self, bucket: Bucket) -> String {
         self.slots.slot(bucket.place)
     }
 }

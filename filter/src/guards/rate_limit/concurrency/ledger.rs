@@ -8,7 +8,7 @@ use super::slot::{Denied, Slot};
 use crate::guards::rate_limit::key::Bucket;
 use crate::host::{HostError, SharedData, Swap};
 use crate::limits;
-use crate::slots::{SlotName, Slots, read};
+use crate::slots::{Slots, read};
 use crate::time::Timestamp;
 
 /// The name of the slots, with a version.
@@ -126,13 +126,8 @@ impl Ledger {
     }
 }
 
-fn write(
-    data: &impl SharedData,
-    name: &SlotName,
-    slot: &Slot,
-    cas: crate::host::Cas,
-) -> Result<Swap, HostError> {
-    data.set_shared(name.as_str(), &slot.encode(), Some(cas))
+fn write(data: &impl SharedData, name: &str, slot: &Slot, cas: crate::host::Cas) -> Result<Swap, HostError> {
+    data.set_shared(name, &slot.encode(), Some(cas))
 }
 
 fn seconds(now: Timestamp) -> u32 {

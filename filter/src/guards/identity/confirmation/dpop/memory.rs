@@ -89,7 +89,7 @@ impl Memory {
                 return Ok(Remembered::Not("the slot is full of proofs that are still valid"));
             }
             entries.push(entry);
-            if data.set_shared(slot.as_str(), &encode(&entries), Some(cas))? == Swap::Done {
+            if data.set_shared(&slot, &encode(&entries), Some(cas))? == Swap::Done {
                 return Ok(Remembered::First);
             }
         }
