@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::decimal::Decimal;
+use crate::document::in_reference;
 use crate::host::HostError;
 
 /// Whether a decision is carried out. `mode` of the document, of a route and of a rule.
@@ -46,7 +47,7 @@ macro_rules! reasons {
 
             /// The row of the table.
             pub const fn row(self) -> &'static Row {
-                match self { $(Reason::$variant => &Row { code: $code, status: $status, sentence: $sentence, meaning: $meaning },)+ }
+                match self { $(Reason::$variant => &Row { code: $code, status: $status, sentence: $sentence, meaning: const { in_reference($meaning) } },)+ }
             }
         }
     };

@@ -36,6 +36,18 @@ pub struct Shape {
     pub keys: &'static [Key],
 }
 
+impl Shape {
+    /// The shape of that name.
+    pub const fn new(name: &'static str, about: &'static str, keys: &'static [Key]) -> Self {
+        Self { name, about: in_reference(about), keys }
+    }
+}
+
+/// Text for a reader of the reference, which the command prints. The plugin has no use for tens of kilobytes of it.
+pub const fn in_reference(text: &'static str) -> &'static str {
+    if cfg!(target_os = "wasi") { "" } else { text }
+}
+
 /// One key of a [`Shape`].
 #[derive(Debug)]
 pub struct Key {
@@ -63,7 +75,7 @@ pub enum Default {
 impl Key {
     /// A key with a plain value.
     pub const fn new(name: &'static str, kind: &'static str, default: Default, about: &'static str) -> Self {
-        // The plugin repeats what a key is about where one is missing. The rest is for the reference, and tens of kilobytes.
+        // The plugin repeats what a key is about where one is missing. The rest is for the reference.
         if cfg!(target_os = "wasi") && !matches!(default, Default::Required) {
             return Self { name, kind: "", default: Default::Is(""), about: "", shape: None };
         }

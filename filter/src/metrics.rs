@@ -7,6 +7,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::document::in_reference;
 use crate::host::{Kind, MetricId, Metrics};
 use crate::limits;
 
@@ -35,7 +36,7 @@ macro_rules! metrics {
 
             /// The row of the table.
             pub const fn row(self) -> &'static Row {
-                match self { $(Metric::$variant => &Row { name: $name, kind: Kind::$kind, labels: &[$($label),*], meaning: $meaning },)+ }
+                match self { $(Metric::$variant => &Row { name: $name, kind: Kind::$kind, labels: &[$($label),*], meaning: const { in_reference($meaning) } },)+ }
             }
         }
     };

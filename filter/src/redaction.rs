@@ -23,11 +23,11 @@ pub use shapes::is_secret_shaped;
 pub const REDACTED: &str = "REDACTED";
 
 /// The `redaction` section.
-pub static REDACTION: Shape = Shape {
-    name: "redaction",
-    about: "What no log line, audit event or metric may hold, beside the built-in set, which is always on: credentials in headers, \
+pub static REDACTION: Shape = Shape::new(
+    "redaction",
+    "What no log line, audit event or metric may hold, beside the built-in set, which is always on: credentials in headers, \
             query parameters with telling names, and values shaped like a secret.",
-    keys: &[
+    &[
         Key::new(
             "headers",
             "list of strings",
@@ -53,7 +53,7 @@ pub static REDACTION: Shape = Shape {
             "Also addresses of electronic mail, wherever they stand.",
         ),
     ],
-};
+);
 
 /// Headers that hold credentials wherever they stand.
 pub const CREDENTIAL_HEADERS: [&str; 7] =

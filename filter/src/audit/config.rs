@@ -22,11 +22,11 @@ const SAMPLE: Key = Key::new(
 );
 
 /// The `audit` section of the document.
-pub static AUDIT: Shape = Shape {
-    name: "audit",
-    about: "Which requests leave an audit event, and where it goes. `Off` also means that nothing is told of policies, keys and penalties. See \
+pub static AUDIT: Shape = Shape::new(
+    "audit",
+    "Which requests leave an audit event, and where it goes. `Off` also means that nothing is told of policies, keys and penalties. See \
             [audit events](audit.md).",
-    keys: &[
+    &[
         LOG,
         SAMPLE,
         Key::new(
@@ -45,14 +45,14 @@ pub static AUDIT: Shape = Shape {
         .nested(&ENV),
         Key::new("sinks", "map", Default::Is("the proxy's log"), "Where the events go.").nested(&SINKS),
     ],
-};
+);
 
 /// The `audit` section of a route.
-pub static ROUTE_AUDIT: Shape = Shape {
-    name: "routes[].audit",
-    about: "Which requests of the route leave an audit event, in place of what the document's `audit` says.",
-    keys: &[LOG, SAMPLE],
-};
+pub static ROUTE_AUDIT: Shape = Shape::new(
+    "routes[].audit",
+    "Which requests of the route leave an audit event, in place of what the document's `audit` says.",
+    &[LOG, SAMPLE],
+);
 
 /// The compiled `audit` section.
 #[derive(Debug, core::default::Default)]

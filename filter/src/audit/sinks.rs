@@ -11,10 +11,10 @@ use crate::limits;
 use crate::time::SECOND;
 
 /// `audit.sinks`
-pub(super) static SINKS: Shape = Shape {
-    name: "audit.sinks",
-    about: "Where audit events go.",
-    keys: &[
+pub(super) static SINKS: Shape = Shape::new(
+    "audit.sinks",
+    "Where audit events go.",
+    &[
         Key::new("log", "boolean", Default::Is("true"), "The proxy's own log: one line of JSON an event."),
         Key::new(
             "accessLog",
@@ -25,14 +25,14 @@ pub(super) static SINKS: Shape = Shape {
         ),
         Key::new("otlp", "map", Default::Is("none"), "A collector that takes OTLP over HTTP.").nested(&OTLP),
     ],
-};
+);
 
 /// `audit.sinks.otlp`
-pub(super) static OTLP: Shape = Shape {
-    name: "audit.sinks.otlp",
-    about: "A collector that takes logs by OTLP over HTTP, in Protocol Buffers. Each worker gathers events and sends them in batches, one request at a \
+pub(super) static OTLP: Shape = Shape::new(
+    "audit.sinks.otlp",
+    "A collector that takes logs by OTLP over HTTP, in Protocol Buffers. Each worker gathers events and sends them in batches, one request at a \
             time; no request of a client waits for it. What is more than `maxBuffered` is dropped, counted, and told of in the proxy's log.",
-    keys: &[
+    &[
         Key::new("cluster", "string", Default::Required, "The proxy's name for where the collector is."),
         Key::new(
             "uri",
@@ -57,13 +57,13 @@ pub(super) static OTLP: Shape = Shape {
             "Events that a worker holds, 1 to 65536 and at most 4 MiB.",
         ),
     ],
-};
+);
 
 /// `audit.sinks.otlp.headers[]`
-pub(super) static HEADER: Shape = Shape {
-    name: "audit.sinks.otlp.headers[]",
-    about: "A field for the collector. One of `value` and `env` says what it holds. While the variable is missing, nothing is sent: the events are dropped.",
-    keys: &[
+pub(super) static HEADER: Shape = Shape::new(
+    "audit.sinks.otlp.headers[]",
+    "A field for the collector. One of `value` and `env` says what it holds. While the variable is missing, nothing is sent: the events are dropped.",
+    &[
         Key::new("name", "header name", Default::Required, "Its name."),
         Key::new("value", "string", Default::Is("none"), "What it holds, if that is no secret."),
         Key::new(
@@ -73,7 +73,7 @@ pub(super) static HEADER: Shape = Shape {
             "A variable of the plugin's environment that holds it.",
         ),
     ],
-};
+);
 
 /// The compiled section.
 #[derive(Debug)]

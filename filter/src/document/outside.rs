@@ -7,12 +7,12 @@ use crate::http::Target;
 use crate::redaction::is_secret_shaped;
 
 /// `{env: NAME}`
-pub static ENV: Shape = Shape {
-    name: "{env}",
-    about: "A variable of the plugin's environment (`vm_config.environment_variables` in Envoy), so that no secret stands in \
+pub static ENV: Shape = Shape::new(
+    "{env}",
+    "A variable of the plugin's environment (`vm_config.environment_variables` in Envoy), so that no secret stands in \
             the policy. `portcullis check` takes `{file: PATH}` in its place, and looks into the file; the gateway has no files.",
-    keys: &[Key::new("env", "name of a variable", Default::Required, "Letters, digits and `_`.")],
-};
+    &[Key::new("env", "name of a variable", Default::Required, "Letters, digits and `_`.")],
+);
 
 /// A variable of the environment, by a name that every host can pass.
 pub fn variable(field: &Field<'_>) -> Option<Rc<str>> {

@@ -67,10 +67,10 @@ const MODE_KEY: Key = Key::new(
 );
 
 /// The document.
-pub static POLICY: Shape = Shape {
-    name: "the document",
-    about: "A policy is one document.",
-    keys: &[
+pub static POLICY: Shape = Shape::new(
+    "the document",
+    "A policy is one document.",
+    &[
         Key::new("apiVersion", "`portcullis/v1`", Default::Required, "The version of this format."),
         Key::new("kind", "`GatewayPolicy`", Default::Required, "The kind of document."),
         Key::new("name", "name", Default::Required, "The policy's name in audit events and metrics."),
@@ -128,21 +128,21 @@ pub static POLICY: Shape = Shape {
         Key::new("audit", "map", Default::Is("refused requests"), "What is written down.")
             .nested(&audit::AUDIT),
     ],
-};
+);
 
 /// `defaults`
-pub(super) static DEFAULTS: Shape = Shape {
-    name: "defaults",
-    about: "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
+pub(super) static DEFAULTS: Shape = Shape::new(
+    "defaults",
+    "Sections that hold for every route. One that stands on a route too replaces the one here as a whole; the two are not \
             merged. `authentication` has no default: every route names its own.",
-    keys: &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, UPSTREAM_KEY, RESPONSE_KEY],
-};
+    &[PRIORITY, REQUEST_KEY, CORS_KEY, AUTHORIZATION_KEY, RATE_LIMIT_KEY, UPSTREAM_KEY, RESPONSE_KEY],
+);
 
 /// `routes[]`
-pub(super) static ROUTE: Shape = Shape {
-    name: "routes[]",
-    about: "What can be reached, and what it takes.",
-    keys: &[
+pub(super) static ROUTE: Shape = Shape::new(
+    "routes[]",
+    "What can be reached, and what it takes.",
+    &[
         Key::new("name", "name", Default::Required, "The route's name in audit events. Each name once."),
         MODE_KEY,
         Key::new("match", "map", Default::Required, "Which requests the route takes; `{}` takes every one.")
@@ -166,4 +166,4 @@ pub(super) static ROUTE: Shape = Shape {
         Key::new("audit", "map", Default::Is("that of the document"), "Which requests are written down.")
             .nested(&audit::ROUTE_AUDIT),
     ],
-};
+);

@@ -10,12 +10,12 @@ use crate::document::{Default, Field, Key, Section, Shape, quoted, suggestion};
 use crate::http::Cidr;
 
 /// `authorization`, on a route or in `defaults`.
-pub static AUTHORIZATION: Shape = Shape {
-    name: "authorization",
-    about: "Which callers may. Rules are asked in order and the first that matches decides. Without this section, whoever was \
+pub static AUTHORIZATION: Shape = Shape::new(
+    "authorization",
+    "Which callers may. Rules are asked in order and the first that matches decides. Without this section, whoever was \
             authenticated may. A refusal is `403`: with `insufficient_scope` and the scopes it takes if a rule would have \
             allowed the caller but for a scope.",
-    keys: &[
+    &[
         Key::new(
             "defaultAction",
             "`Deny` or `Allow`",
@@ -24,12 +24,12 @@ pub static AUTHORIZATION: Shape = Shape {
         ),
         Key::new("rules", "list of maps", Default::Is("none"), "The rules, in order.").nested(&RULE),
     ],
-};
+);
 
-static RULE: Shape = Shape {
-    name: "authorization.rules[]",
-    about: "One rule.",
-    keys: &[
+static RULE: Shape = Shape::new(
+    "authorization.rules[]",
+    "One rule.",
+    &[
         Key::new("name", "name", Default::Required, "Its name in audit events. Each name once."),
         Key::new("action", "`Allow` or `Deny`", Default::Required, "What it decides."),
         Key::new(
@@ -40,15 +40,15 @@ static RULE: Shape = Shape {
         ),
         Key::new("principal", "map", Default::Required, "Whom it speaks of.").nested(&PRINCIPAL),
     ],
-};
+);
 
-static PRINCIPAL: Shape = Shape {
-    name: "authorization.rules[].principal",
-    about: "Whom a rule speaks of: all that stands here must hold, and at least one key must. What cannot be checked, because the \
+static PRINCIPAL: Shape = Shape::new(
+    "authorization.rules[].principal",
+    "Whom a rule speaks of: all that stands here must hold, and at least one key must. What cannot be checked, because the \
             proxy does not tell the client's address or a claim (`scope`, `client_id` too) has another type than it should, never admits: an `Allow` rule \
             does not match then, and a `Deny` rule refuses. A claim that is not there, or `null`, is no value: no rule that names values \
             matches it.",
-    keys: &[
+    &[
         Key::new(
             "scopes",
             "list of strings",
@@ -71,12 +71,12 @@ static PRINCIPAL: Shape = Shape {
              address in IPv6 form is compared as IPv4.",
         ),
     ],
-};
+);
 
-static JWT: Shape = Shape {
-    name: "authorization.rules[].principal.jwt",
-    about: "What a token must say: all that stands here.",
-    keys: &[
+static JWT: Shape = Shape::new(
+    "authorization.rules[].principal.jwt",
+    "What a token must say: all that stands here.",
+    &[
         Key::new(
             "provider",
             "string",
@@ -87,7 +87,7 @@ static JWT: Shape = Shape {
         Key::new("claims", "list of maps", Default::Is("any"), "Each of them must hold.")
             .nested(&claims::CLAIM),
     ],
-};
+);
 
 /// The rules of a route.
 #[derive(Clone, Debug)]

@@ -4,23 +4,23 @@ use crate::document::{Default, Key, Shape};
 use crate::guards::identity::config::shapes::ENV;
 
 /// `signing`
-pub static SIGNING: Shape = Shape {
-    name: "signing",
-    about: "The gateway's own keys, with which it signs what an upstream is told (`upstream.assertion`).",
-    keys: &[
+pub static SIGNING: Shape = Shape::new(
+    "signing",
+    "The gateway's own keys, with which it signs what an upstream is told (`upstream.assertion`).",
+    &[
         Key::new("issuer", "string", Default::Required, "`iss` of what is signed: a name of the gateway that upstreams know."),
         Key::new("keys", "list of maps", Default::Required,
             "The keys. Of those that may sign at the time of a request, the one that began last signs. To change one, add the next with its \
              `notBefore`, and take the old one out when its `notAfter` and the longest `ttl` have passed.").nested(&SIGNING_KEY),
         Key::new("jwks", "map", Default::Is("not published"), "Where upstreams find the public keys.").nested(&PUBLISHED),
     ],
-};
+);
 
-pub(super) static SIGNING_KEY: Shape = Shape {
-    name: "signing.keys[]",
-    about: "A key, and when it signs. It is published from the moment the policy is loaded, and after `notAfter` for as long as what it \
+pub(super) static SIGNING_KEY: Shape = Shape::new(
+    "signing.keys[]",
+    "A key, and when it signs. It is published from the moment the policy is loaded, and after `notAfter` for as long as what it \
             signed may be taken: the longest `ttl` of a route and a minute of clock skew.",
-    keys: &[
+    &[
         Key::new(
             "kid",
             "name",
@@ -50,13 +50,13 @@ pub(super) static SIGNING_KEY: Shape = Shape {
         Key::new("notBefore", "point in time", Default::Is("always"), "From when on it signs."),
         Key::new("notAfter", "point in time", Default::Is("for ever"), "When it ceases to sign."),
     ],
-};
+);
 
-pub(super) static PUBLISHED: Shape = Shape {
-    name: "signing.jwks",
-    about: "The public keys as a JWK set, for whoever asks with `GET` or `HEAD`, on every host and before any route is looked for. There is no \
+pub(super) static PUBLISHED: Shape = Shape::new(
+    "signing.jwks",
+    "The public keys as a JWK set, for whoever asks with `GET` or `HEAD`, on every host and before any route is looked for. There is no \
             secret in it: HS256 keys are never shown.",
-    keys: &[
+    &[
         Key::new(
             "path",
             "path",
@@ -71,29 +71,29 @@ pub(super) static PUBLISHED: Shape = Shape {
              believed for so long.",
         ),
     ],
-};
+);
 
 /// `upstream`
-pub static UPSTREAM: Shape = Shape {
-    name: "upstream",
-    about: "What the upstream is told. `upstream: {}` on a route takes away what `defaults` say.",
-    keys: &[Key::new(
+pub static UPSTREAM: Shape = Shape::new(
+    "upstream",
+    "What the upstream is told. `upstream: {}` on a route takes away what `defaults` say.",
+    &[Key::new(
         "assertion",
         "map",
         Default::Is("none"),
         "A signed proof, in a header, that the request came through this gateway, just now, for just that method, host, path and query.",
     )
     .nested(&ASSERTION)],
-};
+);
 
-pub(super) static ASSERTION: Shape = Shape {
-    name: "upstream.assertion",
-    about: "A token (RFC 7519) of seconds with `typ: portcullis-assertion+jwt`. It says `iss`, `aud`, `sub`, `client_id`, `credential` (`token`, `api_key` or `certificate`), `provider`, `scope`, \
+pub(super) static ASSERTION: Shape = Shape::new(
+    "upstream.assertion",
+    "A token (RFC 7519) of seconds with `typ: portcullis-assertion+jwt`. It says `iss`, `aud`, `sub`, `client_id`, `credential` (`token`, `api_key` or `certificate`), `provider`, `scope`, \
             `claims`, `jti`, `iat`, `nbf` and `exp`, as far as they are known, and what it is bound to: `htm` (the method), `authority` (in \
             lower case), `path` (up to the first `?`) and `query` (what stands behind it), or, if that is longer than 512 bytes, `query_hash` (its \
             SHA-256 in base64url). What a client sends under its header \
             is taken away on every route, and what an upstream sends back is taken off the response.",
-    keys: &[
+    &[
         Key::new(
             "header",
             "header name",
@@ -128,12 +128,12 @@ pub(super) static ASSERTION: Shape = Shape {
         Key::new("include", "map", Default::Is("all scopes, no claims"), "What it says of the caller.")
             .nested(&INCLUDE),
     ],
-};
+);
 
-pub(super) static INCLUDE: Shape = Shape {
-    name: "upstream.assertion.include",
-    about: "What is passed on of what the caller's credential says.",
-    keys: &[
+pub(super) static INCLUDE: Shape = Shape::new(
+    "upstream.assertion.include",
+    "What is passed on of what the caller's credential says.",
+    &[
         Key::new(
             "claims",
             "list of claims",
@@ -147,4 +147,4 @@ pub(super) static INCLUDE: Shape = Shape {
             "The scopes that this upstream needs; `scope` has those of them that the caller has.",
         ),
     ],
-};
+);

@@ -5,10 +5,10 @@ use crate::document::{Default, Field, Key, Shape, quoted};
 use crate::http;
 
 /// The `request.body` section.
-pub static BODY: Shape = Shape {
-    name: "request.body",
-    about: "What the body may be. It streams through and is counted; nothing is held back.",
-    keys: &[
+pub static BODY: Shape = Shape::new(
+    "request.body",
+    "What the body may be. It streams through and is counted; nothing is held back.",
+    &[
         Key::new(
             "maxBytes",
             "size",
@@ -23,7 +23,7 @@ pub static BODY: Shape = Shape {
             "Media types that a body may have, without parameters; any other, or none, is 415.",
         ),
     ],
-};
+);
 
 /// The most that `maxBytes` may be.
 const MOST: u64 = 1 << 40;

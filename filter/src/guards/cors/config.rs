@@ -7,14 +7,14 @@ use crate::http;
 use crate::json::Json;
 
 /// `cors`
-pub static CORS: Shape = Shape {
-    name: "cors",
-    about: "Which pages of other origins may use a route from a browser. A preflight for a route with this section is answered by the gateway, \
+pub static CORS: Shape = Shape::new(
+    "cors",
+    "Which pages of other origins may use a route from a browser. A preflight for a route with this section is answered by the gateway, \
             before authentication and uncounted by limits: `Access-Control-Request-Method` chooses the route, so it is the one of the actual request (but for \
             `match.headers`, which a preflight does not carry). What is not allowed is refused with 403 `cors_denied` and gets none of these \
             headers, so the page is told nothing and the audit tells you. Other responses of the route, refusals too, say who may read \
             them, in place of what the upstream says of it. A request of another origin is not refused: whoever is no browser can send any.",
-    keys: &[
+    &[
         Key::new(
             "allowOrigins",
             "list of strings",
@@ -53,7 +53,7 @@ pub static CORS: Shape = Shape {
             "Whether pages may send cookies and client certificates, and read what comes of it. Not beside `*` or `null`: anybody's page could then act as whoever looks at it.",
         ),
     ],
-};
+);
 
 /// Reads a `cors`; `Some(None)` is `Off`.
 pub fn read(field: &Field<'_>) -> Option<Option<Rules>> {

@@ -6,10 +6,10 @@ use crate::http::Cidr;
 use crate::json::Json;
 
 /// `routes[].exposure`
-pub static EXPOSURE: Shape = Shape {
-    name: "routes[].exposure",
-    about: "For whom the route is; a word alone, or this map. It stands in every audit event of the route, so that use of what is not public can be watched.",
-    keys: &[
+pub static EXPOSURE: Shape = Shape::new(
+    "routes[].exposure",
+    "For whom the route is; a word alone, or this map. It stands in every audit event of the route, so that use of what is not public can be watched.",
+    &[
         Key::new(
             "to",
             "`Public`, `Partner`, `Admin` or `Internal`",
@@ -26,7 +26,7 @@ pub static EXPOSURE: Shape = Shape {
         ),
         Key::new("because", "string", Default::Is("none"), "Why it may do without these conditions."),
     ],
-};
+);
 
 /// What is said of a network that keeps nobody away.
 pub const FOR_ALL: &str = "a network of all addresses keeps nobody away";

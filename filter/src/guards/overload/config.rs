@@ -5,12 +5,12 @@ use crate::document::{Default, Field, Key, Shape};
 use crate::limits;
 
 /// `overload`
-pub const OVERLOAD: Shape = Shape {
-    name: "overload",
-    about: "When a worker has too much to do. Then it refuses routes by their `priority`, with 503 and before it looks at a credential: `Low` from three quarters of a limit on, \
+pub const OVERLOAD: Shape = Shape::new(
+    "overload",
+    "When a worker has too much to do. Then it refuses routes by their `priority`, with 503 and before it looks at a credential: `Low` from three quarters of a limit on, \
             `Normal` at the limit, `High` at one and a half of it. Each worker looks at itself; what Envoy's own overload manager does comes \
             before this.",
-    keys: &[
+    &[
         Key::new(
             "requests",
             "integer",
@@ -25,7 +25,7 @@ pub const OVERLOAD: Shape = Shape {
              do not count, since a client can send one slowly. The average halves with each second in which no response comes",
         ),
     ],
-};
+);
 
 /// `priority`, of `defaults` and of a route.
 pub const PRIORITY: Key = Key::new(

@@ -7,11 +7,11 @@ use crate::document::{Default, Field, Key, Section, Shape, quoted};
 use crate::guards::identity::config::shapes::BECAUSE;
 
 /// `response`
-pub static RESPONSE: Shape = Shape {
-    name: "response",
-    about: "What leaves a route, refusals and the proxy's own errors among it. Without the section nothing is changed; `response: {}` has the defaults below. \
+pub static RESPONSE: Shape = Shape::new(
+    "response",
+    "What leaves a route, refusals and the proxy's own errors among it. Without the section nothing is changed; `response: {}` has the defaults below. \
             What is added is added only where the upstream says nothing of its own. Where the route or the document is in Shadow, responses stay as they are.",
-    keys: &[
+    &[
         Key::new(
             "removeHeaders",
             "list of strings",
@@ -60,12 +60,12 @@ pub static RESPONSE: Shape = Shape {
              `text/event-stream`.",
         ),
     ],
-};
+);
 
-static TRANSPORT: Shape = Shape {
-    name: "response.strictTransportSecurity",
-    about: "Browsers then use TLS alone for this host.",
-    keys: &[
+static TRANSPORT: Shape = Shape::new(
+    "response.strictTransportSecurity",
+    "Browsers then use TLS alone for this host.",
+    &[
         Key::new("maxAge", "duration", Default::Is("`365d`"), "For how long, `0s` to `730d`."),
         Key::new("includeSubDomains", "boolean", Default::Is("false"), "For every host below this one, too."),
         Key::new(
@@ -82,7 +82,7 @@ static TRANSPORT: Shape = Shape {
         )
         .nested(&BECAUSE),
     ],
-};
+);
 
 const REMOVED: [&str; 8] = [
     "server",

@@ -5,14 +5,14 @@ use crate::document::{Default, Field, Key, Section, Shape, quoted};
 use crate::http::{self, Authority};
 
 /// `routes[].match`
-pub static MATCH: Shape = Shape {
-    name: "routes[].match",
-    about: "Which requests the route takes. All that stands here must hold; `{}` takes every request. The most specific \
+pub static MATCH: Shape = Shape::new(
+    "routes[].match",
+    "Which requests the route takes. All that stands here must hold; `{}` takes every request. The most specific \
             route decides, whatever the order: first by host (a name, then the longer wildcard, then none), then by path \
             (`Exact`, `Template`, `RegularExpression`, `PathPrefix`), then by the number of headers, then methods named over \
             methods left out. Two routes that could both take one request are an error, and so is a route that no request can \
             reach.",
-    keys: &[
+    &[
         Key::new(
             "hosts",
             "list of strings",
@@ -31,12 +31,12 @@ pub static MATCH: Shape = Shape {
         Key::new("headers", "list of maps", Default::Is("none"), "Header fields that must be there.")
             .nested(&HEADER),
     ],
-};
+);
 
-static PATH: Shape = Shape {
-    name: "routes[].match.path",
-    about: "How a path is compared: byte for byte, case included.",
-    keys: &[
+static PATH: Shape = Shape::new(
+    "routes[].match.path",
+    "How a path is compared: byte for byte, case included.",
+    &[
         Key::new(
             "type",
             "`Exact`, `PathPrefix`, `Template` or `RegularExpression`",
@@ -53,17 +53,17 @@ static PATH: Shape = Shape {
              one.",
         ),
     ],
-};
+);
 
-static HEADER: Shape = Shape {
-    name: "routes[].match.headers[]",
-    about: "A header field that must be there once, with this value. A request that says this value beside another, or under a name that \
+static HEADER: Shape = Shape::new(
+    "routes[].match.headers[]",
+    "A header field that must be there once, with this value. A request that says this value beside another, or under a name that \
             passes for this one (`x_a` for `x-a`), is `404`: it goes to no less specific route.",
-    keys: &[
+    &[
         Key::new("name", "string", Default::Required, "The field's name, in any case."),
         Key::new("value", "string", Default::Required, "The whole value, byte for byte."),
     ],
-};
+);
 
 /// What a route asks of a request.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@ use crate::guards::body;
 use crate::{http, limits};
 
 /// The `request` section.
-pub static REQUEST: Shape = Shape {
-    name: "request",
-    about: "What a request may look like. The section stands in `defaults` or on a route, where it replaces the one of \
+pub static REQUEST: Shape = Shape::new(
+    "request",
+    "What a request may look like. The section stands in `defaults` or on a route, where it replaces the one of \
             `defaults` whole; a key that is left out has its default.",
-    keys: &[
+    &[
         Key::new(
             "methods",
             "list of strings",
@@ -60,12 +60,12 @@ pub static REQUEST: Shape = Shape {
         Key::new("body", "map", Default::Is("the defaults of its keys"), "What the body may be.")
             .nested(&body::BODY),
     ],
-};
+);
 
-static REQUIRED_HEADER: Shape = Shape {
-    name: "request.requiredHeaders[]",
-    about: "A header that a request must carry exactly once.",
-    keys: &[
+static REQUIRED_HEADER: Shape = Shape::new(
+    "request.requiredHeaders[]",
+    "A header that a request must carry exactly once.",
+    &[
         Key::new("name", "string", Default::Required, "The header's name; case does not matter."),
         Key::new(
             "pattern",
@@ -74,7 +74,7 @@ static REQUIRED_HEADER: Shape = Shape {
             "Must match the whole value. A value that is not UTF-8 never matches.",
         ),
     ],
-};
+);
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 

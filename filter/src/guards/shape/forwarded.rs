@@ -13,15 +13,15 @@ use crate::document::{Default, Field, Key, Shape, quoted};
 use crate::http::passes_for;
 
 /// `forwardedHeaders`
-pub static FORWARDED: Shape = Shape {
-    name: "forwardedHeaders",
-    about: "Headers by which proxies tell upstreams of a client. What a client says under these names is taken off on every route, in every spelling: `forwarded`, all `x-forwarded-*` \
+pub static FORWARDED: Shape = Shape::new(
+    "forwardedHeaders",
+    "Headers by which proxies tell upstreams of a client. What a client says under these names is taken off on every route, in every spelling: `forwarded`, all `x-forwarded-*` \
             (but `for`, `proto` and `client-cert`, which Envoy sets or takes off itself), `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `fastly-client-ip`, `x-cluster-client-ip`, \
             `x-originating-ip`, `x-remote-ip`, `x-remote-addr`, `x-remote-user`, `remote-user`, `x-client-cert`, `x-client-verify`, `x-client-dn`, all `x-ssl-client-*`, `client-cert`, `client-cert-chain`, `x-arr-clientcert`, \
             `proxy-client-ip`, all `wl-proxy-*` (WebLogic), all `ssl-client-*` (ingress-nginx), \
             `x-original-url`, `x-original-uri`, `x-original-host`, `x-original-method`, `x-original-forwarded-for`, `x-rewrite-url`, `x-http-method`, `x-http-method-override`, `x-method-override`, `x-host`, `proxy`, and all `x-envoy-*` but those that \
             Envoy sets before the plugin.",
-    keys: &[
+    &[
         Key::new(
             "trust",
             "list of header names",
@@ -30,7 +30,7 @@ pub static FORWARDED: Shape = Shape {
         ),
         Key::new("because", "string", Default::Required, "Which proxy, for whoever reviews the policy."),
     ],
-};
+);
 
 /// Those of one length, since every header of every request is looked for among them.
 const fn names(length: usize) -> &'static [&'static str] {

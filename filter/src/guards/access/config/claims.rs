@@ -5,12 +5,12 @@ use crate::guards::access::claim::{Claim, Number, Texts, Values};
 use crate::json::Json;
 
 /// `authorization.rules[].principal.jwt.claims[]`
-pub(super) static CLAIM: Shape = Shape {
-    name: "authorization.rules[].principal.jwt.claims[]",
-    about: "A claim and the values that it may have. A claim of another type than `valueType`, or one whose parent is no map \
+pub(super) static CLAIM: Shape = Shape::new(
+    "authorization.rules[].principal.jwt.claims[]",
+    "A claim and the values that it may have. A claim of another type than `valueType`, or one whose parent is no map \
             (`org: \"x\"` where `org.dept` is asked for), cannot be checked: an `Allow` rule does not match then, and a `Deny` rule \
             refuses. One that is missing or `null` does not match, but with `invert`.",
-    keys: &[
+    &[
         Key::new(
             "name",
             "string",
@@ -46,7 +46,7 @@ pub(super) static CLAIM: Shape = Shape {
              nobody said is not known to be something else.",
         ),
     ],
-};
+);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Match {

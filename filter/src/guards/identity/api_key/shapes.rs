@@ -4,11 +4,11 @@ use crate::document::{Default, Key, Shape};
 use crate::guards::identity::config::shapes::ENV;
 
 /// `apiKeyAuth`
-pub static API_KEY_AUTH: Shape = Shape {
-    name: "apiKeyAuth",
-    about: "The API keys of the gateway's clients, as hashes. `portcullis apikey new` makes a key and its entry. What stands here holds for \
+pub static API_KEY_AUTH: Shape = Shape::new(
+    "apiKeyAuth",
+    "The API keys of the gateway's clients, as hashes. `portcullis apikey new` makes a key and its entry. What stands here holds for \
             every route that takes API keys.",
-    keys: &[
+    &[
         Key::new("extractFrom", "map", Default::Is("the `x-api-key` header"),
             "Where the key stands. A request with more than one credential is refused.").nested(&EXTRACT_FROM),
         Key::new("forwardClientIDHeader", "header name", Default::Is("none"),
@@ -25,14 +25,14 @@ pub static API_KEY_AUTH: Shape = Shape {
         Key::new("keys", "list of maps", Default::Required,
             "The keys, at most 50000. A client may have several at once, so that it can change from one to the next.").nested(&ENTRY),
     ],
-};
+);
 
 /// `apiKeyAuth.extractFrom`
-pub static EXTRACT_FROM: Shape = Shape {
-    name: "apiKeyAuth.extractFrom",
-    about: "Where a key may stand. What is written here replaces the default. A key is 16 to 256 characters of visible ASCII without a \
+pub static EXTRACT_FROM: Shape = Shape::new(
+    "apiKeyAuth.extractFrom",
+    "Where a key may stand. What is written here replaces the default. A key is 16 to 256 characters of visible ASCII without a \
             comma, in a query also without `%` and `+`; it is not decoded.",
-    keys: &[
+    &[
         Key::new(
             "headers",
             "list of header names",
@@ -52,13 +52,13 @@ pub static EXTRACT_FROM: Shape = Shape {
             "Query parameters, by name. A key in a URL ends up in logs and histories.",
         ),
     ],
-};
+);
 
 /// `apiKeyAuth.keys[]`
-pub static ENTRY: Shape = Shape {
-    name: "apiKeyAuth.keys[]",
-    about: "A key and what it stands for. Times are RFC 3339 (`2026-01-31T00:00:00Z`) and hold to the second, without skew.",
-    keys: &[
+pub static ENTRY: Shape = Shape::new(
+    "apiKeyAuth.keys[]",
+    "A key and what it stands for. Times are RFC 3339 (`2026-01-31T00:00:00Z`) and hold to the second, without skew.",
+    &[
         Key::new(
             "client",
             "name",
@@ -92,4 +92,4 @@ pub static ENTRY: Shape = Shape {
             "From when on it is not: `api_key_expired`.",
         ),
     ],
-};
+);

@@ -4,12 +4,12 @@ use crate::document::{Default, Key, Shape};
 use crate::guards::identity::config::shapes::BECAUSE;
 
 /// `clientCertificates`
-pub static CLIENT_CERTIFICATES: Shape = Shape {
-    name: "clientCertificates",
-    about: "Who vouches for the certificates that clients show, for every route that takes them (`mtls`): `authorities`, `validatedByProxy`, or both. TLS proves \
+pub static CLIENT_CERTIFICATES: Shape = Shape::new(
+    "clientCertificates",
+    "Who vouches for the certificates that clients show, for every route that takes them (`mtls`): `authorities`, `validatedByProxy`, or both. TLS proves \
             only that the client has the certificate's key. Either way a certificate holds only between its dates, has `clientAuth` if it has \
             extended key usages, and at most one URI; it is not asked whether it was revoked. Envoy tells certificates from 1.38 on; before it, whoever shows one and has no other credential is refused.",
-    keys: &[
+    &[
         Key::new(
             "authorities",
             "string",
@@ -33,14 +33,14 @@ pub static CLIENT_CERTIFICATES: Shape = Shape {
             "The header in which the upstream gets the name by which the caller is known. What a client sends under this name is taken away on every route, open ones too.",
         ),
     ],
-};
+);
 
 /// `routes[].authentication.mtls`
-pub static MTLS: Shape = Shape {
-    name: "routes[].authentication.mtls",
-    about: "Whose certificate the route takes: one of its `subjectAltName`s must be one of these. The first that is one, URIs before DNS names, is the caller's subject and client for \
+pub static MTLS: Shape = Shape::new(
+    "routes[].authentication.mtls",
+    "Whose certificate the route takes: one of its `subjectAltName`s must be one of these. The first that is one, URIs before DNS names, is the caller's subject and client for \
             rules (`clients`), limits and audit events. Beside a token or an API key in `anyOf`, that decides if it came.",
-    keys: &[
+    &[
         Key::new(
             "spiffe",
             "list of strings",
@@ -54,4 +54,4 @@ pub static MTLS: Shape = Shape {
             "DNS names (`orders.internal`, `*.partner.example` for one label more) and other URIs (with `://`), each as a whole.",
         ),
     ],
-};
+);

@@ -6,24 +6,24 @@ use crate::guards::identity::certificate::shapes::MTLS;
 use crate::guards::identity::confirmation::config::CONFIRMATION;
 
 /// `jwt`
-pub static JWT: Shape = Shape {
-    name: "jwt",
-    about: "Whose tokens the gateway takes. What stands here holds for every route that names the provider.",
-    keys: &[Key::new(
+pub static JWT: Shape = Shape::new(
+    "jwt",
+    "Whose tokens the gateway takes. What stands here holds for every route that names the provider.",
+    &[Key::new(
         "providers",
         "list of providers",
         Default::Required,
         "One for each issuer. Two providers may share an issuer if no route takes both.",
     )
     .nested(&PROVIDER)],
-};
+);
 
 /// `jwt.providers[]`
-pub static PROVIDER: Shape = Shape {
-    name: "jwt.providers[]",
-    about: "An issuer of tokens, its keys, and what must hold of a token. A token that fails one of these checks is \
+pub static PROVIDER: Shape = Shape::new(
+    "jwt.providers[]",
+    "An issuer of tokens, its keys, and what must hold of a token. A token that fails one of these checks is \
             refused; the answer says only that it is not valid, and the audit event says why.",
-    keys: &[
+    &[
         Key::new("name", "string", Default::Required, "Its name, for routes, audit events and metrics."),
         Key::new("issuer", "string", Default::Required, "What `iss` must be, byte by byte. It chooses among the providers of a route."),
         Key::new("audiences", "list of strings", Default::Is("none; then `allowAnyAudience` must stand"),
@@ -67,15 +67,15 @@ pub static PROVIDER: Shape = Shape {
             "Ask the issuer about tokens that are no signed ones (RFC 7662). Beside keys, signed tokens are checked with the keys; without \
              keys, signed tokens of this issuer are asked about too. One such provider a route, since an opaque token names no issuer.").nested(&INTROSPECTION),
     ],
-};
+);
 
 /// `jwt.providers[].revoked`
-pub static REVOKED: Shape = Shape {
-    name: "jwt.providers[].revoked",
-    about: "What was taken back before its time. Entries are compared byte by byte and found as fast among ten thousand as among ten; \
+pub static REVOKED: Shape = Shape::new(
+    "jwt.providers[].revoked",
+    "What was taken back before its time. Entries are compared byte by byte and found as fast among ten thousand as among ten; \
             none of them is ever logged. The list is asked once the signature has held. A new list holds as soon as the proxy has the \
             new policy; what has expired may be taken off.",
-    keys: &[
+    &[
         Key::new(
             "jti",
             "list of strings",
@@ -102,21 +102,21 @@ pub static REVOKED: Shape = Shape {
             "Keys, by `kid`: as if they were not in the key set. Refused before the signature is checked, as an unknown key.",
         ),
     ],
-};
+);
 
 /// `{because: …}`
-pub static BECAUSE: Shape = Shape {
-    name: "{because}",
-    about: "What weakens a check is written down with its reason.",
-    keys: &[Key::new("because", "string", Default::Required, "Why, for whoever reviews the policy.")],
-};
+pub static BECAUSE: Shape = Shape::new(
+    "{because}",
+    "What weakens a check is written down with its reason.",
+    &[Key::new("because", "string", Default::Required, "Why, for whoever reviews the policy.")],
+);
 
 /// `jwt.providers[].localJWKS`
-pub static LOCAL_JWKS: Shape = Shape {
-    name: "jwt.providers[].localJWKS",
-    about: "A JWK set (RFC 7517) of public keys: RSA of 2048 to 4096 bits, P-256, P-384, Ed25519. A key for another purpose or \
+pub static LOCAL_JWKS: Shape = Shape::new(
+    "jwt.providers[].localJWKS",
+    "A JWK set (RFC 7517) of public keys: RSA of 2048 to 4096 bits, P-256, P-384, Ed25519. A key for another purpose or \
             of another kind is skipped with a warning; a private key, a shared secret or a doubled `kid` is an error.",
-    keys: &[
+    &[
         Key::new("inline", "string", Default::Is("none"), "The set as JSON text."),
         Key::new(
             "env",
@@ -126,16 +126,16 @@ pub static LOCAL_JWKS: Shape = Shape {
              tokens are refused with 503.",
         ),
     ],
-};
+);
 
 /// `jwt.providers[].remoteJWKS`
-pub static REMOTE_JWKS: Shape = Shape {
-    name: "jwt.providers[].remoteJWKS",
-    about: "A JWK set that the issuer publishes, of the kinds of `localJWKS`. A key that is odd, private, or shares its `kid` is \
+pub static REMOTE_JWKS: Shape = Shape::new(
+    "jwt.providers[].remoteJWKS",
+    "A JWK set that the issuer publishes, of the kinds of `localJWKS`. A key that is odd, private, or shares its `kid` is \
             skipped and logged. Keys are fetched before they are needed, anew before they are stale, and once more when a token names a `kid` that \
             they lack (at most every 10 s, whoever asks). Before the first keys requests wait; when there are none to be had they are \
             refused with 503, never with 401.",
-    keys: &[
+    &[
         Key::new(
             "uri",
             "URL",
@@ -173,15 +173,15 @@ pub static REMOTE_JWKS: Shape = Shape {
             "How long keys that are no longer fresh serve while the issuer cannot be reached, up to `7d`. A key that was withdrawn serves as long.",
         ),
     ],
-};
+);
 
 /// `jwt.providers[].introspection`
-pub static INTROSPECTION: Shape = Shape {
-    name: "jwt.providers[].introspection",
-    about: "The issuer's introspection endpoint. What it answers is checked like the claims of a signed token: `aud`, `exp`, `maxLifetime`, \
+pub static INTROSPECTION: Shape = Shape::new(
+    "jwt.providers[].introspection",
+    "The issuer's introspection endpoint. What it answers is checked like the claims of a signed token: `aud`, `exp`, `maxLifetime`, \
             `requiredClaims`, `revoked`, and `iss` if it is there. One question answers for all who wait for it. If the service cannot be asked, \
             requests get 503, never 401, and for one second nobody asks again.",
-    keys: &[
+    &[
         Key::new("uri", "URL", Default::Required, "The endpoint."),
         Key::new("cluster", "string", Default::Required, "The proxy's name for where it is reached. Its TLS settings decide who may answer."),
         Key::new("clientId", "string", Default::Required, "Who asks (HTTP Basic, RFC 6749 §2.3.1)."),
@@ -208,13 +208,13 @@ pub static INTROSPECTION: Shape = Shape {
              inactive token is remembered for 5 s at most. `0s`: each request asks.",
         ),
     ],
-};
+);
 
 /// `jwt.providers[].extractFrom`
-pub static EXTRACT_FROM: Shape = Shape {
-    name: "jwt.providers[].extractFrom",
-    about: "Where a token may stand. What is written here replaces the default.",
-    keys: &[
+pub static EXTRACT_FROM: Shape = Shape::new(
+    "jwt.providers[].extractFrom",
+    "Where a token may stand. What is written here replaces the default.",
+    &[
         Key::new("headers", "list of maps", Default::Is("none"), "Request headers.").nested(&EXTRACT_HEADER),
         Key::new("cookies", "list of strings", Default::Is("none"), "Cookies, by name, with case."),
         Key::new(
@@ -224,13 +224,13 @@ pub static EXTRACT_FROM: Shape = Shape {
             "Query parameters, by name. A token in a URL ends up in logs and histories; RFC 6750 §2.3 advises against it.",
         ),
     ],
-};
+);
 
 /// `jwt.providers[].extractFrom.headers[]`
-pub static EXTRACT_HEADER: Shape = Shape {
-    name: "jwt.providers[].extractFrom.headers[]",
-    about: "A header and what stands before the token in it.",
-    keys: &[
+pub static EXTRACT_HEADER: Shape = Shape::new(
+    "jwt.providers[].extractFrom.headers[]",
+    "A header and what stands before the token in it.",
+    &[
         Key::new("name", "header name", Default::Required, "Compared without case."),
         Key::new(
             "valuePrefix",
@@ -239,14 +239,14 @@ pub static EXTRACT_HEADER: Shape = Shape {
             "Must stand at the very start of the value, compared without case. A value of another scheme is no credential.",
         ),
     ],
-};
+);
 
 /// `jwt.providers[].claimToHeaders[]`
-pub static CLAIM_TO_HEADER: Shape = Shape {
-    name: "jwt.providers[].claimToHeaders[]",
-    about: "A claim and the header it becomes: text, a number, a boolean, or a list of texts joined with commas. A claim of \
+pub static CLAIM_TO_HEADER: Shape = Shape::new(
+    "jwt.providers[].claimToHeaders[]",
+    "A claim and the header it becomes: text, a number, a boolean, or a list of texts joined with commas. A claim of \
             another kind, or one that holds what no header may hold, refuses the token; a missing one sets no header.",
-    keys: &[
+    &[
         Key::new("claim", "claim", Default::Required, "Its name; `org.dept` finds a nested one."),
         Key::new(
             "header",
@@ -255,13 +255,13 @@ pub static CLAIM_TO_HEADER: Shape = Shape {
             "The header. Not one that the proxy or the protocol uses itself.",
         ),
     ],
-};
+);
 
 /// `routes[].authentication`
-pub static AUTHENTICATION: Shape = Shape {
-    name: "routes[].authentication",
-    about: "Who may come: exactly one of these keys.",
-    keys: &[
+pub static AUTHENTICATION: Shape = Shape::new(
+    "routes[].authentication",
+    "Who may come: exactly one of these keys.",
+    &[
         Key::new("jwt", "map", Default::Is("none"), "The bearer of a token.").nested(&ROUTE_JWT),
         Key::new("open", "map", Default::Is("none"), "Anybody, unidentified.").nested(&BECAUSE),
         Key::new("anyOf", "list of maps", Default::Is("none"),
@@ -270,13 +270,13 @@ pub static AUTHENTICATION: Shape = Shape {
         Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
         Key::new("mtls", "map", Default::Is("none"), "Whoever shows a client certificate with one of these names.").nested(&MTLS),
     ],
-};
+);
 
 /// `routes[].authentication.anyOf[]`
-pub static ANY_OF: Shape = Shape {
-    name: "routes[].authentication.anyOf[]",
-    about: "One of the ways in: exactly one of these keys.",
-    keys: &[
+pub static ANY_OF: Shape = Shape::new(
+    "routes[].authentication.anyOf[]",
+    "One of the ways in: exactly one of these keys.",
+    &[
         Key::new("jwt", "map", Default::Is("none"), "The bearer of a token.").nested(&ROUTE_JWT),
         Key::new("open", "map", Default::Is("none"), "Anybody who brings no credential.").nested(&BECAUSE),
         Key::new("apiKey", "`{}`", Default::Is("none"), "The bearer of one of the keys of `apiKeyAuth`."),
@@ -288,15 +288,15 @@ pub static ANY_OF: Shape = Shape {
         )
         .nested(&MTLS),
     ],
-};
+);
 
 /// `routes[].authentication.jwt`
-pub static ROUTE_JWT: Shape = Shape {
-    name: "routes[].authentication.jwt",
-    about: "Whose tokens the route takes, and what it asks of the authentication behind them (RFC 9470, step-up authentication). A token \
+pub static ROUTE_JWT: Shape = Shape::new(
+    "routes[].authentication.jwt",
+    "Whose tokens the route takes, and what it asks of the authentication behind them (RFC 9470, step-up authentication). A token \
             that is good and not good enough is refused with `insufficient_user_authentication`, and the client is told what it takes. In \
             `anyOf`, what one way asks holds for the providers of that way; no provider may stand in two ways that ask for different things.",
-    keys: &[
+    &[
         Key::new(
             "providers",
             "list of provider names",
@@ -317,4 +317,4 @@ pub static ROUTE_JWT: Shape = Shape {
              is missing, lies ahead or is no number is refused.",
         ),
     ],
-};
+);

@@ -10,13 +10,13 @@ use crate::limits;
 use crate::time::SECOND;
 
 /// `jwt.providers[].confirmation`
-pub static CONFIRMATION: Shape = Shape {
-    name: "jwt.providers[].confirmation",
-    about: "Tokens that only their owner can use: bound (`cnf`) to a client certificate or to a key. `Off` takes a bound token from \
+pub static CONFIRMATION: Shape = Shape::new(
+    "jwt.providers[].confirmation",
+    "Tokens that only their owner can use: bound (`cnf`) to a client certificate or to a key. `Off` takes a bound token from \
             whoever holds it, with a warning; `Optional` checks a binding where a token has one, and takes other tokens as bearer tokens; \
             `Required` refuses tokens without one. What is left out refuses tokens that are bound so, since nobody would check them; \
             members of `cnf` that the gateway does not know are ignored (RFC 7800 §3.1).",
-    keys: &[
+    &[
         Key::new(
             "mtls",
             "Off, Optional or Required",
@@ -34,14 +34,14 @@ pub static CONFIRMATION: Shape = Shape {
         )
         .nested(&DPOP),
     ],
-};
+);
 
 /// `jwt.providers[].confirmation.dpop`
-pub static DPOP: Shape = Shape {
-    name: "jwt.providers[].confirmation.dpop",
-    about: "What must hold of a proof. The word alone means this map with its `mode`. A used proof is remembered until it is no longer valid: \
+pub static DPOP: Shape = Shape::new(
+    "jwt.providers[].confirmation.dpop",
+    "What must hold of a proof. The word alone means this map with its `mode`. A used proof is remembered until it is no longer valid: \
             about 10,000 proofs a second with the default lifetime, fewer in proportion with a longer one; beyond that requests get 503.",
-    keys: &[
+    &[
         Key::new("mode", "Off, Optional or Required", Default::Required, "As above."),
         Key::new(
             "algorithms",
@@ -70,7 +70,7 @@ pub static DPOP: Shape = Shape {
              before the proxy ends TLS or changes the host. Each is as good as the others for every route.",
         ),
     ],
-};
+);
 
 /// Reads a provider's `confirmation`; `None` if something is wrong, which has then been noted.
 pub(in crate::guards::identity) fn read(provider: &Section<'_>) -> Option<Confirmation> {

@@ -6,10 +6,10 @@ use crate::json::Json;
 use crate::{http, limits};
 
 /// `cost`, where it is a map.
-pub(super) const COST: Shape = Shape {
-    name: "rateLimit.local.rules[].cost",
-    about: "A whole number from 1 to a million, or a map.",
-    keys: &[
+pub(super) const COST: Shape = Shape::new(
+    "rateLimit.local.rules[].cost",
+    "A whole number from 1 to a million, or a map.",
+    &[
         Key::new("request", "integer", Default::Is("1"), "what a request takes before it passes"),
         Key::new("methods", "list of maps", Default::Is("none"), "what it takes with some methods instead")
             .nested(&METHODS),
@@ -22,16 +22,16 @@ pub(super) const COST: Shape = Shape {
              with anything else in it, what was taken stays",
         ),
     ],
-};
+);
 
-const METHODS: Shape = Shape {
-    name: "rateLimit.local.rules[].cost.methods[]",
-    about: "The cost of some methods.",
-    keys: &[
+const METHODS: Shape = Shape::new(
+    "rateLimit.local.rules[].cost.methods[]",
+    "The cost of some methods.",
+    &[
         Key::new("methods", "list of strings", Default::Required, "in capital letters: `POST`"),
         Key::new("cost", "integer", Default::Required, "1 to a million"),
     ],
-};
+);
 
 /// Reads a `cost`.
 pub(super) fn read(field: &Field<'_>) -> Option<Cost> {

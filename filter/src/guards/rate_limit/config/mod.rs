@@ -17,11 +17,11 @@ use part::PART;
 use plan::{LIMIT, TIERS};
 
 /// `rateLimit`, of `defaults` and of a route.
-pub const RATE_LIMIT: Shape = Shape {
-    name: "rateLimit",
-    about: "How often a caller may come. A request over a limit is refused with 429, `Retry-After`, `RateLimit` and `RateLimit-Policy`. \
+pub const RATE_LIMIT: Shape = Shape::new(
+    "rateLimit",
+    "How often a caller may come. A request over a limit is refused with 429, `Retry-After`, `RateLimit` and `RateLimit-Policy`. \
             Under `defaults` the buckets are shared by all routes that use them; on a route they are the route's own.",
-    keys: &[
+    &[
         Key::new(
             "local",
             "map",
@@ -59,28 +59,28 @@ pub const RATE_LIMIT: Shape = Shape {
             "whether the same responses get `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds), of the rule that has least left",
         ),
     ],
-};
+);
 
-const LOCAL: Shape = Shape {
-    name: "rateLimit.local",
-    about: "Limits that hold for all workers of one proxy together; two proxies admit the limit each. The state is bounded (`stateBytes` \
+const LOCAL: Shape = Shape::new(
+    "rateLimit.local",
+    "Limits that hold for all workers of one proxy together; two proxies admit the limit each. The state is bounded (`stateBytes` \
             of the policy) and survives a policy update. When there are more active keys than it holds, a newcomer starts with a \
             bucket that is not full: nobody ever gets more than the limit.",
-    keys: &[Key::new(
+    &[Key::new(
         "rules",
         "list of rules",
         Default::Required,
         "1 to 16 limits; all of them must admit a request, and when one refuses, none is spent",
     )
     .nested(&RULE)],
-};
+);
 
-const RULE: Shape = Shape {
-    name: "rateLimit.local.rules[]",
-    about: "A token bucket for each key: it holds `burst` requests and fills at the rate of `limit`. In any time span, at most `burst` plus \
+const RULE: Shape = Shape::new(
+    "rateLimit.local.rules[]",
+    "A token bucket for each key: it holds `burst` requests and fills at the rate of `limit`. In any time span, at most `burst` plus \
             the rate times the span pass. (Of an `Aligned` limit, see `window`.) If a bucket cannot be charged (a host call fails), the request \
             is refused with 503.",
-    keys: &[
+    &[
         Key::new(
             "name",
             "string",
@@ -114,7 +114,7 @@ const RULE: Shape = Shape {
             "`Shadow` counts and audits what it would refuse, and lets it pass",
         ),
     ],
-};
+);
 
 /// Reads a `rateLimit`. Every problem is noted; `None` if one of them leaves no rules to speak of.
 pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {

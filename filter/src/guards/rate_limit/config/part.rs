@@ -6,11 +6,11 @@ use crate::json::Json;
 use crate::limits;
 
 /// `by[]`, where it is a map.
-pub(in crate::guards::rate_limit) const PART: Shape = Shape {
-    name: "rateLimit.local.rules[].by[]",
-    about: "A word, or a map with one of these keys. A header or claim that a client can choose is a bucket that a client can choose: \
+pub(in crate::guards::rate_limit) const PART: Shape = Shape::new(
+    "rateLimit.local.rules[].by[]",
+    "A word, or a map with one of these keys. A header or claim that a client can choose is a bucket that a client can choose: \
             put `clientIP` or `subject` beside it.",
-    keys: &[
+    &[
         Key::new("header", "string", Default::Is("–"), "a header's name"),
         Key::new("claim", "string", Default::Is("–"), "a claim's name, nested by dots: `org.dept`"),
         Key::new(
@@ -21,12 +21,12 @@ pub(in crate::guards::rate_limit) const PART: Shape = Shape {
         )
         .nested(&NETWORK),
     ],
-};
+);
 
-const NETWORK: Shape = Shape {
-    name: "rateLimit.local.rules[].by[].clientIP",
-    about: "How much of an address counts.",
-    keys: &[
+const NETWORK: Shape = Shape::new(
+    "rateLimit.local.rules[].by[].clientIP",
+    "How much of an address counts.",
+    &[
         Key::new("ipv4PrefixLength", "integer", Default::Is("32"), "of an IPv4 address: 8 to 32 bits"),
         Key::new(
             "ipv6PrefixLength",
@@ -35,7 +35,7 @@ const NETWORK: Shape = Shape {
             "of an IPv6 address: 16 to 128 bits; a subscriber has a /64 to a /48",
         ),
     ],
-};
+);
 
 type Words = [(&'static str, Part)];
 

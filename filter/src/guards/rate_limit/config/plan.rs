@@ -8,10 +8,10 @@ use crate::guards::rate_limit::window::Window;
 use crate::limits;
 
 /// `limit`
-pub(in crate::guards::rate_limit) const LIMIT: Shape = Shape {
-    name: "rateLimit.local.rules[].limit",
-    about: "How many `requests` in a `unit`.",
-    keys: &[
+pub(in crate::guards::rate_limit) const LIMIT: Shape = Shape::new(
+    "rateLimit.local.rules[].limit",
+    "How many `requests` in a `unit`.",
+    &[
         Key::new("requests", "integer", Default::Required, "at least 1, at most a million a second"),
         Key::new("unit", "`Second`, `Minute`, `Hour` or `Day`", Default::Required, "60 s, 3,600 s, 86,400 s"),
         Key::new(
@@ -23,14 +23,14 @@ pub(in crate::guards::rate_limit) const LIMIT: Shape = Shape {
              pass around such a moment",
         ),
     ],
-};
+);
 
 /// `tiers`
-pub(super) const TIERS: Shape = Shape {
-    name: "rateLimit.local.rules[].tiers",
-    about: "Other limits for callers of a tier: an API key's `tier`, or a claim of the token. A caller of no tier, or of one that is not \
+pub(super) const TIERS: Shape = Shape::new(
+    "rateLimit.local.rules[].tiers",
+    "Other limits for callers of a tier: an API key's `tier`, or a claim of the token. A caller of no tier, or of one that is not \
             listed, has the rule's own `limit`. Each tier has buckets of its own.",
-    keys: &[
+    &[
         Key::new(
             "claim",
             "string",
@@ -39,17 +39,17 @@ pub(super) const TIERS: Shape = Shape {
         ),
         Key::new("limits", "list of maps", Default::Required, "1 to 32 tiers").nested(&TIER),
     ],
-};
+);
 
-const TIER: Shape = Shape {
-    name: "rateLimit.local.rules[].tiers.limits[]",
-    about: "One tier.",
-    keys: &[
+const TIER: Shape = Shape::new(
+    "rateLimit.local.rules[].tiers.limits[]",
+    "One tier.",
+    &[
         Key::new("tier", "string", Default::Required, "its name, to the letter"),
         Key::new("limit", "map", Default::Required, "as the rule's own").nested(&LIMIT),
         Key::new("burst", "integer", Default::Is("`limit.requests`"), "as the rule's own"),
     ],
-};
+);
 
 /// A limit, without whose it is.
 #[derive(Clone, Copy)]

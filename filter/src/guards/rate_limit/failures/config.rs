@@ -9,27 +9,27 @@ use crate::guards::rate_limit::rules::Scope;
 use crate::limits;
 
 /// `rateLimit.failures`
-pub const FAILURES: Shape = Shape {
-    name: "rateLimit.failures",
-    about: "How often a client may bring a credential that does not hold: guessing, stuffing and floods of forged tokens. Beyond it, every attempt of that \
+pub const FAILURES: Shape = Shape::new(
+    "rateLimit.failures",
+    "How often a client may bring a credential that does not hold: guessing, stuffing and floods of forged tokens. Beyond it, every attempt of that \
             client is refused with 429 and `Retry-After` before its credential is looked at, right or wrong. Counted are refusals with \
             `token_malformed`, `token_too_large`, `token_critical`, `algorithm_unaccepted`, `issuer_unknown`, `key_unknown`, `signature_invalid`, `api_key_invalid`, \
             `token_revoked`, `token_inactive`, `token_binding_mismatch`, `proof_invalid` and `proof_replayed`. A token whose signature this worker \
             remembers is no guess, and passes.",
-    keys: &[Key::new(
+    &[Key::new(
         "rules",
         "list of rules",
         Default::Required,
         "1 to 16 rules; all of them must let an attempt be made",
     )
     .nested(&RULE)],
-};
+);
 
-const RULE: Shape = Shape {
-    name: "rateLimit.failures.rules[]",
-    about: "A bucket of failures for each key. When it is empty, what comes in again at the rate of `limit` is a slow lane: so many attempts may \
+const RULE: Shape = Shape::new(
+    "rateLimit.failures.rules[]",
+    "A bucket of failures for each key. When it is empty, what comes in again at the rate of `limit` is a slow lane: so many attempts may \
             still be made.",
-    keys: &[
+    &[
         Key::new("name", "string", Default::Required, "as that of a limit"),
         Key::new(
             "by",
@@ -55,7 +55,7 @@ const RULE: Shape = Shape {
         ),
         Key::new("mode", "`Enforce` or `Shadow`", Default::Is("`Enforce`"), "as that of a limit"),
     ],
-};
+);
 
 /// Reads a `rateLimit.failures`.
 pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Vec<Rule>> {

@@ -12,13 +12,13 @@ use crate::json::Json;
 use crate::limits;
 use crate::time::SECOND;
 
-pub(in super::super) const GLOBAL: Shape = Shape {
-    name: "rateLimit.global",
-    about: "One limit across many gateways, kept by a service that speaks Envoy's rate limit protocol (`envoy.service.ratelimit.v3`), such as \
+pub(in super::super) const GLOBAL: Shape = Shape::new(
+    "rateLimit.global",
+    "One limit across many gateways, kept by a service that speaks Envoy's rate limit protocol (`envoy.service.ratelimit.v3`), such as \
             envoyproxy/ratelimit or Limitador: see `docs/global-rate-limit.md`. It is asked last, about requests that every other check has admitted, `local` \
             among them. Over its limit a request is refused with 429, with `Retry-After`, `RateLimit` and `RateLimit-Policy` as far as the service says them. What \
             `local` took for it is not given back.",
-    keys: &[
+    &[
         Key::new("service", "map", Default::Required, "where it is").nested(&SERVICE),
         Key::new(
             "domain",
@@ -77,23 +77,23 @@ pub(in super::super) const GLOBAL: Shape = Shape {
         )
         .nested(&RULE),
     ],
-};
+);
 
-const SERVICE: Shape = Shape {
-    name: "rateLimit.global.service",
-    about: "A cluster of the proxy that speaks HTTP/2.",
-    keys: &[
+const SERVICE: Shape = Shape::new(
+    "rateLimit.global.service",
+    "A cluster of the proxy that speaks HTTP/2.",
+    &[
         Key::new("cluster", "string", Default::Required, "the proxy's name for it"),
         Key::new("authority", "string", Default::Is("`cluster`"), "the `:authority` of the question"),
     ],
-};
+);
 
-const FALLBACK: Shape = Shape {
-    name: "rateLimit.global.fallback",
-    about: "A limit for requests that are equal in all descriptors of `rules`, kept by this gateway for all its workers and charged only for \
+const FALLBACK: Shape = Shape::new(
+    "rateLimit.global.fallback",
+    "A limit for requests that are equal in all descriptors of `rules`, kept by this gateway for all its workers and charged only for \
             requests to which the service gave no answer, with `cost`. So with n gateways, about n times of it pass while the service is away: write the shared limit divided by \
             the number of gateways. Over it a request is refused with 429.",
-    keys: &[
+    &[
         Key::new("limit", "map", Default::Required, "the rate").nested(&plan::LIMIT),
         Key::new(
             "burst",
@@ -102,12 +102,12 @@ const FALLBACK: Shape = Shape {
             "how much may be taken at once when the service goes away",
         ),
     ],
-};
+);
 
-const RULE: Shape = Shape {
-    name: "rateLimit.global.rules[]",
-    about: "One descriptor. How often requests may come that are equal in it is said by the service.",
-    keys: &[
+const RULE: Shape = Shape::new(
+    "rateLimit.global.rules[]",
+    "One descriptor. How often requests may come that are equal in it is said by the service.",
+    &[
         Key::new(
             "name",
             "string",
@@ -124,12 +124,12 @@ const RULE: Shape = Shape {
         )
         .nested(&PART),
     ],
-};
+);
 
-const PART: Shape = Shape {
-    name: "rateLimit.global.rules[].by[]",
-    about: "A word, or a map with `header` or `claim`, or with `key` and `value`.",
-    keys: &[
+const PART: Shape = Shape::new(
+    "rateLimit.global.rules[].by[]",
+    "A word, or a map with `header` or `claim`, or with `key` and `value`.",
+    &[
         Key::new("header", "string", Default::Is("–"), "a header's name"),
         Key::new("claim", "string", Default::Is("–"), "a claim's name, nested by dots: `org.dept`"),
         Key::new(
@@ -145,7 +145,7 @@ const PART: Shape = Shape {
             "the same for every request, up to 256 printable ASCII characters: `{key: generic_key, value: orders}`",
         ),
     ],
-};
+);
 
 /// Reads a `global` that stands beside those rules of `local`, if they can be read.
 pub(in super::super) fn read(
