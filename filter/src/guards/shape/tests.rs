@@ -60,6 +60,14 @@ fn limits_in_rows() {
 }
 
 #[test]
+fn what_is_well_formed_has_its_one_reading() {
+    let head = head("GET", "/a%2Db?c=d", &[]);
+    let read = examine(&head).unwrap();
+    assert_eq!((read.method(), read.host()), (&b"GET"[..], "api.example.com"));
+    assert_eq!((read.path().as_str(), read.path().query()), ("/a-b", Some(&b"c=d"[..])));
+}
+
+#[test]
 fn what_is_too_long_to_be_looked_at() {
     for (target, expected) in [
         (format!("/?{}", "a".repeat(60_000)), None),
