@@ -250,6 +250,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::{Caller, Token};
+    use crate::audit;
     use crate::json::{Bounds, Duplicates, Json};
     use crate::testing::test;
 
@@ -297,6 +298,18 @@ mod tests {
                 assert_eq!(token.scopes_are_readable(), readable, "{name}: {claim}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_bearer_is_found_out_once() {
+        let caller = caller(r#"{"sub":"alice","iss":"https://id.example.com","azp":"web"}"#);
+        let token = caller.token().unwrap();
+        let named = || crate::redaction::name("alice");
+        let tell =
+            || audit::Caller { subject: Some(audit::Subject::Plain(named())), ..audit::Caller::default() };
+        let first = Rc::clone(token.told(tell));
+        assert!(Rc::ptr_eq(&first, token.told(|| unreachable!("it is known"))));
+        assert_eq!(token.told_weight(), size_of::<audit::Caller>() + "alicehttps://id.example.comweb".len());
     }
 
     #[test]
