@@ -175,6 +175,13 @@ MUTATE ?= filter/src/guards/**
 mutants: rust $(MUTANTS) ## Change the guards' code (MUTATE chooses) in small ways, one at a time, and list those that no unit test notices
 	@.tools/bin/cargo-mutants mutants --package portcullis-filter --minimum-test-timeout 60 --output build --file '$(MUTATE)' -- --lib
 
+# A build to compare with: SIZES=FORMER.names.wasm
+SIZES ?=
+
+.PHONY: sizes
+sizes: rust $(PLUGIN) ## What the plugin is made of, in bytes, by crate and by part; SIZES=FILE tells how each has grown since that build
+	@scripts/sizes.py $(NAMED) $(SIZES)
+
 .PHONY: reproduce
 reproduce: rust ## Build the plugin twice, in two places, and compare; prints its digest
 	@scripts/reproduce
