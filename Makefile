@@ -53,7 +53,7 @@ MUTANTS := .tools/cargo-mutants-$(CARGO_MUTANTS)
 FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard filter/fuzz/fuzz_targets/*.rs)))
 
-# Arguments of `make bench`: --quick, --write, --rounds N, --requests N, --only WORDS, --json; or --curves, --starts, --memory, --contention.
+# Arguments of `make bench`: --quick, --write, --rounds N, --turns N, --requests N, --only WORDS, --json; or --curves, --starts, --memory, --contention.
 BENCH ?=
 
 # What is tested together. Whoever names other packages gets other features of what both use, and wasmtime is compiled a second time.

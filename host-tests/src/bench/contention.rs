@@ -110,22 +110,16 @@ fn table(rows: &[Row], parts: usize, progress: &mut dyn FnMut(&str)) -> Result<(
     progress("| --- | ---: | ---: | ---: |");
     for row in rows {
         let over = row.micros.iter().zip(&open.micros).map(|(it, open)| it - open);
-        let (cost, over) = (quartiles(&row.micros)?, quartiles(&over.collect::<Vec<_>>())?);
+        let quartiles = |figures: &mut dyn Iterator<Item = f64>| {
+            Spread::of_the_middle(figures).ok_or("nothing was measured")
+        };
+        let (cost, over) = (quartiles(&mut row.micros.iter().copied())?, quartiles(&mut over.into_iter())?);
         #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
         let lost = row.lost as f64 * 1e3 / (PART * parts) as f64;
         let told = |it: Spread| format!("{:.1} ({:.1}-{:.1})", it.median, it.min, it.max);
         progress(&format!("| {} | {} | {} | {lost:.2} |", row.name, told(cost), told(over)));
     }
     Ok(())
-}
-
-/// The middle, and the ends of the middle half: of many small parts some fall into somebody else's time.
-fn quartiles(figures: &[f64]) -> Result<Spread, String> {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let quarter = sorted.len() / 4;
-    let middle = sorted.get(quarter..sorted.len() - quarter).unwrap_or_default();
-    Spread::of(middle.iter().copied()).ok_or_else(|| "nothing was measured".to_owned())
 }
 
 /// Asks for more than a limit for a while, and counts what passes.
@@ -190,7 +184,7 @@ fn send(address: SocketAddr, requests: &[Vec<u8>], count: usize) -> Result<Statu
         // Each begins elsewhere, or they would ask for the same keys at the same time.
         let mut turn = requests.to_vec();
         turn.rotate_left(thread * requests.len() / THREADS);
-        Load::connect(address, &turn).and_then(|mut load| load.run(count / THREADS))
+        Load::connect(address, &turn, 0).and_then(|mut load| load.run(count / THREADS))
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || part(thread))).collect();
@@ -239,16 +233,4 @@ fn start() -> Result<Envoy, String> {
     let arguments = ["--concurrency", "2", "--log-level", "warning"].map(ToOwned::to_owned);
     let envoy = Envoy::start_with(&config, directory, &arguments, &[], artifacts::repository());
     envoy.map_err(|failure| failure.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quartiles;
-
-    #[test]
-    fn the_middle_half_counts() {
-        let spread = quartiles(&[9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 100.0]).unwrap();
-        assert_eq!((spread.median, spread.min, spread.max), (3.5, 2.0, 5.0));
-        assert!(quartiles(&[]).is_err());
-    }
 }

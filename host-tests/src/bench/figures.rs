@@ -5,7 +5,7 @@ use super::cases::{BARE, Case};
 /// A part of what bare Envoy costs; less than this is no divisor.
 const SOMETHING: f64 = 0.1;
 
-/// The figures of a run: for each case, microseconds of CPU a request in each round.
+/// The figures of a run: for each case, microseconds of CPU a request in each turn.
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<Row>,
@@ -19,7 +19,7 @@ struct Row {
     service: Vec<f64>,
 }
 
-/// Microseconds of CPU a request, in one round.
+/// Microseconds of CPU a request, in one turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Micros {
     /// In all processes.
@@ -33,9 +33,9 @@ pub struct Micros {
 pub struct Spread {
     /// The middle one, or the mean of the two in the middle.
     pub median: f64,
-    /// The smallest.
+    /// The smallest, or the lower quartile.
     pub min: f64,
-    /// The largest.
+    /// The largest, or the upper quartile.
     pub max: f64,
 }
 
@@ -48,16 +48,25 @@ pub struct Line {
     pub cost: Spread,
     /// Of it, what a service that Envoy asks takes; the median.
     pub service: Option<f64>,
-    /// `cost` less `bare` of the same round.
+    /// `cost` less `bare` of the same turn.
     pub added: Spread,
-    /// `cost` by `bare` of the same round, the median.
+    /// `cost` by `bare` of the same turn, the median.
     pub ratio: f64,
-    /// `added` by what the case with Envoy's own filters adds in the same round, the median; `None` if that is next to nothing.
+    /// `added` by what the case with Envoy's own filters adds in the same turn, the median; `None` if that is next to nothing.
     pub beside_native: Option<f64>,
 }
 
 impl Spread {
-    /// Of some figures; `None` if there is none.
+    /// Of the middle half of some figures, so its ends are their quartiles: of many short turns some fall into somebody else's time. `None` if
+    /// there is none.
+    pub fn of_the_middle(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let quarter = figures.len() / 4;
+        Self::of(figures.get(quarter..figures.len() - quarter)?.iter().copied())
+    }
+
+    /// Of all of them.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
@@ -74,7 +83,7 @@ impl Table {
         Self { rows: cases.iter().map(row).collect() }
     }
 
-    /// Notes the next round of a case.
+    /// Notes the next turn of a case.
     pub fn add(&mut self, case: usize, micros: Micros) {
         self.rows[case].micros.push(micros.all);
         self.rows[case].service.extend(micros.service);
@@ -86,25 +95,27 @@ impl Table {
     }
 
     fn line(&self, row: &Row) -> Option<Line> {
-        let bare = self.rounds(BARE)?;
+        let bare = self.turns(BARE)?;
         let added =
             |micros: &[f64]| -> Vec<f64> { micros.iter().zip(bare).map(|(it, bare)| it - bare).collect() };
         let own = added(&row.micros);
-        let native = row.beside.and_then(|name| self.rounds(name)).map(added);
+        let native = row.beside.and_then(|name| self.turns(name)).map(added);
         let ratio = |(own, native): (&f64, f64)| own / native;
-        let native = native.filter(|native| native.iter().zip(bare).all(|(it, bare)| *it > bare * SOMETHING));
+        let adds =
+            |native: &[f64]| Spread::of_the_middle(native.iter().zip(bare).map(|(it, bare)| it / bare));
+        let native = native.filter(|native| adds(native).is_some_and(|adds| adds.min > SOMETHING));
         let by_native = native.and_then(|native| Spread::of(own.iter().zip(native).map(ratio)));
         Some(Line {
             name: row.name,
-            cost: Spread::of(row.micros.iter().copied())?,
+            cost: Spread::of_the_middle(row.micros.iter().copied())?,
             service: Spread::of(row.service.iter().copied()).map(|spread| spread.median),
-            added: Spread::of(own.iter().copied())?,
+            added: Spread::of_the_middle(own.iter().copied())?,
             ratio: Spread::of(row.micros.iter().zip(bare).map(|(it, bare)| it / bare))?.median,
             beside_native: by_native.map(|spread| spread.median),
         })
     }
 
-    fn rounds(&self, name: &str) -> Option<&[f64]> {
+    fn turns(&self, name: &str) -> Option<&[f64]> {
         Some(&self.rows.iter().find(|row| row.name == name)?.micros)
     }
 }
@@ -118,6 +129,9 @@ mod tests {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
+        let many = [9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 100.0];
+        assert_eq!(Spread::of_the_middle(many), Some(Spread { median: 3.5, min: 2.0, max: 5.0 }));
+        assert_eq!(Spread::of_the_middle([]), None);
     }
 
     #[test]
@@ -130,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_compared_within_its_round() {
+    fn a_case_is_compared_within_its_turn() {
         let row =
             |name, beside, micros: [f64; 3]| Row { name, beside, micros: micros.to_vec(), service: vec![] };
         let table = Table {

@@ -35,10 +35,15 @@ struct Connection {
 }
 
 impl<'r> Load<'r> {
-    /// Connects. The connections send `requests`, of which there must be some, in turn, and begin anew after the last.
-    pub fn connect(server: SocketAddr, requests: &'r [Vec<u8>]) -> io::Result<Self> {
+    /// Connects. The connections send `requests`, of which there must be some, in turn from the `next` on, and begin anew after the last.
+    pub fn connect(server: SocketAddr, requests: &'r [Vec<u8>], next: usize) -> io::Result<Self> {
         let connections = (0..CONNECTIONS).map(|_| Connection::open(server)).collect::<Result<_, _>>()?;
-        Ok(Self { connections, requests, next: 0 })
+        Ok(Self { connections, requests, next })
+    }
+
+    /// Which request is next.
+    pub fn next(&self) -> usize {
+        self.next
     }
 
     /// Sends at least `count` requests and reads their responses.

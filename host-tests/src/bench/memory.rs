@@ -48,7 +48,7 @@ pub fn run(count: usize, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
             bearing(&format!("/orders/{caller}"), core::slice::from_ref(token))
         };
         let requests: Vec<_> = callers.clone().zip(&tokens(callers)?).flat_map(each).collect();
-        let mut load = Load::connect(address, &requests).map_err(|error| error.to_string())?;
+        let mut load = Load::connect(address, &requests, 0).map_err(|error| error.to_string())?;
         let statuses = load.run(requests.len()).map_err(|error| error.to_string())?;
         // A round of the connections is whole, so some tokens may have come twice.
         let enough = expected.iter().all(|(status, count)| {

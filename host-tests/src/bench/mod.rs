@@ -1,9 +1,9 @@
 //! What does a request cost, over an Envoy that does nothing but answer?
 //!
 //! Each round starts an Envoy of one worker with a listener for each of the [`cases`], all of which answer by themselves
-//! (`direct_response`), so that no upstream is measured. Then it goes through the cases: a warm-up, the [`load`], and the [`cpu`]
-//! time that Envoy's process took for it. Rounds alternate between the cases, so what slows the machine for a while slows
-//! all of them, and each case is compared with `bare` of the same round. A response of another status than the case is about
+//! (`direct_response`), so that no upstream is measured. Then it goes through the cases, several times in turn: a warm-up, the [`load`], and
+//! the [`cpu`] time that Envoy's process took for it. A turn is short, so what slows the machine for a while slows
+//! all cases, and each is compared with `bare` of the same turn. A response of another status than the case is about
 //! ends the run: a benchmark of refusals by mistake is worth nothing.
 
 pub mod cases;
@@ -46,19 +46,21 @@ use service::Service;
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// How often every case is measured, each time in another process.
+    /// Processes, one after the other.
     pub rounds: usize,
-    /// Requests of a case in a round.
+    /// How often every case has its turn in each of them.
+    pub turns: usize,
+    /// Requests of a case in a turn.
     pub requests: usize,
-    /// Requests before those that count.
+    /// Requests before those that count, in the first turn; in the others a tenth of them.
     pub warm_up: usize,
 }
 
 impl Effort {
     /// Some minutes.
-    pub const FULL: Self = Self { rounds: 5, requests: 5_000, warm_up: 1_000 };
+    pub const FULL: Self = Self { rounds: 5, turns: 8, requests: 640, warm_up: 1_000 };
     /// To see that all of it works, and a first idea.
-    pub const QUICK: Self = Self { rounds: 2, requests: 2_000, warm_up: 400 };
+    pub const QUICK: Self = Self { rounds: 2, turns: 3, requests: 640, warm_up: 400 };
 }
 
 /// Measures the cases. `progress` is told what happens.
@@ -69,31 +71,53 @@ pub fn run(cases: &[Case], effort: Effort, progress: &mut dyn FnMut(&str)) -> Re
     let mut table = Table::of(cases);
     for round in 1..=effort.rounds {
         let proxy = start(cases, cores, &collector)?;
-        for (index, case) in cases.iter().enumerate() {
-            let micros = measure(&proxy, index, case, effort)?;
-            table.add(index, micros);
-            progress(&format!("round {round} of {}: {:7.2} us  {}", effort.rounds, micros.all, case.name));
+        let mut places: Vec<Place> = cases.iter().map(|_| Place::default()).collect();
+        for turn in 1..=effort.turns {
+            for (index, (case, place)) in cases.iter().zip(&mut places).enumerate() {
+                let micros = measure(&proxy, index, case, effort, place)?;
+                table.add(index, micros);
+                let at = format!("round {round} of {}, turn {turn} of {}", effort.rounds, effort.turns);
+                progress(&format!("{at}: {:7.2} us  {}", micros.all, case.name));
+            }
         }
     }
     Ok(table)
 }
 
+/// Where a case stands in a round.
+#[derive(Default)]
+struct Place {
+    /// Whether it has had a turn.
+    warm: bool,
+    /// Which of its requests is next. What is to be new in each turn is.
+    next: usize,
+}
+
 /// Microseconds of CPU a request.
-fn measure(proxy: &Proxy, index: usize, case: &Case, effort: Effort) -> Result<Micros, String> {
+fn measure(
+    proxy: &Proxy,
+    index: usize,
+    case: &Case,
+    effort: Effort,
+    place: &mut Place,
+) -> Result<Micros, String> {
     let told = |error: std::io::Error| format!("{}: {error}", case.name);
     let address = proxy.envoy.listener(&listener_name(index)).ok_or("a listener is gone")?;
-    let (warm_up, requests) = (effort.warm_up / case.part, effort.requests / case.part);
-    if case.part > 1 && warm_up + requests + 2 * load::CONNECTIONS > case.requests.len() {
+    let first = !core::mem::replace(&mut place.warm, true);
+    let warm_up = if first { effort.warm_up } else { effort.warm_up / 10 };
+    let (warm_up, requests) = (warm_up / case.part, effort.requests / case.part);
+    if case.part > 1 && place.next + warm_up + requests + 2 * load::CONNECTIONS > case.requests.len() {
         return Err(format!("{}: there are {} requests, no more", case.name, case.requests.len()));
     }
-    if case.whole {
+    if case.whole && first {
         trials::hold(address).map_err(|error| format!("{}: {error}", case.name))?;
     }
-    let mut load = Load::connect(address, &case.requests).map_err(told)?;
+    let mut load = Load::connect(address, &case.requests, place.next).map_err(told)?;
     load.run(warm_up).map_err(told)?;
     let before = proxy.spent(case).map_err(told)?;
     let statuses = load.run(requests).map_err(told)?;
     let after = proxy.spent(case).map_err(told)?;
+    place.next = load.next();
     let answered: u64 = statuses.values().sum();
     if statuses.keys().ne([&case.status]) {
         return Err(format!("{}: {} was expected, and there came {statuses:?}", case.name, case.status));

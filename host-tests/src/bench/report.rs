@@ -14,8 +14,14 @@ use crate::metered::growth::Curve;
 /// The page that `--write` writes.
 pub const PAGE: &str = "docs/benchmarks.md";
 
-const HEADINGS: [&str; 6] =
-    ["case", "CPU us a request (min-max)", "in a service", "over bare us (min-max)", "x bare", "x native"];
+const HEADINGS: [&str; 6] = [
+    "case",
+    "CPU us a request (quartiles)",
+    "in a service",
+    "over bare us (quartiles)",
+    "x bare",
+    "x native",
+];
 
 /// A table for a terminal.
 pub fn table(lines: &[Line]) -> String {
@@ -67,13 +73,14 @@ pub fn page(found: &Findings) -> String {
     let mut text = String::from(HEAD);
     let _ = write!(
         text,
-        "\n- Date: {}\n- Machine: {}\n- Envoy: {}\n- Plugins: {}\n- Compiler: {}\n- {} rounds, {} requests a case and round after {} that do not count\n\n",
+        "\n- Date: {}\n- Machine: {}\n- Envoy: {}\n- Plugins: {}\n- Compiler: {}\n- {} Envoys one after the other, {} turns in each, {} requests a case and turn, after {} in the first turn that do not count and a tenth of them in the others\n\n",
         machine.date,
         machine.hardware,
         machine.envoy,
         machine.plugins,
         machine.compiler,
         effort.rounds,
+        effort.turns,
         effort.requests,
         effort.warm_up,
     );
@@ -155,19 +162,19 @@ pub fn object(lines: &[Line], machine: &Machine, effort: Effort) -> Value {
     });
     json!({
         "date": machine.date, "machine": machine.hardware, "envoy": machine.envoy, "plugins": machine.plugins,
-        "compiler": machine.compiler, "rounds": effort.rounds, "requests": effort.requests,
+        "compiler": machine.compiler, "rounds": effort.rounds, "turns": effort.turns, "requests": effort.requests,
         "warmUp": effort.warm_up, "cases": lines.collect::<Vec<_>>(),
     })
 }
 
 const HEAD: &str = "# What a request costs
 
-*Written by `make bench BENCH=--write`; do not edit.* CPU time for a request, in microseconds, as the median over the rounds with
-the smallest and the largest. It is that of Envoy's process, and of the service where one is asked.
+*Written by `make bench BENCH=--write`; do not edit.* CPU time for a request, in microseconds, as the median over the turns with
+the quartiles. It is that of Envoy's process, and of the service where one is asked.
 ";
 
 const OF_CASES: &str = "
-- **over bare** is the cost less that of bare Envoy in the same round; **× bare** is the cost by that of bare Envoy; **× native** is
+- **over bare** is the cost less that of bare Envoy in the same turn; **× bare** is the cost by that of bare Envoy; **× native** is
   what the case adds by what Envoy's own filters add for the same work (the `native` row of the same kind; for an admitted
   request the one whose verified tokens are cached). It is left out where they add next to nothing.
 - Every case is a listener of its own in one Envoy of one worker, set up as `envoy.yaml` is but without an access log. Envoy

@@ -13,11 +13,12 @@ use host_tests::bench::starts::{self, Start};
 use host_tests::bench::{self, Effort, contention, memory, plots, report};
 use host_tests::metered::growth::{self, Curve};
 
-const USAGE: &str = "usage: bench [--quick] [--rounds N] [--requests N] [--only TEXT] [--against FILE] [--json] [--write]
+const USAGE: &str = "usage: bench [--quick] [--rounds N] [--turns N] [--requests N] [--only TEXT] [--against FILE] [--json] [--write]
        bench --curves | --starts | --memory [--requests N] | --contention [--rounds N]
   --quick         a short run, to see that it works
-  --rounds N      how often every case is measured
-  --requests N    requests of a case in a round
+  --rounds N      Envoys, one after the other, in which every case is measured
+  --turns N       how often every case has its turn in each of them
+  --requests N    requests of a case in a turn
   --only TEXT     the cases with TEXT in their name, or with one of several that `|` parts, and bare Envoy
   --against FILE  the gateway's cases once more with another build of the plugin, to compare two; may be given again
   --curves        instead, what a request costs as routes, keys, callers, headers, tokens and bodies grow
@@ -148,6 +149,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         match argument.as_str() {
             "--quick" => options.effort = Effort::QUICK,
             "--rounds" => options.effort.rounds = positive(&value()?)?,
+            "--turns" => options.effort.turns = positive(&value()?)?,
             "--requests" => options.effort.requests = positive(&value()?)?,
             "--curves" => options.instead = Some(Instead::Curves),
             "--starts" => options.instead = Some(Instead::Starts),
