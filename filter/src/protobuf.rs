@@ -39,13 +39,12 @@ pub fn put_nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8
 /// Appends what stands before a nested message of so many bytes.
 pub fn put_head(number: u32, length: usize, out: &mut Vec<u8>) {
     let tag = u64::from(number) << 3 | 2;
-    match (u8::try_from(tag), u8::try_from(length)) {
-        // Nearly all are a byte each.
-        (Ok(tag @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[tag, length]),
-        _ => {
-            put_varint(tag, out);
-            put_varint(length as u64, out);
-        }
+    // Nearly all are a byte each.
+    if let (Ok(tag @ ..0x80), Ok(length @ ..0x80)) = (u8::try_from(tag), u8::try_from(length)) {
+        out.extend_from_slice(&[tag, length]);
+    } else {
+        put_varint(tag, out);
+        put_varint(length as u64, out);
     }
 }
 

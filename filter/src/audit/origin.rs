@@ -76,12 +76,12 @@ impl Origin {
     }
 
     pub(super) fn alike(&self, filed: Filed) -> &Alike {
-        let [allowed, denied, changed, failed, intrusion] = &self.alike;
+        let [allowed, denied, changed, amiss, intrusion] = &self.alike;
         match filed {
             Filed::Allowed => allowed,
             Filed::Denied => denied,
             Filed::Changed => changed,
-            Filed::Failed => failed,
+            Filed::Failed => amiss,
             Filed::Intrusion => intrusion,
         }
     }
