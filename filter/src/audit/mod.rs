@@ -7,6 +7,7 @@
 mod config;
 mod event;
 mod export;
+mod left;
 mod line;
 mod otlp;
 mod sinks;
@@ -15,6 +16,7 @@ mod subject;
 pub use config::{AUDIT, Level, ROUTE_AUDIT, Rules};
 pub use event::{Caller, Changes, Decision, Event, Penalty, Request, Rotation, Subject, What};
 pub use export::Exporter;
+pub use left::Left;
 pub use line::line;
 
 /// The version of the events' schema, in every event. It changes when a field is taken away or means something else; a new field alone
