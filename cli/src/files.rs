@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use portcullis_filter::audit::Exporter;
 use portcullis_filter::decision::Detail;
 use portcullis_filter::document::Shape;
 use portcullis_filter::guards::assertion::Ring;
@@ -86,7 +85,7 @@ impl Files {
                 .map(|name| (name.to_string(), "shorter than 32 bytes".to_owned())),
         );
         let exporter = policy.audit.sinks.otlp.as_ref();
-        let header = exporter.and_then(Exporter::without_header);
+        let header = exporter.and_then(|exporter| exporter.without_header());
         faults.extend(header.map(|name| (name.to_string(), "no header can hold it".to_owned())));
         // What two of them have told is one fault.
         faults.sort();

@@ -245,6 +245,22 @@ impl Envoy {
         self.child.id()
     }
 
+    /// Asks it to end, as an init system does, and waits until it has.
+    pub fn end(&mut self) -> Result<ExitStatus, StartFailure> {
+        let asked = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.pid())).status()?;
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if asked.success() => return Ok(status),
+                _ if start.elapsed() > READY || !asked.success() => {
+                    let what = "Envoy: it does not end".to_owned();
+                    return Err(StartFailure { what, status: None, log: self.log() });
+                }
+                _ => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -33,6 +33,7 @@ pub mod edge;
 pub mod envoy;
 pub mod envoy_config;
 pub mod exchange;
+pub mod extension;
 pub mod fake_host;
 #[cfg(feature = "in-process")]
 mod guest;

@@ -4,6 +4,8 @@
 //! it holds is bounded: when the collector is away or slow, the newest events are dropped and counted. Requests of clients are
 //! decided on as ever.
 //!
+//! When the policy is gone, who serves next in the VM sends the rest ([`super::Left`]).
+//!
 //! What it does *not* protect against: what a worker holds when its VM ends is lost, and so is what the collector acknowledged and
 //! then lost itself. A batch that was taken and whose answer got lost is sent twice.
 
@@ -79,6 +81,8 @@ struct State {
     told: u64,
     /// Those of the present spell of them.
     spell: u64,
+    /// Once the policy is gone: when to give up what is left.
+    end: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -176,6 +180,49 @@ impl Exporter {
         state.bytes = state.bytes.saturating_add(more);
     }
 
+    /// The policy is gone, and with it the call that was on its way: what became of that nobody hears any more, so its batch is sent again.
+    /// Nothing waits for others now. No call to the host: it may be about to end.
+    pub fn leave(&self) {
+        let mut state = self.state.borrow_mut();
+        state.flight = None;
+        // Its time is counted from the next look at the clock.
+        state.end.get_or_insert(u64::MAX);
+    }
+
+    /// Bytes of all events that are held.
+    pub fn bytes(&self) -> usize {
+        self.state.borrow().bytes
+    }
+
+    /// Whether nothing is held, and the host knows of all that was dropped.
+    pub fn is_over(&self) -> bool {
+        let state = self.state.borrow();
+        state.queue.is_empty() && state.told == state.dropped
+    }
+
+    /// Lets go of the newest batches until there are so many bytes or fewer: how many events that were.
+    pub fn cut(&self, bytes: usize) -> u64 {
+        let mut state = self.state.borrow_mut();
+        let before = state.events;
+        while state.bytes > bytes
+            && let Some(batch) = state.queue.pop_back()
+        {
+            state.forget(&batch);
+        }
+        before.saturating_sub(state.events) as u64
+    }
+
+    /// Tells how many were dropped and not told of yet, since there will be no end of this spell.
+    pub fn close(&self, host: &impl Host) {
+        let spell = core::mem::take(&mut self.state.borrow_mut().spell);
+        if spell > 0 {
+            host.log(
+                Level::Warn,
+                &format!("portcullis: {spell} audit events of a policy that is gone were dropped"),
+            );
+        }
+    }
+
     /// Sends what has waited long enough.
     pub fn tick(&self, host: &impl Host, now: Timestamp) {
         let mut state = self.state.borrow_mut();
@@ -183,12 +230,20 @@ impl Exporter {
             // The host answers at the timeout at the latest; this one did not.
             state.fail("no answer", None, host, now);
         }
-        if state.flight.is_some() || state.rest(now) > 0 {
+        if state.flight.is_some() {
+            return;
+        }
+        if state.is_late(now) {
+            while !state.queue.is_empty() {
+                state.give_up("their policy has been gone for too long", host);
+            }
+        }
+        if state.rest(now) > 0 {
             return;
         }
         let Some(batch) = state.queue.front() else { return };
         // Looked at twice in its time: half of it is over, or will be at the next look.
-        let waited = now.nanos().abs_diff(batch.since) >= self.source.max_delay / 2;
+        let waited = state.end.is_some() || now.nanos().abs_diff(batch.since) >= self.source.max_delay / 2;
         if !(waited || state.attempts > 0 || state.queue.len() > 1 || self.is_full(batch)) {
             return;
         }
@@ -240,6 +295,13 @@ impl Exporter {
 }
 
 impl State {
+    /// Whether the policy has been gone for too long. Where more time is left than there ever is, the clock was set back.
+    fn is_late(&mut self, now: Timestamp) -> bool {
+        let Some(end) = &mut self.end else { return false };
+        *end = now.nanos().saturating_add(limits::EXPORT_LEFT).min(*end);
+        now.nanos() >= *end
+    }
+
     /// How long nothing is sent yet. No pause is longer than the longest: where more is left of one, the clock was set back, and that is
     /// time, too.
     fn rest(&self, now: Timestamp) -> u64 {
@@ -281,9 +343,13 @@ impl State {
     fn forget_first(&mut self) -> usize {
         self.attempts = 0;
         let Some(batch) = self.queue.pop_front() else { return 0 };
+        self.forget(&batch);
+        batch.events
+    }
+
+    fn forget(&mut self, batch: &Batch) {
         self.events = self.events.saturating_sub(batch.events);
         self.bytes = self.bytes.saturating_sub(batch.records.len());
-        batch.events
     }
 
     /// The log hears of the first one of a spell.

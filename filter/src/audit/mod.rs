@@ -8,6 +8,7 @@ mod config;
 mod event;
 mod export;
 mod fields;
+mod left;
 mod line;
 mod origin;
 mod otlp;
@@ -17,6 +18,7 @@ mod subject;
 pub use config::{AUDIT, Level, ROUTE_AUDIT, Rules};
 pub use event::{Caller, Changes, Decision, Event, Penalty, Request, Rotation, Subject, What};
 pub use export::Exporter;
+pub use left::Left;
 pub use line::line;
 pub use origin::Origin;
 

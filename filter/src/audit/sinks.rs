@@ -83,7 +83,7 @@ pub struct Sinks {
     /// The proxy's access log.
     pub access_log: AccessLog,
     /// A collector.
-    pub otlp: Option<Exporter>,
+    pub otlp: Option<Rc<Exporter>>,
 }
 
 /// For which requests the access log finds the decision.
@@ -130,7 +130,7 @@ impl Sinks {
             ])?;
         }
         if let Some(field) = section.get("otlp") {
-            sinks.otlp = Some(Exporter::new(source(&field)?));
+            sinks.otlp = Some(Rc::new(Exporter::new(source(&field)?)));
         }
         if !sinks.log && sinks.otlp.is_none() && !level.is_off() {
             section.error(

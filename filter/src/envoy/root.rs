@@ -1,5 +1,6 @@
 //! Plugin life: a configuration comes in, a gateway stands or the host is told no.
 
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
@@ -9,8 +10,16 @@ use proxy_wasm::types::ContextType;
 use super::host::Proxy;
 use super::stream::HttpStream;
 use super::{metrics, raw};
+use crate::audit::Left;
 use crate::gateway::Gateway;
 use crate::host::{CallId, Host, Level, StreamId};
+
+thread_local! {
+    /// What policies that are gone have left to be sent, until another one of this VM comes to it.
+    static LEFT: RefCell<Left> = RefCell::default();
+    /// How many plugin configurations this VM has.
+    static ROOTS: Cell<usize> = const { Cell::new(0) };
+}
 
 /// One plugin configuration on one thread.
 pub(super) struct Root {
@@ -20,7 +29,24 @@ pub(super) struct Root {
 
 impl Root {
     pub(super) fn new(id: u32) -> Self {
+        ROOTS.set(ROOTS.get().saturating_add(1));
         Self { proxy: Proxy::of_plugin(id), gateway: None }
+    }
+}
+
+/// The policy is replaced, and another one of this VM sends what it leaves; or the VM ends with it (host fact H12). Then nothing can be sent any more: no
+/// call is waited for, and whether one leaves the proxy is chance. So it is told, and that is all.
+impl Drop for Root {
+    fn drop(&mut self) {
+        let others = ROOTS.get().saturating_sub(1);
+        ROOTS.set(others);
+        let mut left = self.gateway.as_ref().map(|gateway| gateway.leave()).unwrap_or_default();
+        if others == 0 {
+            left.append(&LEFT.take());
+            left.perish(&self.proxy);
+        } else {
+            LEFT.with_borrow_mut(|all| all.append(&left));
+        }
     }
 }
 
@@ -56,6 +82,10 @@ impl RootContext for Root {
         };
         match Gateway::start(&document, seed(), &self.proxy) {
             Ok(gateway) => {
+                if ROOTS.get() > 1 {
+                    // Another policy may be about to go, and what it leaves is wanted soon.
+                    gateway.hurry(&self.proxy);
+                }
                 self.gateway = Some(Rc::new(gateway));
                 true
             }
@@ -76,6 +106,7 @@ impl RootContext for Root {
         #[cfg(feature = "faults")]
         super::faults::at_tick();
         if let Some(gateway) = &self.gateway {
+            gateway.inherit(&LEFT.take());
             gateway.on_tick(&self.proxy);
         }
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Gateway, record};
-use crate::audit::{self, Changes, Event, Exporter, Origin, Penalty, What};
+use crate::audit::{self, Changes, Event, Origin, Penalty, What};
 use crate::host::{Host, HostError, Level};
 use crate::limits;
 use crate::policy::{Policy, former};
@@ -28,7 +28,7 @@ impl Gateway {
     /// How many events never reached the collector. For a metric.
     pub fn events_dropped(&self) -> u64 {
         let exporter = self.policy.as_ref().and_then(|policy| policy.audit.sinks.otlp.as_ref());
-        exporter.map_or(0, Exporter::dropped)
+        exporter.map_or(0, |exporter| exporter.dropped())
     }
 
     /// The penalties that a request has brought about.

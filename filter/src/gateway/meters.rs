@@ -119,6 +119,10 @@ impl Gateway {
             let _ = Metric::PolicyLoads.define(host, &[outcome]);
         }
         let Some(policy) = &self.policy else { return };
+        if policy.audit.sinks.otlp.is_some() {
+            // What a VM counts that ends as this one begins would be gone with it.
+            let _ = Metric::SinkDrops.define(host, &["otlp"]);
+        }
         for route in policy.routes.iter().take(limits::METRIC_ROUTES) {
             let _ = Metric::Requests.define(host, &[&route.name, "allowed", NONE]);
         }

@@ -13,6 +13,7 @@ mod record;
 mod response;
 mod stay;
 mod stream;
+mod succession;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -20,10 +21,11 @@ mod wait;
 
 pub use stream::Stream;
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use self::meters::Meters;
 use self::wait::Waiting;
+use crate::audit::Left;
 use crate::guards::identity::confirmation::dpop::Memory;
 use crate::guards::overload::Load;
 use crate::guards::rate_limit::Table;
@@ -49,6 +51,8 @@ pub struct Gateway {
     memory: Option<Result<Memory, HostError>>,
     /// Whether the collector has heard of the policy.
     announced: Cell<bool>,
+    /// What policies before this one left to be sent.
+    left: RefCell<Left>,
 }
 
 /// What the host does next with the request.
@@ -166,6 +170,7 @@ impl Gateway {
             load: Load::default(),
             meters: Meters::default(),
             announced: Cell::default(),
+            left: RefCell::default(),
         }
     }
 }

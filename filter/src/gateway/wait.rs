@@ -53,8 +53,8 @@ impl Gateway {
         exporter.map_or(limits::TICK_IDLE_MS, |exporter| exporter.pace().min(limits::TICK_IDLE_MS))
     }
 
-    /// There is more to do than can wait.
-    pub(super) fn hurry(&self, host: &impl Host) {
+    /// There is more to do than can wait for the next look: it comes soon.
+    pub fn hurry(&self, host: &impl Host) {
         if self.waiting.pace.get() > limits::TICK_WAITING_MS {
             self.set_pace(host, limits::TICK_WAITING_MS);
         }
@@ -87,6 +87,7 @@ impl Gateway {
                 ledger.renew(host, now);
             }
             self.tell_rotations(host, now);
+            self.left.borrow_mut().tick(host, now);
             self.export(host, now);
             self.measure(host, now);
         }
@@ -103,7 +104,9 @@ impl Gateway {
         let now = host.now();
         if let Ok(now) = now {
             let exporter = policy.audit.sinks.otlp.as_ref();
-            if exporter.is_none_or(|exporter| !exporter.answered(host, call, &answer, now)) {
+            let ours = exporter.is_some_and(|exporter| exporter.answered(host, call, &answer, now))
+                || self.left.borrow_mut().answered(host, call, &answer, now);
+            if !ours {
                 policy.providers.answered(host, call, answer, now);
                 self.tell_rotations(host, now);
             }

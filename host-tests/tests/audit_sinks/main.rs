@@ -2,6 +2,7 @@
 
 mod access_log_service;
 mod document;
+mod succession;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -42,13 +43,17 @@ fn token(signature: Signature) -> String {
     format!("Bearer {}", Keys::of_this_run().mint(&spec, now.as_secs()).unwrap())
 }
 
-fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_for(SOON, what, look)
+}
+
+fn wait_for<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < SOON, "{what} does not come");
+        assert!(began.elapsed() < limit, "{what} does not come");
         thread::sleep(Duration::from_millis(50));
     }
 }

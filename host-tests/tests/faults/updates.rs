@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use host_tests::artifacts;
 use host_tests::client;
 use host_tests::envoy::{Launch, Verdict};
-use host_tests::envoy_config::{Listener, guard, router};
+use host_tests::envoy_config::Listener;
 use host_tests::exchange::{Request, latin1};
+use host_tests::extension::Extension;
 use serde_json::{Value, json};
 
 use super::{Gateway, NAME, SOON, get, policy, with_token};
@@ -119,41 +119,12 @@ fn a_hundred_policies_by_listener_discovery() {
     });
 }
 
-/// How often Envoy has taken a filter by discovery.
-const TAKEN: &str = "extension_config_discovery.http_filter.portcullis.config_reload";
-
 #[test]
 fn a_hundred_policies_by_extension_discovery() {
-    let (plugin, directory) = (artifacts::plugin().unwrap(), tempfile::tempdir().unwrap());
-    let file = directory.path().join("filter.json");
-    write_filter(&file, &plugin, 1);
-    let discovered = json!({
-        "name": "portcullis",
-        "config_discovery": {
-            "config_source": {"resource_api_version": "V3", "path_config_source": {"path": file}},
-            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
-        },
-    });
-    let manager = json!({"http_filters": [discovered, guard(), router()]});
-    let change = |listener| Listener { manager, ..listener };
+    let plugin = artifacts::plugin().unwrap();
+    let listener = |number| Listener::new(NAME, version(number), plugin.clone(), 0);
+    let mut extension = Extension::of(&listener(1));
+    let change = |listener| Listener { manager: extension.manager(), ..listener };
     let mut gateway = Gateway::launch(plugin.clone(), version(1), change, Launch::default());
-    change_under_load(&mut gateway, |gateway, number| {
-        let before = gateway.envoy.stat(TAKEN);
-        write_filter(&file, &plugin, number);
-        let start = Instant::now();
-        while gateway.envoy.stat(TAKEN) == before {
-            assert!(start.elapsed() < SOON, "{number} is not taken\n{}", gateway.envoy.log());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    });
-}
-
-/// Puts the filter with this policy in the watched file, in one step.
-fn write_filter(file: &Path, plugin: &Path, number: u32) {
-    let mut filter = Listener::new(NAME, version(number), plugin.to_owned(), 0).plugin_filter();
-    filter["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
-    let answer = json!({"version_info": number.to_string(), "resources": [filter]});
-    let next = file.with_extension("next");
-    std::fs::write(&next, answer.to_string()).unwrap();
-    std::fs::rename(next, file).unwrap();
+    change_under_load(&mut gateway, |gateway, number| extension.update(&gateway.envoy, &listener(number)));
 }

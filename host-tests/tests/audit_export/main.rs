@@ -1,6 +1,8 @@
 //! Do events reach a collector in batches, what becomes of them when it misbehaves, and does any request wait for it? Natively, on a clock
 //! that we move.
 
+mod succession;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -29,19 +31,7 @@ impl Proxy {
         let env = BTreeMap::from([("AUTHORIZATION".to_owned(), "Bearer of-the-collector".to_owned())]);
         let world = World::new(START, env, true);
         world.know_clusters();
-        let mut sink = json!({
-            "cluster": "collector", "uri": "http://collector.example.com/v1/logs", "timeout": "2s",
-            "maxBatch": 4, "maxDelay": "1s", "maxBuffered": 8,
-        });
-        sink.as_object_mut().unwrap().extend(otlp.as_object().cloned().unwrap());
-        let policy = json!({
-            "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "export",
-            "audit": {"log": "All", "sinks": {"log": false, "otlp": sink}},
-            "routes": [{"name": "all", "match": {}, "authentication": {"open": {"because": "test"}}}],
-        });
-        let host = FakeHost::new(Rc::clone(&world), &Request::get("", "/"));
-        let gateway = Gateway::start(policy.to_string().as_bytes(), [7; 16], &host);
-        let gateway = Rc::new(gateway.unwrap_or_else(|problems| panic!("{problems:?}")));
+        let gateway = load(&world, otlp);
         Self { world, gateway, now: START, sent: 0 }
     }
 
@@ -88,6 +78,23 @@ impl Proxy {
     fn log(&self, what: &str) -> Vec<String> {
         self.world.log().into_iter().filter(|line| line.contains(what)).collect()
     }
+}
+
+/// A policy of this proxy comes into force.
+fn load(world: &Rc<World>, otlp: &Json) -> Rc<Gateway> {
+    let mut sink = json!({
+        "cluster": "collector", "uri": "http://collector.example.com/v1/logs", "timeout": "2s",
+        "maxBatch": 4, "maxDelay": "1s", "maxBuffered": 8,
+    });
+    sink.as_object_mut().unwrap().extend(otlp.as_object().cloned().unwrap());
+    let policy = json!({
+        "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "export",
+        "audit": {"log": "All", "sinks": {"log": false, "otlp": sink}},
+        "routes": [{"name": "all", "match": {}, "authentication": {"open": {"because": "test"}}}],
+    });
+    let host = FakeHost::new(Rc::clone(world), &Request::get("", "/"));
+    let gateway = Gateway::start(policy.to_string().as_bytes(), [7; 16], &host);
+    Rc::new(gateway.unwrap_or_else(|problems| panic!("{problems:?}")))
 }
 
 fn status(status: u16) -> Answer {
