@@ -268,9 +268,9 @@ pub const EXPORT_REST_MAX: u64 = 30 * 1_000_000_000;
 /// For how long what a policy has left behind is sent, in nanoseconds: five attempts and the pauses between them take 15 s, and the secrets of a
 /// policy that is gone should not be held much longer.
 pub const EXPORT_LEFT: u64 = 30 * 1_000_000_000;
-/// Policies whose events are sent after them: as many may follow each other in that time while their collectors do not answer. All their events together
-/// have [`EXPORT_BYTES`].
-pub const EXPORTERS_LEFT: usize = 16;
+/// Policies whose events one other sends after them: as many listeners may change at once, or follow each other in that time while their collectors do
+/// not answer. An entry is some hundred bytes; all their events together have [`EXPORT_BYTES`].
+pub const EXPORTERS_LEFT: usize = 1024;
 /// Fields that a collector may ask for.
 pub const EXPORT_HEADERS: usize = 16;
 /// Bytes of one value for the proxy's access log: a name, a subject.

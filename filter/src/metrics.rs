@@ -54,7 +54,7 @@ metrics! {
     LostRaces = "portcullis_bucket_lost_races_total", Counter, [], "Writes of a bucket that were decided again, since another worker wrote first.";
     Penalties = "portcullis_penalties_total", Counter, [], "Penalties that began: a rule of `rateLimit.failures` has seen as many failures as it allows.";
     LimiterCalls = "portcullis_limiter_calls_total", Counter, ["outcome"], "Questions to rate limit services: `ok`, `over_limit`, `failed`; `unasked` where the service rests after failures or too many questions are on their way, `leased` where an earlier yes served, `remembered` where an earlier no did.";
-    SinkDrops = "portcullis_sink_dropped_total", Counter, ["sink"], "Audit events that never got to a sink: `otlp`, the collector, is away, slow or refuses them. What was dropped still stands in the sinks that worked.";
+    SinkDrops = "portcullis_sink_dropped_total", Counter, ["sink"], "Audit events that never got to a sink: `otlp`, the collector, is away, slow or refuses them, or their VM ended before they were sent. What was dropped still stands in the sinks that worked.";
     PolicyLoads = "portcullis_policy_loads_total", Counter, ["outcome"], "Policies that were `loaded` or `refused`, once for each worker and the main thread.";
     PolicyLoaded = "portcullis_policy_loaded_timestamp_seconds", Gauge, ["policy", "digest"], "When the policy of this name was last loaded by a worker, as a Unix time. The series with the highest value is the policy that serves; `digest` has the first twelve digits, as an audit event does.";
     VmStarts = "portcullis_vm_starts_total", Counter, [], "Times that the plugin started: once for each worker and the main thread, and once for each VM that had to be made anew.";

@@ -7,7 +7,7 @@
 //! When the policy is gone, who serves next in the VM sends the rest ([`super::Left`]).
 //!
 //! What it does *not* protect against: what a worker holds when its VM ends is lost, and so is what the collector acknowledged and
-//! then lost itself. A batch that was taken and whose answer got lost is sent twice.
+//! then lost itself. A batch that was taken and whose answer got lost is sent again.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -180,11 +180,13 @@ impl Exporter {
         state.bytes = state.bytes.saturating_add(more);
     }
 
-    /// The policy is gone, and with it the call that was on its way: what became of that nobody hears any more, so its batch is sent again.
-    /// Nothing waits for others now. No call to the host: it may be about to end.
+    /// The policy is gone, and with it the call that was on its way: what became of that nobody hears any more, so its batch is sent again
+    /// as if it had failed. Nothing waits for others now. No call to the host: it may be about to end.
     pub fn leave(&self) {
         let mut state = self.state.borrow_mut();
-        state.flight = None;
+        if state.flight.take().is_some() {
+            state.attempts = state.attempts.saturating_add(1);
+        }
         // Its time is counted from the next look at the clock.
         state.end.get_or_insert(u64::MAX);
     }
@@ -194,10 +196,10 @@ impl Exporter {
         self.state.borrow().bytes
     }
 
-    /// Whether nothing is held, and the host knows of all that was dropped.
+    /// Whether nothing is held, and everybody knows of all that was dropped.
     pub fn is_over(&self) -> bool {
         let state = self.state.borrow();
-        state.queue.is_empty() && state.told == state.dropped
+        state.queue.is_empty() && state.told == state.dropped && state.spell == 0
     }
 
     /// Lets go of the newest batches until there are so many bytes or fewer: how many events that were.
@@ -238,6 +240,10 @@ impl Exporter {
                 state.give_up("their policy has been gone for too long", host);
             }
         }
+        if state.attempts >= limits::EXPORT_ATTEMPTS {
+            // One policy after the other went while this batch was on its way.
+            state.give_up("no answer", host);
+        }
         if state.rest(now) > 0 {
             return;
         }
@@ -247,16 +253,19 @@ impl Exporter {
         if !(waited || state.attempts > 0 || state.queue.len() > 1 || self.is_full(batch)) {
             return;
         }
-        match self.send(&batch.records, host) {
+        // The last call ends with the time that is left.
+        let left = state.end.map_or(u64::MAX, |end| end.saturating_sub(now.nanos()));
+        let timeout = self.source.timeout.min(left);
+        match self.send(&batch.records, timeout, host) {
             Some(id) => {
-                let given_up = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
+                let given_up = now.nanos().saturating_add(timeout).saturating_add(SECOND / 8);
                 state.flight = Some((id, given_up));
             }
             None => state.fail("the proxy did not send them, is the cluster known?", None, host, now),
         }
     }
 
-    fn send(&self, records: &[u8], host: &impl Host) -> Option<CallId> {
+    fn send(&self, records: &[u8], timeout: u64, host: &impl Host) -> Option<CallId> {
         let own = self.fields.as_ref().ok()?;
         let mut fields = vec![("content-type", "application/x-protobuf"), ("user-agent", "portcullis")];
         fields.extend(own.iter().map(|(name, value)| (&**name, value.expose().as_str())));
@@ -269,7 +278,7 @@ impl Exporter {
             path: &uri.path,
             fields: &fields,
             body: &otlp::request(records),
-            timeout: self.source.timeout,
+            timeout,
         };
         host.call(&call).ok()
     }

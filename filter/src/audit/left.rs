@@ -51,6 +51,7 @@ impl Left {
             self.exporters.iter().fold(self.lost, |sum, exporter| sum.saturating_add(exporter.cut(0)));
         for exporter in &self.exporters {
             exporter.measure(host);
+            exporter.close(host);
         }
         if events > 0 {
             host.log(
@@ -94,11 +95,10 @@ impl Left {
     fn clear(&mut self, host: &impl Host) {
         self.exporters.retain(|exporter| {
             exporter.measure(host);
-            let over = exporter.is_over();
-            if over {
+            if exporter.bytes() == 0 {
                 exporter.close(host);
             }
-            !over
+            !exporter.is_over()
         });
     }
 }

@@ -158,6 +158,40 @@ fn it_is_given_up_when_its_time_is_over_however_often_the_policy_changes() {
 }
 
 #[test]
+fn a_batch_is_sent_so_often_at_most_also_when_each_policy_goes_before_the_answer() {
+    let mut proxy = Proxy::of_old("/old");
+    proxy.serve(3);
+    let mut sent = 0;
+    for _ in 0..10 {
+        proxy.replace(&patient("/old"));
+        sent += proxy.tick(1).len();
+    }
+    assert_eq!(sent, usize::try_from(limits::EXPORT_ATTEMPTS).unwrap());
+    assert_eq!(proxy.log("events are dropped: no answer").len(), 1);
+    assert_eq!(proxy.log("3 audit events of a policy that is gone were dropped").len(), 1);
+}
+
+#[test]
+fn the_end_of_a_spell_is_told_also_by_the_policy_after_it() {
+    for serves in [true, false] {
+        let mut proxy = Proxy::of_old("/old");
+        proxy.serve(8);
+        assert_eq!(proxy.tick(1), [8]);
+        assert_eq!(proxy.answer(status(400)), [0; 0]);
+        assert_eq!(proxy.log("events are dropped: the collector refuses them").len(), 1);
+        // Long enough for the metric to hear of it.
+        assert_eq!(proxy.tick(2 * SECOND), [0; 0]);
+        if serves {
+            proxy.replace(&patient("/old"));
+            assert_eq!(proxy.tick(1), [0; 0]);
+        } else {
+            proxy.gateway.leave().perish(&proxy.host(&Request::get("", "/")));
+        }
+        assert_eq!(proxy.log("8 audit events of a policy that is gone were dropped").len(), 1);
+    }
+}
+
+#[test]
 fn each_collector_gets_its_own_and_there_are_so_many_of_them_at_most() {
     let mut proxy = Proxy::of_old("/old");
     let many = limits::EXPORTERS_LEFT + 4;
