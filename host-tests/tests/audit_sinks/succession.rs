@@ -160,6 +160,8 @@ impl Gateway {
 
     /// It ends by itself when it is told to, and well.
     fn end(mut self) -> String {
+        // Its main thread has come to the end of the last update, without which Envoy 1.36 breaks here, whatever the plugin is.
+        wait("the main thread", || self.envoy.admin_text("/ready").ok());
         let status = self.envoy.end().unwrap_or_else(|failure| panic!("{failure}"));
         let log = self.envoy.log();
         assert!(status.success(), "{status}\n{log}");
