@@ -63,6 +63,17 @@ pub fn envoy() -> Result<PathBuf, String> {
     found.ok_or_else(|| format!("there is no Envoy: not by func-e, not in .venv; {HELP}"))
 }
 
+/// Major and minor version of that Envoy, which says `envoy  version: hash/1.38.2/Clean/RELEASE/BoringSSL`. An error if it says something else.
+pub fn envoy_version() -> Result<(u32, u32), String> {
+    let said = Command::new(envoy()?).arg("--version").output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let mut numbers = said.split('/').rev().nth(3).unwrap_or_default().split('.').map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err(format!("Envoy says of its version: {said}")),
+    }
+}
+
 /// The program of the tests' OpenID provider, with what it needs beside it.
 pub fn provider() -> Result<PathBuf, String> {
     let folder = repository().join("host-tests/oidc");

@@ -78,7 +78,14 @@ fn every_sink_of_the_page_gets_the_decision() {
     listener.env = [("COLLECTOR_AUTHORIZATION".to_owned(), "Bearer of-the-collector".to_owned())].into();
     listener.vm_id = "portcullis-sinks".to_owned();
     listener.access_log = vec![file_log(&file), document::block("grpc"), document::block("opentelemetry")];
-    listener.tracing = Some(document::block("tracing"));
+    // Before 1.37 Envoy knows no `value` of a tag, of an entry by gRPC and of a span.
+    let has_tags = artifacts::envoy_version().unwrap() >= (1, 37);
+    let mut tracing = document::block("tracing");
+    if !has_tags {
+        listener.access_log.remove(1);
+        tracing.as_object_mut().unwrap().remove("custom_tags");
+    }
+    listener.tracing = Some(tracing);
     let clusters = vec![
         Cluster::written(document::block("cluster"), collector.http.port()),
         Cluster::of_grpc("access_log_service", service.port()),
@@ -116,11 +123,16 @@ fn every_sink_of_the_page_gets_the_decision() {
     assert!(of(REFUSED)["policy"].as_str().unwrap().starts_with("sinks@"));
 
     // The service that takes it by gRPC.
-    let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
-    let refused = entries.iter().find(|tags| tags["request_id"].ends_with(REFUSED)).unwrap();
-    assert_eq!((refused["decision"].as_str(), refused["reason"].as_str()), ("refused", "signature_invalid"));
-    let allowed = entries.iter().find(|tags| tags["request_id"].ends_with(ALLOWED)).unwrap();
-    assert_eq!((allowed["decision"].as_str(), allowed["subject"].as_str()), ("allowed", "alice"));
+    if has_tags {
+        let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
+        let refused = entries.iter().find(|tags| tags["request_id"].ends_with(REFUSED)).unwrap();
+        assert_eq!(
+            (refused["decision"].as_str(), refused["reason"].as_str()),
+            ("refused", "signature_invalid")
+        );
+        let allowed = entries.iter().find(|tags| tags["request_id"].ends_with(ALLOWED)).unwrap();
+        assert_eq!((allowed["decision"].as_str(), allowed["subject"].as_str()), ("allowed", "alice"));
+    }
 
     let is_of = |text: &str, id: &str| {
         text.lines().any(|line| line.contains("-> http.request.id: Str(") && line.contains(&format!("{id})")))
@@ -163,10 +175,14 @@ fn every_sink_of_the_page_gets_the_decision() {
     let envoys = records.iter().filter(|record| record.contains("-> log: Str(envoy)"));
     assert!(envoys.clone().any(|record| record.contains("-> reason: Str(signature_invalid)")), "{said}");
     // The decision is on the span of the request's trace.
-    let span = said.split("Span #").skip(1).find(|span| span.contains("Str(signature_invalid)"));
-    let span = span.unwrap_or_else(|| panic!("no span has the reason: {said}"));
-    assert!(span.contains(TRACE), "{span}");
-    assert!(span.contains("-> portcullis.decision: Str(refused)"), "{span}");
+    let mut spans = said.split("Span #").skip(1).filter(|span| span.contains(TRACE));
+    if has_tags {
+        let span = spans.find(|span| span.contains("Str(signature_invalid)"));
+        let span = span.unwrap_or_else(|| panic!("no span has the reason: {said}"));
+        assert!(span.contains("-> portcullis.decision: Str(refused)"), "{span}");
+    } else {
+        assert_eq!(spans.count(), 2, "{said}");
+    }
     // One policy, told once by all threads together, and the host's log is off.
     assert_eq!(said.matches("-> event.action: Str(policy-loaded)").count(), 1);
     assert_eq!(envoy.log().lines().filter_map(any_event).count(), 0);
