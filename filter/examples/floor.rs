@@ -49,6 +49,19 @@ unsafe extern "C" {
         cas: *mut u32,
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, keys: usize, value: *const u8, size: usize, cas: u32) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        call: *mut u32,
+    ) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         names: usize,
@@ -71,6 +84,8 @@ enum Step {
     Claims,
     /// The mark for the guard.
     Mark,
+    /// What the proxy's access log prints of an allowed request.
+    Told,
     /// `verify_signature`, with this argument.
     Verify(Vec<u8>),
     /// Where the client is.
@@ -79,6 +94,8 @@ enum Step {
     Conceal,
     /// A line of an audit event's length.
     Log,
+    /// A record of an audit event's length, for a collector that gets 512 at a time.
+    Gather,
     /// An answer with a challenge and a problem, in place of the upstream's. The last step.
     Refuse,
 }
@@ -87,7 +104,17 @@ thread_local! {
     /// The steps of each plugin, and the plugin of each request.
     static STEPS: RefCell<HashMap<u32, Vec<Step>>> = RefCell::default();
     static PLUGINS: RefCell<HashMap<u32, u32>> = RefCell::default();
+    /// What the collector gets next.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::default();
 }
+
+/// As many bytes as the gateway sends of an allowed request, and how many of them at once.
+const RECORD: [u8; 960] = [b'x'; 960];
+const BATCH: usize = 512;
+/// Four fields: count, lengths, then names and values.
+const CALL: &[u8] = b"\x04\0\0\0\
+    \x07\0\0\0\x04\0\0\0\x05\0\0\0\x08\0\0\0\x0a\0\0\0\x09\0\0\0\x0c\0\0\0\x16\0\0\0\
+    :method\0POST\0:path\0/v1/logs\0:authority\0collector\0content-type\0application/x-protobuf\0";
 
 /// A slot of the limits' table, by a name as long and of as many bytes.
 const SLOT: &[u8] = b"portcullis.limits.f0.16384.777";
@@ -100,6 +127,14 @@ const PROBLEM: &str = r#"{"title":"Unauthorized","status":401,"detail":"A creden
 const ANSWER: &[u8] = b"\x03\0\0\0\
     \x10\0\0\0\x14\0\0\0\x0d\0\0\0\x08\0\0\0\x0c\0\0\0\x18\0\0\0\
     www-authenticate\0Bearer realm=\"bench\"\0cache-control\0no-store\0content-type\0application/problem+json\0";
+
+/// What the gateway puts where the access log finds it.
+const TOLD: [(&str, &str); 4] = [
+    ("portcullis_decision", "allowed"),
+    ("portcullis_policy", "bench@0123456789ab"),
+    ("portcullis_route", "orders"),
+    ("portcullis_subject", "user-0001"),
+];
 
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_abi_version_0_2_1() {}
@@ -121,6 +156,9 @@ pub extern "C" fn proxy_on_configure(plugin: u32, _: u32) -> u32 {
     let Some(steps) = text.split_whitespace().map(step).collect() else {
         return 0;
     };
+    if text.contains("gather") {
+        unsafe { proxy_set_tick_period_milliseconds(5) };
+    }
     STEPS.with_borrow_mut(|all| all.insert(plugin, steps));
     unsafe { proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), [0; SLOT_BYTES].as_ptr(), SLOT_BYTES, 0) };
     1
@@ -134,9 +172,11 @@ fn step(word: &str) -> Option<Step> {
         "strip" => Step::Strip,
         "claims" => Step::Claims,
         "mark" => Step::Mark,
+        "told" => Step::Told,
         "address" => Step::Address,
         "conceal" => Step::Conceal,
         "log" => Step::Log,
+        "gather" => Step::Gather,
         "refuse" => Step::Refuse,
         _ => {
             let digits = word.strip_prefix("verify:")?.as_bytes().as_chunks::<2>().0;
@@ -144,6 +184,33 @@ fn step(word: &str) -> Option<Step> {
             Step::Verify(digits.iter().map(byte).collect::<Option<_>>()?)
         }
     })
+}
+
+/// Every five milliseconds, as the gateway looks where there is much to send.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_tick(_: u32) {
+    GATHERED.with_borrow_mut(|records| {
+        let (cluster, size) = ("collector", BATCH * RECORD.len());
+        if records.len() < size {
+            return;
+        }
+        unsafe {
+            let (name, headers, none) = (cluster.as_ptr(), CALL.as_ptr(), [0_u8; 4]);
+            proxy_http_call(
+                name,
+                cluster.len(),
+                headers,
+                CALL.len(),
+                records.as_ptr(),
+                size,
+                none.as_ptr(),
+                none.len(),
+                5000,
+                &mut 0,
+            );
+        }
+        records.drain(..size);
+    });
 }
 
 #[unsafe(no_mangle)]
@@ -178,6 +245,9 @@ fn make(step: &Step) -> bool {
                 proxy_replace_header_map_value(0, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
             }),
             Step::Mark => proxy_set_property("portcullis_admitted".as_ptr(), 19, "1".as_ptr(), 1) == 0,
+            Step::Told => TOLD.iter().all(|(name, value)| {
+                proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
+            }),
             Step::Verify(argument) => {
                 let (name, argument) = ("verify_signature", argument.as_slice());
                 let answer = block(|data, size| {
@@ -193,6 +263,10 @@ fn make(step: &Step) -> bool {
             Step::Conceal => {
                 let (name, value) = ("authorization", "REDACTED");
                 proxy_replace_header_map_value(0, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
+            }
+            Step::Gather => {
+                GATHERED.with_borrow_mut(|records| records.extend_from_slice(&RECORD));
+                true
             }
             Step::Log => proxy_log(3, EVENT.as_ptr(), EVENT.len()) == 0,
             Step::Refuse => {

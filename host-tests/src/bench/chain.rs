@@ -27,7 +27,7 @@ pub const HMAC_ISSUER: &str = "https://hmac.example.com";
 
 /// A listener with these filters before the router. It is set up as `envoy.yaml` is, without an access log unless it is asked for.
 pub fn listener(name: &str, mut filters: Vec<Value>, access_log: bool) -> Value {
-    let of_gateway = filters.iter().any(|filter| filter["name"] == "portcullis");
+    let of_gateway = filters.iter().any(|filter| filter["name"] == "portcullis" || filter["name"] == "floor");
     let access_log: Vec<Value> = access_log.then(|| self::access_log(of_gateway)).into_iter().collect();
     filters.push(router());
     json!({

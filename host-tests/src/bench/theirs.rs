@@ -30,9 +30,11 @@ const ADMISSION: &str = "time headers limit strip claims mark";
 /// The same, and those of its event in the log: a clock, the client's address, the answer's status (for which another property stands
 /// here), and the line.
 const ADMISSION_LOGGED: &str = "time headers limit strip claims mark time address address log";
-/// The same without the line, for an event that a collector gets later; and with the four properties that the proxy's access log prints.
+/// The same without the line, for an event that a collector gets later, with and without its sending; and with the four properties that the proxy's
+/// access log prints.
+const ADMISSION_SENT: &str = "time headers limit strip claims mark time address address gather";
 const ADMISSION_TOLD: &str = "time headers limit strip claims mark time address address";
-const ADMISSION_MARKED: &str = "time headers limit strip claims mark mark mark mark mark";
+const ADMISSION_MARKED: &str = "time headers limit strip claims mark told";
 /// Those of a request that nobody asks who it is, and the same with a limit.
 const OPEN: &str = "time headers mark";
 const OPEN_LIMITED: &str = "time headers limit mark";
@@ -122,6 +124,7 @@ pub(super) fn floor(makings: &Makings) -> Result<Vec<Case>, String> {
         case("floor: host calls of an admission", floor(ADMISSION), known(), 200).beside(NATIVE_CACHED),
         case("floor: the same and an event in the log", floor(ADMISSION_LOGGED), known(), 200),
         case("floor: the same and what an event asks for", floor(ADMISSION_TOLD), known(), 200),
+        case("floor: the same, sent to a collector", floor(ADMISSION_SENT), known(), 200),
         case("floor: the same and its access log", floor(ADMISSION_MARKED), known(), 200).with_access_log(),
         case("floor: host calls of a refusal over a limit", floor(OVER), known(), 401),
         case("floor: host calls of a refusal (401)", floor(REFUSAL), absent(), 401),
