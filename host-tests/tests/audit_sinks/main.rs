@@ -65,6 +65,15 @@ fn file_log(path: &Path) -> Value {
     log
 }
 
+/// The service that takes the access log by gRPC.
+fn by_grpc(service: &Service) {
+    let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
+    let refused = entries.iter().find(|tags| tags["request_id"].ends_with(REFUSED)).unwrap();
+    assert_eq!((refused["decision"].as_str(), refused["reason"].as_str()), ("refused", "signature_invalid"));
+    let allowed = entries.iter().find(|tags| tags["request_id"].ends_with(ALLOWED)).unwrap();
+    assert_eq!((allowed["decision"].as_str(), allowed["subject"].as_str()), ("allowed", "alice"));
+}
+
 /// One allowed request, one that is refused, and one whose subject tries to end the line.
 #[test]
 fn every_sink_of_the_page_gets_the_decision() {
@@ -122,16 +131,8 @@ fn every_sink_of_the_page_gets_the_decision() {
     );
     assert!(of(REFUSED)["policy"].as_str().unwrap().starts_with("sinks@"));
 
-    // The service that takes it by gRPC.
     if has_tags {
-        let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
-        let refused = entries.iter().find(|tags| tags["request_id"].ends_with(REFUSED)).unwrap();
-        assert_eq!(
-            (refused["decision"].as_str(), refused["reason"].as_str()),
-            ("refused", "signature_invalid")
-        );
-        let allowed = entries.iter().find(|tags| tags["request_id"].ends_with(ALLOWED)).unwrap();
-        assert_eq!((allowed["decision"].as_str(), allowed["subject"].as_str()), ("allowed", "alice"));
+        by_grpc(&service);
     }
 
     let is_of = |text: &str, id: &str| {
