@@ -65,6 +65,12 @@ fn file_log(path: &Path) -> Value {
     log
 }
 
+/// Before 1.37 Envoy knows no `value` of a tag, of an entry by gRPC and of a span.
+fn leave_tags_out(listener: &mut Listener) {
+    listener.access_log.remove(1);
+    listener.tracing.as_mut().and_then(Value::as_object_mut).unwrap().remove("custom_tags");
+}
+
 /// The service that takes the access log by gRPC.
 fn by_grpc(service: &Service) {
     let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
@@ -87,14 +93,11 @@ fn every_sink_of_the_page_gets_the_decision() {
     listener.env = [("COLLECTOR_AUTHORIZATION".to_owned(), "Bearer of-the-collector".to_owned())].into();
     listener.vm_id = "portcullis-sinks".to_owned();
     listener.access_log = vec![file_log(&file), document::block("grpc"), document::block("opentelemetry")];
-    // Before 1.37 Envoy knows no `value` of a tag, of an entry by gRPC and of a span.
+    listener.tracing = Some(document::block("tracing"));
     let has_tags = artifacts::envoy_version().unwrap() >= (1, 37);
-    let mut tracing = document::block("tracing");
     if !has_tags {
-        listener.access_log.remove(1);
-        tracing.as_object_mut().unwrap().remove("custom_tags");
+        leave_tags_out(&mut listener);
     }
-    listener.tracing = Some(tracing);
     let clusters = vec![
         Cluster::written(document::block("cluster"), collector.http.port()),
         Cluster::of_grpc("access_log_service", service.port()),
