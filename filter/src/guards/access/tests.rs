@@ -242,6 +242,7 @@ fn lists_of_claims() {
         (
             r#""valueType":"StringArray","values":["a","b"],"match":"All""#,
             &[
+                (r#"{"n":["b","a"]}"#, "yes"),
                 (r#"{"n":["b","c","a"]}"#, "yes"),
                 (r#"{"n":["b","a",1]}"#, "yes"),
                 (r#"{"n":["a","a"]}"#, "no"),
@@ -500,6 +501,22 @@ fn rules_that_no_caller_of_a_route_can_match() {
     assert_eq!(faults(&["partner"], false), ["d corp"]);
     assert_eq!(faults(&["partner"], true), ["d corp"]);
     assert_eq!(faults(&["corp", "partner"], true), [""; 0]);
+}
+
+#[test]
+fn whom_the_rules_confine_to_networks() {
+    let (near, anybody) = (r#"{"clientCIDRs":["10.0.0.0/8"]}"#, r#"{"scopes":["a"]}"#);
+    for (default, list, confines) in [
+        ("Deny", &[("Allow", near)][..], true),
+        ("Deny", &[("Allow", near), ("Deny", anybody)], true),
+        ("Deny", &[("Allow", near), ("Allow Shadow", anybody)], true),
+        ("Deny", &[("Allow", near), ("Allow", anybody)], false),
+        ("Deny", &[("Allow", anybody)], false),
+        ("Allow", &[("Allow", near)], false),
+        ("Allow", &[("Deny", anybody)], false),
+    ] {
+        assert_eq!(rules(default, list).confines(), confines, "{default} {list:?}");
+    }
 }
 
 #[test]

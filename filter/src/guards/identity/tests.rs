@@ -450,3 +450,14 @@ fn which_routes_take_certificates_alone() {
         assert_eq!(route(&asked, &providers).takes_certificates_alone(), alone, "{asked}");
     }
 }
+
+#[test]
+fn what_nobody_has_asked_for_is_not_on_its_way() {
+    let what = super::stop::What::Keys { provider: "nobody".into(), outcomes: 0 };
+    assert!(!policy().is_pending(&what));
+}
+
+#[test]
+fn a_header_weighs_at_least_what_it_holds() {
+    assert!(super::claim_headers::weight(&("x-user".into(), vec![b'a'; 100])) >= 100);
+}

@@ -231,6 +231,18 @@ fn keyed_hashes_need_their_pepper() {
 
 /// A hash may be under either pepper; under one that is missing there may be a hash of any key.
 #[test]
+fn a_pepper_that_is_missing_is_told_of() {
+    let section = format!(r#"{{"pepper":{{"env":"PEPPER"}},"keys":[{}]}}"#, entry(keyed(KEY), ""));
+    let (mut providers, problems) = read_beside("{}", &section);
+    assert_eq!(problems, [""; 0]);
+    for (pepper, missing) in [(None, 1), (Some(PEPPER.to_vec()), 0)] {
+        providers.resolve(|_| pepper.clone());
+        assert_eq!(providers.without_pepper().count(), missing);
+    }
+    assert_eq!(Providers::default().without_pepper().count(), 0);
+}
+
+#[test]
 fn a_pepper_is_changed_for_the_next() {
     const NEXT: &[u8] = b"the next thirty-two bytes of pepper";
     let newer = "the-newer-key-of-the-same-client";

@@ -393,3 +393,27 @@ fn what_no_policy_may_say() {
         assert!(problems.iter().any(|told| told.contains(problem)), "{certificates} {mtls}: {problems:?}");
     }
 }
+
+/// RFC 4055 §5 and RFC 5758 §3.2; identifiers by `openssl asn1parse`.
+#[test]
+fn signature_algorithms_in_rows() {
+    let rsa =
+        |last: u8, rest: &[u8]| [&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last][..], rest].concat();
+    let ecdsa = |last: u8| [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, last].to_vec();
+    for (identifier, hash) in [
+        (rsa(11, &[5, 0]), Some("sha256")),
+        (rsa(12, &[5, 0]), Some("sha384")),
+        (rsa(13, &[5, 0]), Some("sha512")),
+        (ecdsa(2), Some("sha256")),
+        (ecdsa(3), Some("sha384")),
+        // SHA-1, PSS, parameters that are missing, SHA-224 and SHA-512 by ECDSA, and nothing.
+        (rsa(5, &[5, 0]), None),
+        (rsa(10, &[5, 0]), None),
+        (rsa(11, &[]), None),
+        (ecdsa(1), None),
+        (ecdsa(4), None),
+        (vec![], None),
+    ] {
+        assert_eq!(super::algorithm(&identifier).map(|(hash, _)| hash), hash, "{identifier:?}");
+    }
+}

@@ -219,6 +219,15 @@ fn two_secrets_for_the_time_of_a_change() {
         assert_eq!(asked_with(&proxy), used, "there is no other");
     }
     assert!(secrets(None, None).without_secret().is_some());
+    for (there, missing) in
+        [(&["SECRET", "NEXT"][..], ""), (&["NEXT"], "SECRET"), (&["SECRET"], "NEXT"), (&[], "SECRET NEXT")]
+    {
+        let env = |name: &str| there.contains(&name).then(|| b"a secret".to_vec());
+        let told: Vec<String> = endpoint.without_one_of_two(env).map(|why| why.text().into_owned()).collect();
+        let names = missing.split_whitespace().map(|name| format!("missing environment variable `{name}`"));
+        assert_eq!(told, names.collect::<Vec<_>>(), "{there:?}");
+    }
+    assert_eq!(self::endpoint(None).without_one_of_two(|_| None).count(), 0, "one secret is no change");
 }
 
 #[test]
