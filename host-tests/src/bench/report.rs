@@ -191,7 +191,7 @@ const OF_CASES: &str = "
 - *floor* is a plugin that decides nothing and makes the host calls that a gateway in a plugin cannot do without: those of an open route
   (clock, headers, the mark, the guard behind it), the same with one slot of shared data read and written as *one limit* does, those of an
   admission (clock, headers, one slot of shared data read and written, three headers changed, the mark, the guard behind it), the same with
-  the clock and the two properties that an event asks for, with its line in the log, or with the four marks of an event in the access log, those of a
+  the clock and the two properties that an event asks for, with its line in the log, with as many bytes for a collector in batches of 512, or with the four marks of an event in the access log, which prints them, those of a
   refusal (clock, headers, the answer; with an event also the client's address and the line), or one `verify_signature` of such a token. What is compared with `native` there cannot be less for any plugin that works so.
 - *native* is `jwt_authn` (with and without `jwt_cache_config`), `rbac` on the scope and `local_ratelimit` with a bucket for each subject;
   *header_mutation* stands before them and takes off what only a gateway may set.
