@@ -13,8 +13,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::Event;
-use super::batch::Batch;
+use super::{Event, otlp};
 use crate::host::{Answer, Call, CallId, Host, Level, Metrics};
 use crate::http::{Head, Target, is_field_value};
 use crate::limits;
@@ -67,8 +66,6 @@ pub struct Exporter {
 struct State {
     /// The first one is sent next, or on its way.
     queue: VecDeque<Batch>,
-    /// The memory of the last one that is over, for the next.
-    spare: Vec<u8>,
     /// Events in all of them.
     events: usize,
     bytes: usize,
@@ -86,6 +83,14 @@ struct State {
     spell: u64,
     /// Once the policy is gone: when to give up what is left.
     end: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    records: Vec<u8>,
+    events: usize,
+    /// When the first of them came.
+    since: u64,
 }
 
 impl Exporter {
@@ -146,7 +151,7 @@ impl Exporter {
     }
 
     fn is_full(&self, batch: &Batch) -> bool {
-        batch.events >= self.source.max_batch || batch.bytes() >= limits::EXPORT_BATCH_BYTES
+        batch.events >= self.source.max_batch || batch.records.len() >= limits::EXPORT_BATCH_BYTES
     }
 
     /// Takes an event, or drops it.
@@ -164,13 +169,13 @@ impl Exporter {
         let sent = usize::from(state.flight.is_some() || state.attempts > 0);
         let open = state.queue.len() > sent && state.queue.back().is_some_and(|batch| !self.is_full(batch));
         if !open {
-            let batch = Batch::new(core::mem::take(&mut state.spare), now.nanos());
-            state.queue.push_back(batch);
+            state.queue.push_back(Batch { records: Vec::new(), events: 0, since: now.nanos() });
         }
         let Some(batch) = state.queue.back_mut() else { return };
-        let before = batch.bytes();
-        batch.push(event);
-        let more = batch.bytes().saturating_sub(before);
+        let before = batch.records.len();
+        otlp::put_record(event, &mut batch.records);
+        batch.events = batch.events.saturating_add(1);
+        let more = batch.records.len().saturating_sub(before);
         state.events = state.events.saturating_add(1);
         state.bytes = state.bytes.saturating_add(more);
     }
@@ -235,7 +240,7 @@ impl Exporter {
                 state.give_up("their policy has been gone for too long", host);
             }
         }
-        if state.attempts >= limits::EXPORT_ATTEMPTS {
+        if state.attempts >= limits::EXPORT_ATTEMPTS && !state.queue.is_empty() {
             // One policy after the other went while this batch was on its way.
             state.give_up("no answer", host);
         }
@@ -251,8 +256,7 @@ impl Exporter {
         // The last call ends with the time that is left.
         let left = state.end.map_or(u64::MAX, |end| end.saturating_sub(now.nanos()));
         let timeout = self.source.timeout.min(left);
-        let sent = state.queue.front_mut().and_then(|batch| self.send(batch.request()?, timeout, host));
-        match sent {
+        match self.send(&batch.records, timeout, host) {
             Some(id) => {
                 let given_up = now.nanos().saturating_add(timeout).saturating_add(SECOND / 8);
                 state.flight = Some((id, given_up));
@@ -261,7 +265,7 @@ impl Exporter {
         }
     }
 
-    fn send(&self, request: &[u8], timeout: u64, host: &impl Host) -> Option<CallId> {
+    fn send(&self, records: &[u8], timeout: u64, host: &impl Host) -> Option<CallId> {
         let own = self.fields.as_ref().ok()?;
         let mut fields = vec![("content-type", "application/x-protobuf"), ("user-agent", "portcullis")];
         fields.extend(own.iter().map(|(name, value)| (&**name, value.expose().as_str())));
@@ -273,7 +277,7 @@ impl Exporter {
             authority: &uri.authority,
             path: &uri.path,
             fields: &fields,
-            body: request,
+            body: &otlp::request(records),
             timeout,
         };
         host.call(&call).ok()
@@ -349,14 +353,12 @@ impl State {
         self.attempts = 0;
         let Some(batch) = self.queue.pop_front() else { return 0 };
         self.forget(&batch);
-        let events = batch.events;
-        self.spare = batch.into_spare();
-        events
+        batch.events
     }
 
     fn forget(&mut self, batch: &Batch) {
         self.events = self.events.saturating_sub(batch.events);
-        self.bytes = self.bytes.saturating_sub(batch.bytes());
+        self.bytes = self.bytes.saturating_sub(batch.records.len());
     }
 
     /// The log hears of the first one of a spell.

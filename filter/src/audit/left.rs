@@ -2,8 +2,8 @@
 //! fields that were read for it.
 //!
 //! A host may be asked to wait until they are sent (`proxy_on_done`), but whoever listens to that is entered for each request, too; and a VM that ends does
-//! not wait (host fact H12). So nobody is asked, nothing is called while a policy goes, and what was on its way is sent again: it may arrive twice,
-//! which is better than not at all.
+//! not wait (host fact H12). So nobody is asked, nothing is called while a policy goes, and what was on its way is sent again: it may arrive more
+//! than once, which is better than not at all.
 
 use std::rc::Rc;
 

@@ -4,7 +4,6 @@
 //! [`Redacted`](crate::redaction::Redacted) text. There is no way in for a header, a token or a query that nobody looked at. `docs/audit.md` tells
 //! the fields, `docs/audit.schema.json` is their schema.
 
-mod batch;
 mod config;
 mod event;
 mod export;

@@ -80,24 +80,25 @@ fn size_of_list(texts: &[&str]) -> usize {
     texts.iter().fold(0, |sum, text| sum.saturating_add(size_of_bytes(size_of_bytes(text.len()))))
 }
 
-/// What a request begins with, before so many bytes of records: an `ExportLogsServiceRequest` of one resource and one scope.
-pub(super) fn front(records: usize) -> Vec<u8> {
-    let (mut scope, mut logs, mut front) = (Vec::new(), Vec::new(), Vec::new());
-    put_nested(1, &mut scope, |scope| {
-        put_bytes(1, super::SCHEMA.as_bytes(), scope);
-        put_bytes(2, env!("CARGO_PKG_VERSION").as_bytes(), scope);
-    });
-    put_nested(1, &mut logs, |resource| {
-        put_nested(1, resource, |attribute| {
-            put_bytes(1, b"service.name", attribute);
-            put_nested(2, attribute, |any| put_bytes(1, b"portcullis", any));
+/// The whole request for these records: `ExportLogsServiceRequest` of one resource and one scope.
+pub(super) fn request(records: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(records.len().saturating_add(128));
+    put_nested(1, &mut out, |logs| {
+        put_nested(1, logs, |resource| {
+            put_nested(1, resource, |attribute| {
+                put_bytes(1, b"service.name", attribute);
+                put_nested(2, attribute, |any| put_bytes(1, b"portcullis", any));
+            });
+        });
+        put_nested(2, logs, |scope_logs| {
+            put_nested(1, scope_logs, |scope| {
+                put_bytes(1, super::SCHEMA.as_bytes(), scope);
+                put_bytes(2, env!("CARGO_PKG_VERSION").as_bytes(), scope);
+            });
+            scope_logs.extend_from_slice(records);
         });
     });
-    put_head(2, scope.len().saturating_add(records), &mut logs);
-    logs.append(&mut scope);
-    put_head(1, logs.len().saturating_add(records), &mut front);
-    front.append(&mut logs);
-    front
+    out
 }
 
 /// A number of a trace, which OTLP has in bytes. An event holds no other.
