@@ -33,17 +33,19 @@ export class Keys {
     if (!(this.#oldest > 0)) throw new RangeError("maxAge: more than 0 seconds");
   }
 
-  /** The key of that name; one that is not known is asked for, at most once a second. */
+  /** The key of that name. One that is not known is asked for, at most once a second; meanwhile who has a key goes on with it. */
   async find(kid) {
-    const now = clock();
     const known = () => (clock() - this.#read < this.#oldest ? this.#keys.get(kid) : undefined);
-    if ((now < this.#until && known()) || now - this.#asked < 1000) {
-      await this.#asking;
-      return known();
+    if (clock() < this.#until && known()) return known();
+    const asks = !this.#asking && clock() - this.#asked >= 1000;
+    if (asks) {
+      const over = () => {
+        this.#asked = clock();
+        this.#asking = undefined;
+      };
+      this.#asking = this.#fetch().then(over, over); // If it fails, the old keys hold for a while.
     }
-    this.#asked = now;
-    this.#asking = this.#fetch().catch(() => {}); // The old keys hold for a while.
-    await this.#asking;
+    if (asks || !known()) await this.#asking;
     return known();
   }
 

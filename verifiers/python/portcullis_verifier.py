@@ -38,16 +38,29 @@ class Keys:
         self._lock = threading.Lock()
 
     def find(self, kid):
-        """The key of that name; one that is not known is asked for, at most once a second."""
-        with self._lock:
-            now = time.monotonic()
-            if not (now < self._until and kid in self._keys) and now - self._asked >= 1:
-                self._asked = now
-                try:
-                    self._fetch(now)
-                except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, jwt.PyJWTError):
-                    pass  # The old keys hold for a while.
-            return self._keys.get(kid) if time.monotonic() - self._read < self._oldest else None
+        """The key of that name. One that is not known is asked for, at most once a second; meanwhile who has a key goes on with it."""
+        key = self._known(kid)
+        if key is not None and time.monotonic() < self._until:
+            return key
+        if self._lock.acquire(blocking=key is None):
+            try:
+                fresh = kid in self._keys and time.monotonic() < self._until
+                if not fresh and time.monotonic() - self._asked >= 1:
+                    self._ask()
+            finally:
+                self._lock.release()
+        return self._known(kid)
+
+    def _known(self, kid):
+        return self._keys.get(kid) if time.monotonic() - self._read < self._oldest else None
+
+    def _ask(self):
+        try:
+            self._fetch(time.monotonic())
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, jwt.PyJWTError):
+            pass  # The old keys hold for a while.
+        finally:
+            self._asked = time.monotonic()
 
     def _fetch(self, now):
         with urllib.request.urlopen(self._url, timeout=2) as response:

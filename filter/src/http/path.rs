@@ -106,7 +106,7 @@ fn ambiguity(path: &str) -> Result<(), PathFault> {
         return Err(PathFault::Ambiguous("double encoding"));
     }
     if !path.is_ascii() && path.contains(LOOK_ALIKES) {
-        return Err(PathFault::Ambiguous("what some readers take for a dot or a slash"));
+        return Err(PathFault::Ambiguous("what some readers take for a dot, a slash or another mark"));
     }
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -126,9 +126,13 @@ fn ambiguity(path: &str) -> Result<(), PathFault> {
     Ok(())
 }
 
-/// What becomes a dot, two dots, a slash or a back slash for a reader that normalises by compatibility (Unicode Standard Annex 15, NFKC).
-const LOOK_ALIKES: [char; 7] =
-    ['\u{2024}', '\u{2025}', '\u{fe52}', '\u{fe68}', '\u{ff0e}', '\u{ff0f}', '\u{ff3c}'];
+/// What becomes a dot, two dots, a slash, a back slash, a semicolon or a percent sign, alone or among letters, for a reader that normalises by
+/// compatibility (Unicode Standard Annex 15, NFKC). Not what becomes a question mark or a number sign, which stand in titles.
+const LOOK_ALIKES: [char; 18] = [
+    '\u{37e}', '\u{2024}', '\u{2025}', '\u{2100}', '\u{2101}', '\u{2105}', '\u{2106}', '\u{fe14}',
+    '\u{fe30}', '\u{fe52}', '\u{fe54}', '\u{fe68}', '\u{fe6a}', '\u{ff05}', '\u{ff0e}', '\u{ff0f}',
+    '\u{ff1b}', '\u{ff3c}',
+];
 
 const fn hex(digit: u8) -> Option<u8> {
     match digit {
@@ -225,9 +229,16 @@ mod tests {
             ("/.", Ambiguous("a dot segment")),
             ("/a/..%20/b", Ambiguous("a dot segment")),
             ("/a/%20./b", Ambiguous("a dot segment")),
-            ("/a/..%ef%bc%8fb", Ambiguous("what some readers take for a dot or a slash")),
-            ("/a/%e2%80%a5/b", Ambiguous("what some readers take for a dot or a slash")),
-            ("/a%ef%bc%bcb", Ambiguous("what some readers take for a dot or a slash")),
+            ("/a/..%ef%bc%8fb", Ambiguous("what some readers take for a dot, a slash or another mark")),
+            ("/a/%e2%80%a5/b", Ambiguous("what some readers take for a dot, a slash or another mark")),
+            (
+                "/public/%ef%b8%b0/admin",
+                Ambiguous("what some readers take for a dot, a slash or another mark"),
+            ),
+            ("/a%e2%84%80", Ambiguous("what some readers take for a dot, a slash or another mark")),
+            ("/a%cd%bejsessionid=1", Ambiguous("what some readers take for a dot, a slash or another mark")),
+            ("/a%ef%bc%852e", Ambiguous("what some readers take for a dot, a slash or another mark")),
+            ("/a%ef%bc%bcb", Ambiguous("what some readers take for a dot, a slash or another mark")),
             ("//a", Ambiguous("a doubled slash")),
             ("/a//", Ambiguous("a doubled slash")),
             ("/a%2fb", Ambiguous("an encoded slash")),

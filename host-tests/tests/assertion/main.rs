@@ -4,6 +4,7 @@
 mod backends;
 mod gateway;
 mod keys;
+mod slow;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

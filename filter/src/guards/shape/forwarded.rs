@@ -67,13 +67,11 @@ static THIRD: [bool; 256] = {
 };
 
 /// What Envoy sets, or takes off, before a filter sees the request; byte for byte, since it knows no other spelling.
-const OF_THE_PROXY: [&str; 9] = [
+const OF_THE_PROXY: [&str; 7] = [
     "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node",
     "x-envoy-external-address",
     "x-envoy-internal",
-    "x-envoy-peer-metadata",
-    "x-envoy-peer-metadata-id",
     "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-proto",
