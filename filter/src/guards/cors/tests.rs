@@ -5,6 +5,7 @@ use crate::document::Field;
 use crate::http::Head;
 use crate::http::head::serialize;
 use crate::json::Json;
+use crate::limits;
 use crate::problem::Problems;
 use crate::testing::test;
 
@@ -39,6 +40,9 @@ fn origins_in_rows() {
         ("https://[::1]:8443", None),
         ("https://*.example.com", None),
         ("capacitor://localhost", None),
+        ("chrome-extension://abcdef", None),
+        ("web+a2.b://localhost", None),
+        ("9p://localhost", Some(Form)),
         ("app.example.com", Some(Form)),
         ("https://", Some(Form)),
         ("https://app.example.com/", Some(Form)),
@@ -112,6 +116,28 @@ fn what_is_a_preflight() {
     ] {
         assert_eq!(preflight(&head(method, &fields)).is_some(), is, "{method} {fields:?}");
     }
+}
+
+#[test]
+fn a_preflight_tells_the_method_that_will_come() {
+    let head = head("OPTIONS", &[("origin", "https://a.example"), ("access-control-request-method", "PUT")]);
+    assert_eq!(preflight(&head).unwrap().method(), b"PUT");
+}
+
+#[test]
+fn as_long_as_may_be_and_a_byte_more() {
+    let anybody = good(r#"{"allowOrigins": ["*"], "allowHeaders": ["X-Request-Source"]}"#);
+    let asks = ("access-control-request-method", "GET");
+    let origin = "x".repeat(limits::ORIGIN_BYTES);
+    assert!(asked(&anybody, &[("origin", &origin), asks]).is_ok());
+    assert!(asked(&anybody, &[("origin", &format!("{origin}x")), asks]).is_err());
+    let headers = format!("{:1$}", "x-request-source", limits::CORS_HEADERS_BYTES);
+    let named = |headers: &str| {
+        let fields = [("origin", "https://a.example"), asks, ("access-control-request-headers", headers)];
+        asked(&anybody, &fields).is_ok()
+    };
+    assert!(named(&headers));
+    assert!(!named(&format!("{headers} ")));
 }
 
 const SHOP: &str = r#"{"allowOrigins": ["https://app.example.com", "https://*.shop.example"], "allowMethods": ["PUT"], "allowHeaders": ["X-Request-Source", "authorization"],
@@ -225,8 +251,8 @@ fn what_no_policy_may_say() {
     for (text, problem) in [
         ("{}", "cors: `allowOrigins` is missing"),
         (r#"{"allowOrigins": []}"#, "an empty list"),
-        (r#"{"allowOrigins": ["*"], "allowCredentials": true}"#, "which is anybody"),
-        (r#"{"allowOrigins": ["null"], "allowCredentials": true}"#, "which is anybody"),
+        (r#"{"allowOrigins": ["*"], "allowCredentials": true}"#, "the origin `*`, which is anybody"),
+        (r#"{"allowOrigins": ["null"], "allowCredentials": true}"#, "the origin `null`, which is anybody"),
         (
             r#"{"allowOrigins": ["https://a.example"], "allowHeaders": ["*"], "allowCredentials": true}"#,
             "browsers then take for a name",
@@ -234,6 +260,8 @@ fn what_no_policy_may_say() {
         (r#"{"allowOrigins": ["*", "https://a.example"]}"#, "`*` beside other origins"),
         (r#"{"allowOrigins": ["https://a.example", "https://a.example"]}"#, "stands twice"),
         (r#"{"allowOrigins": ["https://A.example/"]}"#, "did you mean `https://a.example`?"),
+        (r#"{"allowOrigins": ["APP.example"]}"#, "a scheme and a host as browsers write them"),
+        (r#"{"allowOrigins": ["https://a.example"], "allowMethods": ["PUT", "PUT"]}"#, "`PUT` stands twice"),
         (r#"{"allowOrigins": ["https://a.example:443"]}"#, "browsers leave the scheme's own port out"),
         (r#"{"allowOrigins": ["https://a.example"], "allowMethods": ["put"]}"#, "is not a method"),
         (

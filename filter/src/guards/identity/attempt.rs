@@ -45,3 +45,20 @@ impl Gate for Open {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::jwt::vectors::base64;
+    use super::{Attempt, Compact, Gate, Open};
+    use crate::testing::test;
+
+    #[test]
+    fn what_a_credential_claims_to_be() {
+        let token =
+            format!("{}.{}.{}", base64(r#"{"alg":"EdDSA"}"#), base64(r#"{"sub":"ada"}"#), base64("x"));
+        let token = Compact::parse(token.as_bytes()).unwrap();
+        assert_eq!(Attempt::by_token(&token), Attempt { subject: Some("ada"), api_key: None });
+        assert_eq!(Attempt::by_key(b"pck_x"), Attempt { subject: None, api_key: Some(b"pck_x") });
+        assert!(!Open.watches() && Open.open(Attempt::by_token(&token)).is_ok());
+    }
+}

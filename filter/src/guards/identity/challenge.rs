@@ -156,8 +156,12 @@ mod tests {
     use crate::testing::test;
 
     fn route(tokens: bool, api_keys: bool) -> Authentication {
+        Authentication::Credential(rule(tokens, api_keys))
+    }
+
+    fn rule(tokens: bool, api_keys: bool) -> CredentialRule {
         let providers = if tokens { vec![ProviderId(0)] } else { Vec::new() };
-        Authentication::Credential(CredentialRule {
+        CredentialRule {
             providers,
             places: Vec::new(),
             api_keys,
@@ -165,7 +169,7 @@ mod tests {
             optional: false,
             step_ups: Vec::new(),
             asks: None,
-        })
+        }
     }
 
     #[test]

@@ -327,10 +327,8 @@ fn the_issuer_chooses_among_the_routes_providers() {
     let bent = token("https://shop", r#","sub":"a""#).replace('.', "A.");
     assert!(reason(only_shop, "x-shop", &bent).is_some());
     let open = ask(r#"{"open":{"because":"probe"}}"#, "/", &[("authorization", b"Bearer \xff")]).unwrap();
-    assert!(
-        matches!(open.caller, Caller::Anonymous) && open.spent.is_none(),
-        "an open route looks at nothing"
-    );
+    assert!(open.caller.is_anonymous() && open.spent.is_none(), "an open route looks at nothing");
+    assert!(!ask(only_shop, "/", &[("x-shop", shop.as_bytes())]).unwrap().caller.is_anonymous());
 }
 
 #[test]
@@ -434,21 +432,53 @@ fn bytes_of_a_token() {
 }
 
 #[test]
-fn which_routes_take_certificates_alone() {
+fn as_long_as_may_be_and_a_byte_more() {
+    let token = vec![b'a'; limits::TOKEN_BYTES + 2];
+    assert!(check_token(&token[2..]).is_ok());
+    for long in [&token[1..], &token] {
+        assert_eq!(check_token(long).unwrap_err().reason, Reason::TokenTooLarge);
+    }
+    let cookies = |count: usize| {
+        let cookies = vec!["a=b"; count].join("; ");
+        ask(BOTH, "/", &[("cookie", cookies.as_bytes())]).unwrap_err().reason
+    };
+    assert_eq!(cookies(limits::COOKIES), Reason::CredentialMissing);
+    assert_eq!(cookies(limits::COOKIES + 1), Reason::HeadersTooLarge);
+}
+
+#[test]
+fn which_routes_take_certificates_alone_and_which_take_anybody() {
     let mut providers = policy();
     let (problems, text) = (Problems::new(), json(r#"{"validatedByProxy":{"because":"test"}}"#));
     read_client_certificates(&Field::at("clientCertificates", &text, &problems), &mut providers);
     let mtls = r#"{"mtls":{"spiffe":["spiffe://corp/a"]}}"#;
-    for (asked, alone) in [
-        (mtls.to_owned(), true),
-        (format!(r#"{{"anyOf":[{mtls},{{"jwt":{{}}}}]}}"#), false),
-        (format!(r#"{{"anyOf":[{mtls},{{"apiKey":{{}}}}]}}"#), false),
-        (format!(r#"{{"anyOf":[{mtls},{{"open":{{"because":"test"}}}}]}}"#), false),
-        (r#"{"jwt":{}}"#.to_owned(), false),
-        (r#"{"open":{"because":"test"}}"#.to_owned(), false),
+    for (asked, certificates, alone, anybody) in [
+        (mtls.to_owned(), true, true, false),
+        (format!(r#"{{"anyOf":[{mtls},{{"jwt":{{}}}}]}}"#), true, false, false),
+        (format!(r#"{{"anyOf":[{mtls},{{"apiKey":{{}}}}]}}"#), true, false, false),
+        (format!(r#"{{"anyOf":[{mtls},{{"open":{{"because":"test"}}}}]}}"#), true, false, true),
+        (r#"{"jwt":{}}"#.to_owned(), false, false, false),
+        (r#"{"open":{"because":"test"}}"#.to_owned(), false, false, true),
     ] {
-        assert_eq!(route(&asked, &providers).takes_certificates_alone(), alone, "{asked}");
+        let route = route(&asked, &providers);
+        assert_eq!(route.takes_certificates(), certificates, "{asked}");
+        assert_eq!(route.takes_certificates_alone(), alone, "{asked}");
+        assert_eq!(route.takes_anybody(), anybody, "{asked}");
     }
+}
+
+#[test]
+fn a_header_that_the_gateway_alone_may_set_is_added_once() {
+    let mut providers = policy();
+    let before = providers.identity_headers().len();
+    for name in ["x-a-first", "x-user", "x-zz-last", "x-a-first"] {
+        providers.add_identity_header(&name.into());
+    }
+    let headers = providers.identity_headers();
+    assert_eq!(headers.len(), before + 2, "{headers:?}");
+    assert!(
+        headers.is_sorted() && headers.contains(&"x-a-first".into()) && headers.contains(&"x-zz-last".into())
+    );
 }
 
 #[test]

@@ -24,6 +24,26 @@ fn without_the_section_nothing_is_done() {
 }
 
 #[test]
+fn whoever_has_one_thing_to_do_is_not_idle() {
+    let off = r#""contentTypeOptions": "Off", "frameOptions": "Off", "referrerPolicy": false"#;
+    for more in [
+        r#""strictTransportSecurity": {}"#,
+        r#""cacheControl": "NoStore""#,
+        r#""replaceErrorBodies": true"#,
+        r#""removeHeaders": ["server"]"#,
+    ] {
+        assert!(!rules(&format!("{{{off}, {more}}}")).unwrap().is_empty(), "{more}");
+    }
+    let removing = rules(&format!(r#"{{{off}, "removeHeaders": ["x-powered-by", "server"]}}"#)).unwrap();
+    assert_eq!(removing.removed().iter().map(|name| &**name).collect::<Vec<_>>(), ["x-powered-by", "server"]);
+    let transport = |text: &str| {
+        rules(&format!(r#"{{{off}, "strictTransportSecurity": {text}}}"#)).unwrap().asks_for_tls()
+    };
+    assert!(transport("{}") && !transport(r#"{"overPlaintext": {"because": "TLS ends before"}}"#));
+    assert!(!removing.asks_for_tls());
+}
+
+#[test]
 fn what_is_added() {
     let all =
         |pairs: &[(&'static str, &str)]| pairs.iter().map(|(n, v)| (*n, (*v).to_owned())).collect::<Vec<_>>();

@@ -5,6 +5,7 @@ use super::{Clash, Table};
 use crate::document::Field;
 use crate::http::{Head, Path, head::serialize};
 use crate::json::{Bounds, Duplicates, Json};
+use crate::limits;
 use crate::problem::Problems;
 use crate::testing::test;
 
@@ -76,6 +77,7 @@ fn path_kinds() {
         ("Template", "/orders/{id}", "/orders/5/x", false),
         ("Template", "/orders/{id}/", "/orders/5/", true),
         ("Template", "/{a}/x/{b}", "/1/x/2", true),
+        ("Template", "/{order_id}", "/1", true),
         ("Template", "/{a}/x/{b}", "/1/y/2", false),
         ("Template", "/{a}", "/", false),
         ("RegularExpression", "/a[0-9]+", "/a12", true),
@@ -223,6 +225,7 @@ fn the_more_specific_wins_in_either_order() {
         ("template=/{a}/y/{b}", "template=/{a}/{b}/z", "GET h/x/y/z"),
         ("re=/x.*", "prefix=/x/y/z", "GET h/x/y/z"),
         ("re=/x/[a-z]+", "re=/x/.*", "GET h/x/y"),
+        ("re=/x/[a-z]+", "re=/x/.* header=x-a:1", "GET h/x/y x-a:1"),
         ("prefix=/x/y", "prefix=/x", "GET h/x/y/z"),
         ("prefix=/x/y", "header=x-a:1", "GET h/x/y x-a:1"),
         // headers over methods
@@ -315,6 +318,18 @@ fn what_is_walked_is_bounded() {
     let expressions = |index| format!("host=h{index} re=/x.");
     assert_eq!(of(expressions, 32), []);
     assert_eq!(of(expressions, 34), [Clash::Expressions(32), Clash::Expressions(33)]);
+    // 1,035 pairs of equal routes, of which nobody reads so many.
+    assert_eq!(of(|_| "exact=/x".to_owned(), 46).len(), limits::ROUTE_CLASHES);
+}
+
+#[test]
+fn as_long_as_may_be() {
+    let path = |kind: &str, value: &str| format!(r#"{{"path":{{"type":"{kind}","value":"{value}"}}}}"#);
+    let expression = |bytes: usize| path("RegularExpression", &format!("/a(?x){}", " ".repeat(bytes - 6)));
+    assert!(read(&path("Exact", &"/a".repeat(limits::ROUTE_SEGMENTS))).is_ok());
+    assert!(read(&path("Exact", &"/a".repeat(limits::ROUTE_SEGMENTS + 1))).is_err());
+    assert!(read(&expression(limits::ROUTE_PATTERN_BYTES)).is_ok());
+    assert!(read(&expression(limits::ROUTE_PATTERN_BYTES + 1)).is_err());
 }
 
 #[test]
@@ -400,6 +415,10 @@ fn what_is_refused() {
         (
             path("Template", "/a/{}"),
             "path.value: `{}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`",
+        ),
+        (
+            path("Template", "/{a-b}"),
+            "path.value: `{a-b}` is not a variable of a template, or stands twice · help: letters, digits and `_` in braces, each name once: `/orders/{id}`",
         ),
         (
             path("Template", "/{a}/{a}"),

@@ -114,6 +114,14 @@ fn what_a_user_may_not_write() {
             r#"{"methods":["get"]}"#,
             "request.methods: `get` is not a method · help: methods are written in upper case: `GET`",
         ),
+        (
+            r#"{"methods":["CONNECT"]}"#,
+            "request.methods: `CONNECT` cannot be allowed · help: CONNECT has no path to judge; TRACE sends headers back to the client (RFC 9110 §9.3.8)",
+        ),
+        (
+            r#"{"methods":["TRACE"]}"#,
+            "request.methods: `TRACE` cannot be allowed · help: CONNECT has no path to judge; TRACE sends headers back to the client (RFC 9110 §9.3.8)",
+        ),
         (r#"{"maxHeaders":0}"#, "request.maxHeaders: expected a whole number from 1 to 512"),
         (r#"{"maxHeaders":5.5}"#, "request.maxHeaders: expected a whole number from 1 to 512"),
         (

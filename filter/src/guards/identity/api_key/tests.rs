@@ -177,6 +177,9 @@ fn what_is_no_key() {
     ] {
         assert_eq!(reason(check(&keys, key.as_bytes(), 0)), Some(Reason::ApiKeyInvalid), "{key:.60}");
     }
+    let least = "a".repeat(limits::API_KEY_BYTES_MIN);
+    let listed = self::keys(&format!(r#"{{"keys":[{}]}}"#, entry(plain(&least), "")));
+    assert!(check(&listed, least.as_bytes(), 0).is_ok());
     // A key of fifteen letters is none, also where the policy lists it.
     let short = "a".repeat(limits::API_KEY_BYTES_MIN - 1);
     let listed = self::keys(&format!(r#"{{"keys":[{}]}}"#, entry(plain(&short), "")));
@@ -215,6 +218,7 @@ fn keyed_hashes_need_their_pepper() {
             Some(Reason::ApiKeyInvalid),
         ),
         (None, true, Some(Reason::KeysUnavailable), Some(Reason::KeysUnavailable)),
+        (Some(&PEPPER[..32]), false, Some(Reason::ApiKeyInvalid), Some(Reason::ApiKeyInvalid)),
         (Some(&PEPPER[..31]), true, Some(Reason::KeysUnavailable), Some(Reason::KeysUnavailable)),
         (Some(b""), true, Some(Reason::KeysUnavailable), Some(Reason::KeysUnavailable)),
     ] {

@@ -11,6 +11,7 @@ use crate::document::Field;
 use crate::guards::identity::rules::Providers;
 use crate::host::{Verdict, Verifier};
 use crate::json::Json;
+use crate::limits;
 use crate::problem::Problems;
 use crate::testing::test;
 use crate::time::Timestamp;
@@ -31,6 +32,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 const ECDSA_SHA256: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
 const EC: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
 /// A certificate in the making.
@@ -42,6 +44,7 @@ struct Draft {
     subject: &'static str,
     not_before: Vec<u8>,
     not_after: Vec<u8>,
+    key: &'static [u8],
     extensions: Vec<Vec<u8>>,
     signature: &'static [u8],
     behind: Vec<u8>,
@@ -75,6 +78,7 @@ impl Draft {
             subject: "",
             not_before: der(0x17, &[b"260101000000Z"]),
             not_after: der(0x17, &[b"270101000000Z"]),
+            key: EC,
             extensions: vec![sans(&[(0x86, b"spiffe://corp.example/ns/orders/sa/api")])],
             signature: b"good",
             behind: Vec::new(),
@@ -92,7 +96,7 @@ impl Draft {
 
     fn der(&self) -> Vec<u8> {
         let validity = der(0x30, &[&self.not_before, &self.not_after]);
-        let key = der(0x30, &[&der(0x30, &[EC]), &der(3, &[&[0, 4, 1, 2]])]);
+        let key = der(0x30, &[&der(0x30, &[self.key]), &der(3, &[&[0, 4, 1, 2]])]);
         let extensions = if self.extensions.is_empty() {
             Vec::new()
         } else {
@@ -351,6 +355,11 @@ fn the_gateway_itself_asks_who_issued_it() {
     let late = Draft { not_after: der(0x17, &[b"290101000000Z"]), ..good.clone() };
     assert_eq!(refused(&late, NOW), None);
     assert_eq!(refused(&late, "2027-06-01T00:00:00Z"), none, "the authority has expired");
+    // At that very second too, whether it is known or not.
+    let end = "2027-01-01T00:00:00Z";
+    assert_eq!(refused(&late, end), none);
+    let long = Draft { not_after: der(0x17, &[b"280101000000Z"]), ..good.clone() };
+    assert_eq!(refused(&long, end), none);
     let asked = Believing::default();
     let presented = || Ok(Some(good.pem()));
     let now = Timestamp::parse(NOW).unwrap();
@@ -364,13 +373,41 @@ fn the_gateway_itself_asks_who_issued_it() {
 }
 
 #[test]
+fn a_signature_is_checked_with_keys_of_its_kind_alone() {
+    // The host would take what the key says; these certificates are signed by ECDSA.
+    let rsa = Draft { key: RSA, ..authority() };
+    let (providers, accepted) = policy(&by_authority(&rsa.pem()), ORDERS).unwrap();
+    let asked = Believing::default();
+    let presented = || Ok(Some(Draft::service().pem()));
+    let now = Timestamp::parse(NOW).unwrap();
+    let certificates = providers.certificates.as_ref().unwrap();
+    let refusal = certificates.identify(&accepted, &presented, now, &asked).unwrap_err();
+    assert_eq!((refusal.reason, asked.asked.get()), (Reason::CertificateInvalid, 0));
+}
+
+#[test]
+fn as_long_as_may_be_and_a_byte_more() {
+    let padded = |length: usize| {
+        let mut pem = Draft::service().pem();
+        pem.resize(length, b'\n');
+        outcome(&pem, NOW)
+    };
+    let long = Err((Reason::CertificateInvalid, Detail::Fact("longer than is read")));
+    assert!(padded(limits::CERTIFICATE_BYTES).is_ok());
+    assert_eq!(padded(limits::CERTIFICATE_BYTES + 1), long);
+    assert_eq!(padded(limits::CERTIFICATE_BYTES + 2), long);
+}
+
+#[test]
 fn what_no_policy_may_say() {
+    let curve = by_authority(&Draft { key: &[6, 3, 0x2b, 0x65, 0x70], ..authority() }.pem());
     let no_authority = by_authority(&Draft::service().pem());
     for (certificates, mtls, problem) in [
         ("{}", ORDERS, "nobody vouches for certificates"),
         (r#"{"validatedByProxy": {}}"#, ORDERS, "`because` is missing"),
         (r#"{"authorities": "x"}"#, ORDERS, "not certificates as PEM"),
         (&no_authority, ORDERS, "is no authority's"),
+        (&curve, ORDERS, "a key of a kind that is not taken"),
         (
             r#"{"validatedByProxy": {"because": "x"}, "forwardIdentityHeader": "x-forwarded-user"}"#,
             ORDERS,

@@ -382,6 +382,40 @@ fn what_a_person_is_told_of_a_route() {
 }
 
 #[test]
+fn as_many_providers_as_there_may_be_and_one_more() {
+    let providers = |count: usize| {
+        let one = |nth| provider(&format!(r#""name":"p{nth}"  "issuer":"https://{nth}.example""#));
+        let all: Vec<String> = (0..count).map(one).collect();
+        read(&format!(r#"{{"providers":[{}]}}"#, all.join(","))).1
+    };
+    assert_eq!(providers(limits::PROVIDERS), []);
+    let problems = providers(limits::PROVIDERS + 1);
+    assert!(
+        problems.iter().any(|problem| problem.to_string().contains("too many providers")),
+        "{problems:?}"
+    );
+    assert!(!providers(limits::PROVIDERS + 2).is_empty());
+}
+
+#[test]
+fn of_two_secrets_the_one_that_is_missing_is_told() {
+    let (providers, problems) = one(
+        r#""algorithms":["HS256"]  "-localJWKS"  "secret":{"env":"SECRET"}  "nextSecret":{"env":"NEXT"}"#,
+    );
+    assert_eq!(problems, []);
+    for (there, expected) in [
+        (["SECRET", "NEXT"].as_slice(), vec![]),
+        (&["SECRET"], vec!["corp: missing environment variable `NEXT`"]),
+        (&["NEXT"], vec!["corp: missing environment variable `SECRET`"]),
+    ] {
+        let env = |name: &str| there.contains(&name).then(|| unbase64(SECRET));
+        let told = providers.without_one_of_two(env);
+        let told: Vec<String> = told.iter().map(|(name, why)| format!("{name}: {}", why.text())).collect();
+        assert_eq!(told, expected, "{there:?}");
+    }
+}
+
+#[test]
 fn the_environment_is_read_afterwards() {
     let hmac = r#""algorithms":["HS256","HS512"]  "-localJWKS"  "secret":{"env":"SECRET"}"#;
     let good = unbase64(SECRET);
