@@ -5,7 +5,7 @@
 #![allow(missing_docs, reason = "the ABI names the functions")]
 #![expect(unsafe_code, reason = "all of it hands pointers to the host")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ptr;
 
@@ -50,6 +50,8 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, keys: usize, value: *const u8, size: usize, cas: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
+    fn proxy_increment_metric(metric: u32, by: i64) -> u32;
     fn proxy_http_call(
         cluster: *const u8,
         cluster_size: usize,
@@ -84,6 +86,8 @@ enum Step {
     Claims,
     /// The mark for the guard.
     Mark,
+    /// What became of it is counted, in a series of the proxy's.
+    Count,
     /// What the proxy's access log prints of an allowed request.
     Told,
     /// `verify_signature`, with this argument.
@@ -104,6 +108,8 @@ thread_local! {
     /// The steps of each plugin, and the plugin of each request.
     static STEPS: RefCell<HashMap<u32, Vec<Step>>> = RefCell::default();
     static PLUGINS: RefCell<HashMap<u32, u32>> = RefCell::default();
+    /// The proxy's number of the series.
+    static SERIES: Cell<u32> = const { Cell::new(0) };
     /// What the collector gets next.
     static GATHERED: RefCell<Vec<u8>> = RefCell::default();
 }
@@ -159,6 +165,9 @@ pub extern "C" fn proxy_on_configure(plugin: u32, _: u32) -> u32 {
     if text.contains("gather") {
         unsafe { proxy_set_tick_period_milliseconds(5) };
     }
+    let (series, mut number) = ("portcullis.requests.allowed", 0);
+    unsafe { proxy_define_metric(0, series.as_ptr(), series.len(), &raw mut number) };
+    SERIES.set(number);
     STEPS.with_borrow_mut(|all| all.insert(plugin, steps));
     unsafe { proxy_set_shared_data(SLOT.as_ptr(), SLOT.len(), [0; SLOT_BYTES].as_ptr(), SLOT_BYTES, 0) };
     1
@@ -172,6 +181,7 @@ fn step(word: &str) -> Option<Step> {
         "strip" => Step::Strip,
         "claims" => Step::Claims,
         "mark" => Step::Mark,
+        "count" => Step::Count,
         "told" => Step::Told,
         "address" => Step::Address,
         "conceal" => Step::Conceal,
@@ -245,6 +255,7 @@ fn make(step: &Step) -> bool {
                 proxy_replace_header_map_value(0, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
             }),
             Step::Mark => proxy_set_property("portcullis_admitted".as_ptr(), 19, "1".as_ptr(), 1) == 0,
+            Step::Count => proxy_increment_metric(SERIES.get(), 1) == 0,
             Step::Told => TOLD.iter().all(|(name, value)| {
                 proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
             }),

@@ -2,7 +2,7 @@
 
 use host_tests::artifacts;
 use host_tests::metered::baseline::{self, TOLERANCE};
-use host_tests::metered::{cases, growth};
+use host_tests::metered::{cases, endurance, growth};
 
 /// By how much a request may cost more among ten thousand than alone.
 const GROWTH: f64 = 1.1;
@@ -38,4 +38,13 @@ fn ten_thousand_routes_keys_or_callers_cost_what_one_does() {
         let (one, all) = (of(curve.points.first()), of(curve.points.last()));
         assert!(all <= one * GROWTH, "{curve:?}");
     }
+}
+
+#[test]
+fn a_million_requests_leave_nothing_behind() {
+    let module = std::fs::read(artifacts::named_plugin().unwrap()).unwrap();
+    let held = endurance::of(&module, 1_000_000).unwrap();
+    assert_eq!(held.late, held.early, "{held:?}");
+    // The known token is over its limit after a thousand.
+    assert!(held.admitted > 280_000 && held.refused > 700_000, "{held:?}");
 }

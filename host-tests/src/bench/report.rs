@@ -189,7 +189,8 @@ const OF_CASES: &str = "
   proxy's log, which is a system call each; Envoy's own filters write none. *no event* is the same with `audit: {log: Off}`, and *access log* is
   with the access log of `envoy.yaml`, which is buffered; the gateway then tells of every request there alone (`audit: {log: Off, sinks: {accessLog: All}}`).
 - *floor* is a plugin that decides nothing and makes the host calls that a gateway in a plugin cannot do without: those of an open route
-  (clock, headers, the mark, the guard behind it), the same with one slot of shared data read and written as *one limit* does, those of an
+  (clock, headers, the mark, the guard behind it), the same with the count of each request that the gateway's metrics are, or with one slot of
+  shared data read and written as *one limit* does, those of an
   admission (clock, headers, one slot of shared data read and written, three headers changed, the mark, the guard behind it), the same with
   the clock and the two properties that an event asks for, with its line in the log, with as many bytes for a collector in batches of 512, or with the four marks of an event in the access log, which prints them, those of a
   refusal (clock, headers, the answer; with an event also the client's address and the line), or one `verify_signature` of such a token. What is compared with `native` there cannot be less for any plugin that works so.

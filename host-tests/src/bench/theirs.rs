@@ -35,8 +35,9 @@ const ADMISSION_LOGGED: &str = "time headers limit strip claims mark time addres
 const ADMISSION_SENT: &str = "time headers limit strip claims mark time address address gather";
 const ADMISSION_TOLD: &str = "time headers limit strip claims mark time address address";
 const ADMISSION_MARKED: &str = "time headers limit strip claims mark told";
-/// Those of a request that nobody asks who it is, and the same with a limit.
+/// Those of a request that nobody asks who it is, the same and its count, and the same with a limit.
 const OPEN: &str = "time headers mark";
+const OPEN_COUNTED: &str = "time headers mark count";
 const OPEN_LIMITED: &str = "time headers limit mark";
 /// The calls of a refused one, and with its event.
 const REFUSAL: &str = "time headers refuse";
@@ -120,6 +121,7 @@ pub(super) fn floor(makings: &Makings) -> Result<Vec<Case>, String> {
     Ok(vec![
         case("floor: callbacks alone", floor(""), known(), 200),
         case("floor: host calls of an open route", floor(OPEN), known(), 200),
+        case("floor: host calls of an open route, counted", floor(OPEN_COUNTED), known(), 200),
         case("floor: host calls of an open route, one limit", floor(OPEN_LIMITED), known(), 200),
         case("floor: host calls of an admission", floor(ADMISSION), known(), 200).beside(NATIVE_CACHED),
         case("floor: the same and an event in the log", floor(ADMISSION_LOGGED), known(), 200),

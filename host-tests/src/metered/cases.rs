@@ -9,7 +9,7 @@ use crate::scenario::{Signature, TokenSpec};
 use crate::tokens::Keys;
 
 /// A key that the policy knows by its hash.
-const API_KEY: &str = "pk_metered_0123456789abcdef";
+pub(super) const API_KEY: &str = "pk_metered_0123456789abcdef";
 /// Its SHA-256.
 const API_KEY_HASH: &str = "ee2dcd5fa478131d62ecffd094ba57a72a33d6631633a02246e30abe6f85ae54";
 /// Each kind of token, with what the host can check for us and what it cannot.
@@ -29,7 +29,7 @@ fn policy(routes: usize) -> String {
 }
 
 /// The same, with this `audit`.
-fn audited(routes: usize, audit: &serde_json::Value) -> String {
+pub(super) fn audited(routes: usize, audit: &serde_json::Value) -> String {
     let keys = Keys::of_this_run();
     let jwks = keys.jwks(&["rs256", "ps256", "es256", "es384", "eddsa"]).unwrap_or_default();
     let per_subject = json!({"local": {"rules": [{"name": "each", "by": ["subject"], "limit": {"requests": 1000, "unit": "Minute"}}]}});
@@ -77,14 +77,14 @@ fn limited(routes: usize) -> String {
         .to_string()
 }
 
-fn get(path: &str) -> Request {
+pub(super) fn get(path: &str) -> Request {
     Request::get("api.example.com", path)
         .with("x-request-id", "0f8fad5b-d9cb-469f-a165-70867728950e")
         .with("user-agent", "test/1.0")
 }
 
 /// A token of this key for this subject.
-fn bearing(path: &str, key: &str, subject: &str, signature: Signature) -> Result<Request, String> {
+pub(super) fn bearing(path: &str, key: &str, subject: &str, signature: Signature) -> Result<Request, String> {
     let claims = json!({"sub": subject, "scope": "read", "iat": NOW, "exp": NOW + 3600});
     let claims = claims.as_object().cloned().unwrap_or_default();
     let spec = TokenSpec { claims, signature, ..TokenSpec::of(key) };
@@ -148,10 +148,11 @@ pub fn count(module: &[u8]) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-/// Where every request is told of, and the `audit` that says so.
-fn sinks() -> [(&'static str, serde_json::Value); 3] {
+/// Where every request is told of, and the `audit` that says so; and where none is, also if it is refused.
+fn sinks() -> [(&'static str, serde_json::Value); 4] {
     let otlp = json!({"uri": "http://collector.example/v1/logs", "cluster": "collector"});
     [
+        ("nobody", json!({"log": "Off"})),
         ("the log", json!({"log": "All"})),
         ("the access log", json!({"log": "Off", "sinks": {"accessLog": "All"}})),
         ("a collector", json!({"log": "All", "sinks": {"log": false, "otlp": otlp}})),

@@ -6,6 +6,7 @@
 pub mod baseline;
 pub mod cases;
 pub mod counter;
+pub mod endurance;
 pub mod growth;
 pub mod host;
 

@@ -245,6 +245,15 @@ mod tests {
             let told = challenge("s", &route(tokens, api_keys), None, None, &reason.into());
             assert_eq!(told.as_ref(), Some(&expected), "{reason:?}");
         }
+        for (reason, expected) in [
+            // It is not the token that failed.
+            (Reason::CertificateInvalid, r#"Bearer realm="s""#),
+            (Reason::CertificateUnaccepted, r#"Bearer realm="s""#),
+            (Reason::ProofNonce, r#"Bearer realm="s", error="use_dpop_nonce""#),
+        ] {
+            let told = challenge("s", &route(true, false), None, None, &reason.into()).unwrap();
+            assert_eq!(told.split(", error_description").next(), Some(expected), "{reason:?}");
+        }
         assert_eq!(
             challenge("s", &Authentication::Open, None, None, &Reason::CredentialMissing.into()),
             None
