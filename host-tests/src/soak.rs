@@ -10,8 +10,8 @@ use crate::artifacts;
 use crate::client::Client;
 use crate::corpus::{Case, Plan, Runner};
 use crate::envoy::{Envoy, Launch};
-use crate::envoy_config::Listener;
-use crate::exchange::{Body, Request};
+use crate::envoy_config::{Cluster, Listener};
+use crate::exchange::{Body, Request, Response};
 use crate::key_server::{Answer, KeyServer};
 use crate::native::Native;
 use crate::scenario::{self, Signature, TokenSpec};
@@ -32,7 +32,9 @@ const POLICY: &str = "
 name: soak
 why: what is to be decided
 policy:
-  audit: {log: 'Off'}
+  audit:
+    log: All
+    sinks: {log: false, accessLog: All, otlp: {cluster: collector, uri: 'http://collector/v1/logs'}}
   jwt:
     providers:
     - name: corp
@@ -73,9 +75,11 @@ pub fn run(time: Duration, progress: &mut dyn FnMut(&str)) -> Result<Report, Str
     for path in ["/open", "/partners", "/orders/7"] {
         upstream.answer(path, Answer::json("{}"));
     }
+    upstream.answer("/v1/logs", Answer::of("application/x-protobuf", ""));
     let case = Case::new(scenario::parse(POLICY)?)?;
     let listener = Listener::new("soak", case.policy.clone(), artifacts::plugin()?, upstream.port());
-    let launch = Launch { listeners: vec![listener], ..Launch::default() };
+    let clusters = vec![Cluster::new("collector", upstream.port())];
+    let launch = Launch { listeners: vec![listener], clusters, ..Launch::default() };
     let envoy = Envoy::start(&launch).map_err(|failure| failure.to_string())?;
     let server = envoy.listener("soak").ok_or("the listener is gone")?;
     let end = Instant::now() + time;
@@ -108,6 +112,9 @@ pub fn run(time: Duration, progress: &mut dyn FnMut(&str)) -> Result<Report, Str
     report.resident = (warm.unwrap_or(last), last);
     if last > report.resident.0 + NOISE {
         report.faults.push(format!("Envoy grew from {} to {last} KiB", report.resident.0));
+    }
+    if upstream.requests("/v1/logs") == 0 {
+        report.faults.push("no audit event has come to the collector".to_owned());
     }
     if envoy.log().contains("panic at") || envoy.stat("wasm.soak.vm_reload") > 0 {
         report.faults.push("a VM has died".to_owned());
@@ -156,14 +163,23 @@ fn client(number: usize, server: SocketAddr, case: &Case, end: Instant) -> (BTre
         };
         *statuses.entry(response.status).or_default() += 1;
         match model.send(begun.elapsed(), request) {
-            Ok(expected) if expected.response.status == response.status => {}
             Ok(expected) => {
-                faults.push(format!("{request:?}: {} and not {}", response.status, expected.response.status));
+                let (told, wanted) = (told(&response), told(&expected.response));
+                if told != wanted {
+                    faults.push(format!("{request:?}: {told:?} and not {wanted:?}"));
+                }
             }
             Err(error) => faults.push(error),
         }
     }
     (statuses, faults)
+}
+
+/// What a client is told: the status, and of a refusal the reason.
+fn told(response: &Response) -> (u16, Option<String>) {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(&response.body).ok();
+    let code = problem.as_ref().and_then(|problem| problem.get("code")?.as_str());
+    (response.status, code.map(str::to_owned))
 }
 
 /// One of each kind, with tokens of this moment.
