@@ -4,6 +4,7 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::der::Reader;
 use super::x509::{Name, X509};
 use super::{Accepted, Certificates, config};
 use crate::decision::{Detail, Reason, Refusal};
@@ -277,6 +278,7 @@ fn what_is_no_certificate() {
             "no such date in a year that the clock has not",
             Draft { not_after: der(0x18, &[b"99991332000000Z"]), ..good.clone() }.pem(),
         ),
+        ("a date with a sign", Draft { not_before: der(0x18, &[b"+0260101000000Z"]), ..good.clone() }.pem()),
         ("a date without zone", Draft { not_after: der(0x17, &[b"270101000000"]), ..good.clone() }.pem()),
         ("a date in no form", Draft { not_after: der(0x13, &[b"270101000000Z"]), ..good.clone() }.pem()),
         ("an extension twice", good.clone().with(twice).pem()),
@@ -327,6 +329,78 @@ fn a_certificate_with_any_byte_changed_or_cut_off() {
         }
     }
     assert!(read > 0);
+}
+
+#[test]
+fn extensions_that_are_read_and_that_are_not() {
+    const UNKNOWN: &[u8] = &[0x2b, 6, 1, 9];
+    const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+    const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
+    let flagged = |id: &[u8], critical: &[u8]| der(0x30, &[&der(6, &[id]), critical, &der(4, &[&[5, 0]])]);
+    let (yes, no): (&[u8], &[u8]) = (&[1, 1, 0xff], &[1, 1, 0]);
+    for (id, critical, good) in [
+        (UNKNOWN, &[][..], true),
+        (UNKNOWN, no, true),
+        (UNKNOWN, yes, false),
+        (KEY_USAGE, yes, true),
+        // It confines names, and nobody here looks at them.
+        (NAME_CONSTRAINTS, &[], false),
+        (NAME_CONSTRAINTS, yes, false),
+    ] {
+        let certificate = Draft::service().with(flagged(id, critical)).der();
+        assert_eq!(X509::parse(&certificate).is_some(), good, "{id:?} {critical:?}");
+    }
+    let names = |count: usize| Draft::named(&vec![(0x82, &b"a.example"[..]); count]).der();
+    assert!(X509::parse(&names(limits::CERTIFICATE_NAMES)).is_some());
+    assert!(X509::parse(&names(limits::CERTIFICATE_NAMES + 1)).is_none());
+}
+
+/// X.690 §8.1: one form for one value.
+#[test]
+fn values_of_der() {
+    let long = |head: &[u8], length: usize| [head, &vec![7; length]].concat();
+    for (bytes, length) in [
+        (vec![4, 0], Some(0)),
+        (vec![4, 1, 7], Some(1)),
+        (long(&[4, 0x7f], 127), Some(127)),
+        (long(&[4, 0x81, 0x80], 128), Some(128)),
+        (long(&[4, 0x82, 1, 2], 258), Some(258)),
+        (long(&[4, 0x83, 1, 0, 2], 65_538), Some(65_538)),
+        // Longer than it must be, without a length, of four bytes, of more than there is, of a tag of several bytes.
+        (long(&[4, 0x81, 0x7f], 127), None),
+        (long(&[4, 0x82, 0, 0x80], 128), None),
+        (long(&[4, 0x80], 128), None),
+        (long(&[4, 0x84, 0, 0, 0, 1], 1), None),
+        (long(&[4, 0x82, 1, 2], 257), None),
+        (vec![0x1f, 1, 7], None),
+        (vec![0xbf, 1, 7], None),
+        (vec![], None),
+    ] {
+        let value = Reader::new(&bytes).next().map(|element| element.content.len());
+        assert_eq!(value, length, "{:?}", bytes.get(..8.min(bytes.len())));
+    }
+}
+
+#[test]
+fn a_route_with_two_ways_takes_what_either_takes() {
+    let of = |mtls| policy(BY_PROXY, mtls).unwrap();
+    let (providers, mut accepted) = of(r#"{"spiffe": ["spiffe://corp.example/ns/billing/*"]}"#);
+    let certificates = providers.certificates.as_ref().unwrap();
+    assert!(ask(certificates, &accepted, &Draft::service().pem(), NOW).is_err());
+    for (more, names) in [
+        (
+            r#"{"spiffe": ["spiffe://corp.example/ns/orders/*"]}"#,
+            (0x86, &b"spiffe://corp.example/ns/orders/a"[..]),
+        ),
+        (r#"{"spiffe": ["spiffe://corp.example/x"]}"#, (0x86, b"spiffe://corp.example/x")),
+        (r#"{"sans": ["a.example"]}"#, (0x82, b"a.example")),
+        (r#"{"sans": ["*.b.example"]}"#, (0x82, b"x.b.example")),
+    ] {
+        let pem = Draft::named(&[names]).pem();
+        assert!(ask(certificates, &accepted, &pem, NOW).is_err(), "{more}");
+        accepted.extend(of(more).1);
+        assert!(ask(certificates, &accepted, &pem, NOW).is_ok(), "{more}");
+    }
 }
 
 fn authority() -> Draft {
@@ -400,6 +474,17 @@ fn as_long_as_may_be_and_a_byte_more() {
 
 #[test]
 fn what_no_policy_may_say() {
+    let confined = extension(&[0x55, 0x1d, 0x13], &der(0x30, &[]));
+    let end_entity = by_authority(&Draft { extensions: vec![confined], ..authority() }.pem());
+    let authorities = |count: usize| by_authority(&authority().pem().repeat(count));
+    assert!(policy(&authorities(limits::CERTIFICATE_AUTHORITIES), ORDERS).is_ok());
+    let many = authorities(limits::CERTIFICATE_AUTHORITIES + 1);
+    let id = |length: usize| {
+        let front = "spiffe://a/";
+        format!(r#"{{"spiffe": ["{front}{}"]}}"#, "b".repeat(length - front.len()))
+    };
+    assert!(policy(BY_PROXY, &id(limits::CERTIFICATE_NAME_BYTES)).is_ok());
+    let (long, longer) = (id(limits::CERTIFICATE_NAME_BYTES + 1), id(limits::CERTIFICATE_NAME_BYTES + 2));
     let curve = by_authority(&Draft { key: &[6, 3, 0x2b, 0x65, 0x70], ..authority() }.pem());
     let no_authority = by_authority(&Draft::service().pem());
     for (certificates, mtls, problem) in [
@@ -408,6 +493,10 @@ fn what_no_policy_may_say() {
         (r#"{"authorities": "x"}"#, ORDERS, "not certificates as PEM"),
         (&no_authority, ORDERS, "is no authority's"),
         (&curve, ORDERS, "a key of a kind that is not taken"),
+        (&end_entity, ORDERS, "is no authority's"),
+        (&many, ORDERS, "more than 16 certificates"),
+        (BY_PROXY, &long, "is not a SPIFFE id"),
+        (BY_PROXY, &longer, "is not a SPIFFE id"),
         (
             r#"{"validatedByProxy": {"because": "x"}, "forwardIdentityHeader": "x-forwarded-user"}"#,
             ORDERS,
