@@ -9,7 +9,7 @@ use super::challenge;
 use super::dpop::memory::Remembered;
 use super::dpop::thumbprint;
 use super::dpop::{Memory, Origin};
-use crate::decision::{Advice, Reason, Refusal};
+use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::document::Field;
 use crate::guards::identity::attempt::Open;
 use crate::guards::identity::challenge::challenge as told_by;
@@ -460,6 +460,24 @@ fn schemes_and_headers() {
 }
 
 #[test]
+fn a_proof_as_long_as_may_be_and_a_byte_more() {
+    let dpop = format!("DPoP {}", bound());
+    let detail = |bytes: usize| {
+        let proof = "a".repeat(bytes);
+        let fields = [("authorization", &*dpop), ("dpop", &proof)];
+        World::new(DPOP).ask(&fields).unwrap_err().detail
+    };
+    let over = |bytes: usize| {
+        let (got, limit) = (bytes as u64, limits::PROOF_BYTES as u64);
+        Detail::Over { what: "bytes of proof", got, limit }
+    };
+    assert_ne!(detail(limits::PROOF_BYTES), over(limits::PROOF_BYTES));
+    for bytes in [limits::PROOF_BYTES + 1, limits::PROOF_BYTES + 2] {
+        assert_eq!(detail(bytes), over(bytes));
+    }
+}
+
+#[test]
 fn what_the_policy_may_ask_of_a_proof() {
     use Reason::{ProofInvalid, ProofStale};
     let claim = |name, value: &str| Draft::new().claim(name, value).mint();
@@ -613,6 +631,21 @@ fn what_a_client_is_told() {
                     + r#", algs="ES256""#,
             ],
         ),
+        (
+            // No scheme of ours: a word of four letters, and one that begins so.
+            told(es256, &[("authorization", "Else x")], Reason::ProofInvalid),
+            vec![
+                error("Bearer", "invalid_dpop_proof", proof),
+                r#"DPoP realm="shop", algs="ES256""#.to_owned(),
+            ],
+        ),
+        (
+            told(es256, &[("authorization", "DPoPs x")], Reason::ProofInvalid),
+            vec![
+                error("Bearer", "invalid_dpop_proof", proof),
+                r#"DPoP realm="shop", algs="ES256""#.to_owned(),
+            ],
+        ),
         (told(es256, &dpop, Reason::AccessDenied), vec![]),
         (
             told(r#"{"mtls":"Required"}"#, &[], Reason::CredentialMissing),
@@ -654,6 +687,16 @@ fn what_a_person_is_told_of_a_confirmation() {
     ] {
         let (_, problems) = provider(members);
         assert!(problems.iter().any(|problem| problem.contains(said)), "{members}: {problems:?}");
+    }
+    let origins = |count: usize| {
+        let origins: Vec<String> = (0..count).map(|nth| format!("\"https://{nth}.example\"")).collect();
+        let members =
+            format!(r#","confirmation":{{"dpop":{{"mode":"Required","origins":[{}]}}}}"#, origins.join(","));
+        provider(&members).1
+    };
+    assert_eq!(origins(limits::PROOF_ORIGINS), [] as [String; 0]);
+    for many in [1, 2] {
+        assert!(origins(limits::PROOF_ORIGINS + many)[0].contains("too many origins"));
     }
     let places = r#","confirmation":{"dpop":"Required"},"extractFrom":{"headers":[{"name":"Authorization","valuePrefix":"DPoP "}]}"#;
     assert_eq!(provider(places).1, [] as [String; 0]);

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::algorithm::{Algorithm, Family};
-use super::vectors::{BoringHost, NoHost, RSA, base64, hmac, jwk, set, sign, unbase64};
+use super::compact::media_type;
+use super::vectors::{BoringHost, ED25519, NoHost, RSA, base64, hmac, jwk, set, sign, unbase64};
 use super::{Compact, check};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::guards::identity::caller::Token;
@@ -349,4 +350,61 @@ fn no_byte_of_a_token_reaches_a_detail() {
         let refusal = judge(&token, &provider(), Timestamp::from_seconds(NOW)).unwrap_err();
         assert!(!format!("{refusal:?} {}", refusal.detail).contains("MARK"), "{refusal:?}");
     }
+}
+
+#[test]
+fn as_long_as_may_be_and_a_byte_more() {
+    let of = |token: &[u8]| Compact::parse(token).err().map(|refusal| refusal.reason);
+    let token = vec![b'a'; limits::TOKEN_BYTES + 1];
+    assert_eq!(of(&token[1..]), Some(Reason::TokenMalformed));
+    assert_eq!(of(&token), Some(Reason::TokenTooLarge));
+    let with_header = |bytes: usize| mint(&format!("{HEADER:bytes$}"), SOUND);
+    assert_eq!(of(with_header(limits::TOKEN_HEADER_BYTES).as_bytes()), None);
+    assert_eq!(of(with_header(limits::TOKEN_HEADER_BYTES + 1).as_bytes()), Some(Reason::TokenTooLarge));
+}
+
+#[test]
+fn whoever_sends_an_encrypted_token_is_told() {
+    let fact = |token: &str| Compact::parse(token.as_bytes()).err().map(|refusal| refusal.detail);
+    assert_eq!(fact("a.b.c.d.e"), Some(Detail::Fact("more than three parts: encrypted tokens are not read")));
+    assert_eq!(fact("a.b"), Some(Detail::Fact("not three parts")));
+}
+
+/// RFC 7515 §4.1.9.
+#[test]
+fn media_types_in_one_form() {
+    for (typ, form) in [
+        ("JWT", "jwt"),
+        ("at+jwt", "at+jwt"),
+        ("application/at+JWT", "at+jwt"),
+        ("Application/jwt", "jwt"),
+        ("application/a/b", "application/a/b"),
+        ("text/jwt", "text/jwt"),
+    ] {
+        assert_eq!(media_type(typ), form);
+    }
+}
+
+#[test]
+fn a_key_that_stays_is_the_same_and_one_that_changes_is_told() {
+    let families = [Family::Rsa, Family::P256, Family::Ed25519];
+    let one = |family, kid: &str| jwk(family, &format!(r#""kid":"{kid}","#));
+    let read = |keys: &[String]| KeySet::read(set(keys).as_bytes()).unwrap().0;
+    let names = |of: &KeySet, beyond: Option<&KeySet>| {
+        of.names_beyond(beyond).iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    for family in families {
+        let (old, same) = (read(&[one(family, "a")]), read(&[one(family, "a"), one(family, "b")]));
+        assert_eq!(names(&same, Some(&old)), ["b"], "{family:?}");
+        assert_eq!(names(&old, Some(&same)), [""; 0], "{family:?}");
+        assert_eq!(names(&same, None), ["a", "b"], "{family:?}");
+    }
+    // Another key under the same name, and the same name for another algorithm.
+    let (a, b) = (read(&[one(Family::Ed25519, "a")]), read(&[one(Family::P256, "a")]));
+    assert_eq!(names(&a, Some(&b)), ["a"]);
+    // The base point of the curve, as a key.
+    let mut base = [0x66; 32];
+    base[0] = 0x58;
+    let changed = one(Family::Ed25519, "a").replace(ED25519[0], &base64(base));
+    assert_eq!(names(&read(&[changed]), Some(&a)), ["a"]);
 }

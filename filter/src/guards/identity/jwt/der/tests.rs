@@ -52,3 +52,19 @@ fn signatures_of_points() {
         }
     }
 }
+
+/// X.690 §8.1.3 and §10.1.
+#[test]
+fn lengths_in_the_fewest_bytes() {
+    for (length, head) in [
+        (0, &[4, 0][..]),
+        (0x7f, &[4, 0x7f]),
+        (0x80, &[4, 0x81, 0x80]),
+        (0xff, &[4, 0x81, 0xff]),
+        (0x100, &[4, 0x82, 1, 0]),
+        (0xffff, &[4, 0x82, 0xff, 0xff]),
+    ] {
+        let body = vec![9; length];
+        assert_eq!(super::tagged(4, &body), [head, &body].concat(), "{length}");
+    }
+}
