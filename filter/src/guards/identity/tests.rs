@@ -57,7 +57,8 @@ fn route(text: &str, providers: &Providers) -> Authentication {
     let json = json(text);
     let problems = Problems::new();
     let read = read_authentication(&Field::root(&json, &problems), providers);
-    read.unwrap_or_else(|| panic!("{:?}", problems.into_vec()))
+    assert!(!problems.is_fatal(), "{text}: {:?}", problems.into_vec());
+    read.unwrap()
 }
 
 fn token(issuer: &str, members: &str) -> String {
@@ -465,6 +466,14 @@ fn which_routes_take_certificates_alone_and_which_take_anybody() {
         assert_eq!(route.takes_certificates_alone(), alone, "{asked}");
         assert_eq!(route.takes_anybody(), anybody, "{asked}");
     }
+}
+
+#[test]
+fn api_keys_are_one_way_in() {
+    let (providers, problems) = (policy(), Problems::new());
+    let text = json(r#"{"anyOf":[{"apiKey":{}},{"jwt":{}},{"apiKey":{}}]}"#);
+    read_authentication(&Field::root(&text, &problems), &providers);
+    assert!(problems.into_vec()[0].to_string().contains("`apiKey` stands twice"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
 use crate::problem::{Problem, Problems, Severity};
 use crate::testing::test;
+use crate::time::SECOND;
 
 pub(in crate::guards::identity) fn json(text: &str) -> Json {
     let bounds = Bounds { depth: 24, values: 200_000, duplicates: Duplicates::Keep };
@@ -82,8 +83,53 @@ fn a_provider_with_everything() {
     assert!(!provider.token_types.accept(None) && provider.token_types.accept(Some("at+jwt")));
     assert_eq!(provider.places.len(), 3);
     assert!(provider.forward && !provider.require_expiration);
+    assert_eq!(provider.required_claims, ["sub".into()]);
     let headers: Vec<&str> = providers.identity_headers().iter().map(|name| &**name).collect();
     assert_eq!(headers, ["x-dept", "x-user"]);
+}
+
+const ASKS: &str =
+    r#""introspection":{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{"env":"S"}}"#;
+
+#[test]
+fn calls_to_the_issuer_with_their_defaults() {
+    let (text, problems) = (json(r#"{"cluster":"c"}"#), Problems::new());
+    let field = Field::at("remoteJWKS", &text, &problems);
+    let source = super::remote_jwks::source(&field, &"corp".into(), "https://id.example").unwrap();
+    assert_eq!((source.cache, source.refetch), (300 * SECOND, 2 * SECOND));
+    assert_eq!((source.timeout, source.stale_grace), (2 * SECOND, 3600 * SECOND));
+    assert!(source.uri.is_none(), "the issuer's metadata tell");
+    let shown = format!("{:?}", one(ASKS).0.list[0].introspection);
+    assert!(shown.contains(&format!("timeout: {SECOND}")), "{shown}");
+    assert!(shown.contains(&format!("cache: {}", 30 * SECOND)), "{shown}");
+}
+
+#[test]
+fn whose_tokens_the_issuer_is_asked_about() {
+    let without_keys = |members: &str| {
+        let (providers, problems) = one(members);
+        assert_eq!(problems, [], "{members}");
+        providers.list[0].has_no_keys()
+    };
+    assert!(!without_keys(ASKS), "it has keys too");
+    assert!(without_keys(&format!(r#""-localJWKS"  {ASKS}"#)));
+    let secret = r#""-localJWKS"  "algorithms":["HS256"]  "secret":{"env":"SECRET"}"#;
+    assert!(!without_keys(&format!("{secret}  {ASKS}")));
+
+    let asks = |jwt: &str, route: &str| {
+        let (providers, problems) = read(jwt);
+        assert_eq!(problems, []);
+        let (read, told) = authentication(route, &providers);
+        let Some(Authentication::Credential(rule)) = read else { panic!("{told:?}") };
+        (rule.asks.map(|id| providers.provider(id).unwrap().name.to_string()), told)
+    };
+    let shop = provider(&format!(r#""name":"shop"  "issuer":"https://shop.example"  {ASKS}"#));
+    let both = format!(r#"{{"providers":[{},{shop}]}}"#, provider(""));
+    assert_eq!(asks(&both, r#"{"jwt":{}}"#), (Some("shop".to_owned()), vec![]));
+    assert_eq!(asks(&both, r#"{"jwt":{"providers":["corp"]}}"#), (None, vec![]));
+    let twice = format!(r#"{{"providers":[{},{shop}]}}"#, provider(ASKS));
+    let (_, told) = asks(&twice, r#"{"jwt":{}}"#);
+    assert!(told[0].contains("more than one provider with `introspection`"), "{told:?}");
 }
 
 /// Each row: members of a provider, and what is said of them.
@@ -106,6 +152,23 @@ fn what_a_person_is_told_of_calls_to_the_issuer() {
         (
             r#""-localJWKS"  "remoteJWKS":{"cluster":"c","cacheDuration":"0s"}"#,
             "cacheDuration: expected 1s to 1d",
+        ),
+        (
+            r#""-localJWKS"  "remoteJWKS":{"cluster":"c","cacheDuration":"25h"}"#,
+            "cacheDuration: expected 1s to 1d",
+        ),
+        (
+            r#""-localJWKS"  "remoteJWKS":{"cluster":"c","failedRefetchDuration":"61s"}"#,
+            "failedRefetchDuration: expected 100ms to 1m",
+        ),
+        (r#""-localJWKS"  "remoteJWKS":{"cluster":"c","staleGrace":"8d"}"#, "staleGrace: expected 0ms to 7d"),
+        (
+            r#""introspection":{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{"env":"S"},"timeout":"31s"}"#,
+            "timeout: expected 10ms to 30s",
+        ),
+        (
+            r#""introspection":{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{"env":"S"},"cacheDuration":"2h"}"#,
+            "cacheDuration: expected 0ms to 1h",
         ),
         (r#""-localJWKS"  "issuer":"corp"  "remoteJWKS":{"cluster":"c"}"#, "the issuer is no URL"),
         (r#""remoteJWKS":{"cluster":"c"}"#, "`remoteJWKS` and `localJWKS` exclude each other"),
@@ -166,6 +229,7 @@ fn what_a_person_is_told_of_a_provider() {
             r#""algorithms":["HS256"]  "-localJWKS"  "secret":{"env":"p@ssw0rd!"}"#,
             "not the name of a variable",
         ),
+        (r#""maxLifetime":"3651d""#, "maxLifetime: expected 1s to 3650d"),
         (r#""clockSkew":"61s""#, "clockSkew: expected 0ms to 1m"),
         (r#""clockSkew":30"#, "clockSkew: expected a duration"),
         (r#""maxLifetime":"0s""#, "maxLifetime: expected"),
@@ -242,6 +306,12 @@ fn ten_thousand_revoked_tokens() {
     assert!(revoked.jti.contains("token-9999") && !revoked.jti.contains("token-10000"));
     let shown = format!("{providers:?}");
     assert!(!shown.contains("token-1") && !shown.contains("ghp_"), "nothing of the list is printed");
+    let of = |count: usize| {
+        let list: Vec<String> = (0..count).map(|number| format!("\"{number}\"")).collect();
+        one(&format!(r#""revoked":{{"jti":[{}]}}"#, list.join(","))).1
+    };
+    assert_eq!(of(limits::REVOKED), []);
+    assert!(of(limits::REVOKED + 1)[0].to_string().contains("at most 100000 are possible"));
     // An entry twice does not keep the others from being revoked, and is not said.
     let (providers, problems) = one(r#""revoked":{"jti":["swordfish","b","swordfish"]}"#);
     let told = problems[0].to_string();
@@ -293,6 +363,8 @@ fn what_a_route_asks_of_the_authentication() {
         (r#"{"jwt":{"maxAge":300}}"#, "jwt.maxAge: expected a duration such as"),
         (r#"{"jwt":{"acrValues":[]}}"#, "jwt.acrValues: an empty list"),
         (r#"{"jwt":{"acrValues":"mfa"}}"#, "jwt.acrValues: expected a list"),
+        (r#"{"jwt":{"acrValues":["a b"],"maxAge":"5m"}}"#, "`a b` cannot be an `acr` here"),
+        (r#"{"jwt":{"acrValues":["a"],"maxAge":"0s"}}"#, "jwt.maxAge: expected 1s to 3650d"),
         (r#"{"jwt":{"acrValues":["a b"]}}"#, "`a b` cannot be an `acr` here"),
         (r#"{"jwt":{"acrValues":["a\"b"]}}"#, "cannot be an `acr` here"),
         (r#"{"jwt":{"acrValues":["é"]}}"#, "cannot be an `acr` here"),
@@ -300,8 +372,10 @@ fn what_a_route_asks_of_the_authentication() {
         (r#"{"jwt":{"acrValues":["a","a"]}}"#, "`a` stands twice"),
         (r#"{"jwt":{"acrValue":["a"]}}"#, "did you mean `acrValues`?"),
     ] {
-        let (_, told) = authentication(route, &providers);
+        let (read, told) = authentication(route, &providers);
         assert!(told.iter().any(|line| line.contains(expected)), "{route}: {told:#?}");
+        let half = expected.contains("cannot be") || expected.contains("maxAge: expected 1s");
+        assert!(!half || read.is_none(), "{route}: half of what is asked for is not asked for");
     }
 }
 
