@@ -349,4 +349,62 @@ mod tests {
         assert!(!passes_quota(&mut slot, 1, NOW));
         assert!(passes_quota(&mut slot, 1, NOW + DAY), "a new day");
     }
+
+    /// What lies no further ahead than the rules of a lane reach and clocks lie apart is believed; what does is from before the clock was
+    /// set back, and is lowered for good by the first who meets it.
+    #[test]
+    fn a_floor_is_believed_as_far_as_it_can_have_been_raised() {
+        let rate = rate(10, 10);
+        let highest = NOW + rate.drain() + RATE_CLOCK_APART;
+        for (floor, lowered) in
+            [(highest - 1, false), (highest, false), (highest + 1, true), (NOW + DAY, true)]
+        {
+            let mut bytes = Slot::EMPTY;
+            bytes[..8].copy_from_slice(&floor.to_le_bytes());
+            let mut slot = Slot::decode(bytes.to_vec()).unwrap();
+            let charged = slot.charge(tag(0), &rate.into(), NOW, 1);
+            assert!(matches!(charged.outcome, Outcome::Refused { .. }));
+            assert_eq!(charged.dirty, lowered, "{floor}");
+            assert_eq!(slot.floors()[0], floor.min(highest).to_le_bytes());
+            assert!(passes(&mut slot, 1, &rate, NOW + RATE_CLOCK_APART + rate.interval()), "{floor}");
+        }
+    }
+
+    /// To make room costs somebody something only where all have something spent: of a bucket until it is full again, of a quota until the
+    /// window ends.
+    #[test]
+    fn who_is_evicted_at_a_cost() {
+        let (bucket, quota) = (rate(5, 60).into(), Window::new(5, DAY).unwrap().into());
+        let (full, midnight) = (NOW + 24 * SECOND, (NOW / DAY + 1) * DAY);
+        for (meter, now, evicts) in [
+            (bucket, NOW, true),
+            (bucket, full - 1, true),
+            (bucket, full, false),
+            (quota, NOW, true),
+            (quota, midnight - 1, true),
+            (quota, midnight, false),
+        ] {
+            let mut slot = empty();
+            for key in (0..WAYS).chain(0..WAYS) {
+                assert!(!slot.charge(tag(key), &meter, NOW, 1).evicted, "there is room for {key}");
+            }
+            let owes = slot.clone().owe(tag(WAYS), &meter, now, 1);
+            let newcomer = slot.charge(tag(WAYS), &meter, now, 1).evicted;
+            assert_eq!((newcomer, owes), (evicts, evicts), "{meter:?} {}", now - NOW);
+        }
+    }
+
+    /// Late in a day its quotas lie in the past as moments, and are spent all the same.
+    #[test]
+    fn the_quota_that_has_least_spent_makes_room() {
+        let (quota, mut slot) = (Window::new(20, DAY).unwrap().into(), empty());
+        let dusk = (NOW / DAY + 1) * DAY - 1;
+        let mut left = |key, cost| match slot.charge(tag(key), &quota, dusk, cost).outcome {
+            Outcome::Taken { remaining, .. } => Some(remaining),
+            Outcome::Refused { .. } => None,
+        };
+        assert_eq!(left(0, 19), Some(1));
+        assert!((1..WAYS).all(|key| left(key, 1) == Some(19)));
+        assert_eq!((left(100, 1), left(101, 1)), (Some(19), Some(18)), "one of one, and a newcomer after it");
+    }
 }

@@ -164,3 +164,15 @@ fn policies_that_do_not_hold() {
         assert!(found.lines().any(|line| line.starts_with(&problem)), "{rule}: {found}");
     }
 }
+
+/// A stream that holds nothing has nothing to give back when it is over.
+#[test]
+fn who_holds_a_seat() {
+    let world = World::new();
+    let tenant = rules(TENANT);
+    assert!(!world.begin(0, &tenant, "a", 0).unwrap().is_empty());
+    let shadow = rules(r#"{"name":"s","requests":1,"mode":"Shadow"}"#);
+    let held = [0, 1].map(|worker| world.begin(worker, &shadow, "a", 0).unwrap().is_empty());
+    assert_eq!(held, [false, true], "one that is let through for Shadow holds none");
+    assert!(world.begin(0, &Rules::default(), "a", 0).unwrap().is_empty());
+}
