@@ -644,3 +644,33 @@ fn what_a_request_takes_counts_for_an_idle_fallback() {
         assert_eq!(said.contains("it never refuses"), idle, "{cost}: {said}");
     }
 }
+
+/// As much as there may be, and one more.
+#[test]
+fn as_much_as_there_may_be() {
+    let rule = |number: usize, parts: usize| {
+        let by: Vec<String> = (0..parts).map(|part| format!(r#"{{"header":"x-{part}"}}"#)).collect();
+        format!(r#"{{"name":"r{number}","by":[{}]}}"#, by.join(","))
+    };
+    let of = |rules: usize, parts: usize| {
+        let rules: Vec<String> = (0..rules).map(|number| rule(number, parts)).collect();
+        document("").replace(r#"{"name":"r","by":["route"]}"#, &rules.join(","))
+    };
+    let (rules, parts) = (limits::RATE_RULES, limits::RATE_KEY_PARTS);
+    let fallback = |cost| {
+        document(&format!(
+            r#","failureMode":"Local","cost":{cost},"fallback":{{"limit":{{"requests":7,"unit":"Day"}}}}"#
+        ))
+    };
+    for (document, problem) in [
+        (of(rules, parts), ""),
+        (of(rules + 1, 1), "global.rules: 17 rules, at most 16 are possible"),
+        (of(1, parts + 1), "global.rules[0].by: 10 parts, at most 9 are possible"),
+        // The dearest request that a fallback can admit.
+        (fallback(7), ""),
+        (fallback(8), "global.fallback: a request costs 8, and a bucket holds 7"),
+    ] {
+        let (read, said) = read(&format!(r#"{{"global":{document}}}"#));
+        assert!(said.starts_with(problem) && read.is_some() == problem.is_empty(), "{problem}: {said}");
+    }
+}

@@ -226,3 +226,17 @@ fn what_callers_are_told() {
         assert_eq!(telling, Telling { standard, always, legacy }, "{more}");
     }
 }
+
+/// As many as there may be, and one more.
+#[test]
+fn as_many_as_there_may_be() {
+    let header = |number| format!(r#"{{"header":"x-{number}"}}"#);
+    let tier = |number| format!(r#"{{"tier":"{number}","limit":{{"requests":1,"unit":"Day"}}}}"#);
+    let list = |count, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(",");
+    let by = |count| with(&format!(r#""by":[{}]"#, list(count, &header)));
+    let tiers = |count| with(&format!(r#""tiers":{{"limits":[{}]}}"#, list(count, &tier)));
+    assert_eq!(rules(&by(limits::RATE_KEY_PARTS)).local[0].by.len(), limits::RATE_KEY_PARTS);
+    assert_problem(&by(limits::RATE_KEY_PARTS + 1), &at(".by", "10 parts, at most 9 are possible"));
+    assert!(rules(&tiers(limits::RATE_TIERS)).local[0].tiers.is_some());
+    assert_problem(&tiers(limits::RATE_TIERS + 1), &at(".tiers.limits", "33 tiers, at most 32 are possible"));
+}
