@@ -217,8 +217,9 @@ fn lane(meter: &Meter) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, Slot, WAYS};
+    use super::{BYTES, Slot, WAYS, lane};
     use crate::guards::rate_limit::gcra::{Outcome, Rate};
+    use crate::guards::rate_limit::meter::Meter;
     use crate::guards::rate_limit::window::Window;
     use crate::limits::RATE_CLOCK_APART;
     use crate::testing::test;
@@ -406,5 +407,35 @@ mod tests {
         assert_eq!(left(0, 19), Some(1));
         assert!((1..WAYS).all(|key| left(key, 1) == Some(19)));
         assert_eq!((left(100, 1), left(101, 1)), (Some(19), Some(18)), "one of one, and a newcomer after it");
+    }
+
+    /// By what a bucket or a quota reaches, in seconds: which floor is its own, and how far ahead that one is believed, so that a short rule does not
+    /// wait for what a long one has spent.
+    #[test]
+    fn rules_that_reach_as_far_share_a_floor() {
+        let bucket = |seconds| Meter::from(Rate::new(seconds, seconds * SECOND, seconds).unwrap());
+        let quota = |seconds| Meter::from(Window::new(5, seconds * SECOND).unwrap());
+        for (meter, floor, end) in [
+            (bucket(1), 0, 10),
+            (bucket(10), 0, 10),
+            (bucket(11), 1, 600),
+            (bucket(600), 1, 600),
+            (bucket(601), 2, 10_800),
+            (bucket(10_800), 2, 10_800),
+            (bucket(10_801), 3, 31 * 86_400),
+            (bucket(31 * 86_400), 3, 31 * 86_400),
+            (quota(1), 4, 1),
+            (quota(60), 5, 60),
+            (quota(3_600), 6, 3_600),
+            (quota(86_400), 7, 86_400),
+        ] {
+            assert_eq!(lane(&meter), floor, "{meter:?}");
+            let mut bytes = Slot::EMPTY;
+            bytes[..64].copy_from_slice(&[0xff; 64]);
+            let mut slot = Slot::decode(bytes.to_vec()).unwrap();
+            slot.charge(tag(0), &meter, NOW, 1);
+            let believed = NOW + end * SECOND + RATE_CLOCK_APART;
+            assert_eq!(slot.floors()[floor], believed.to_le_bytes(), "{meter:?}");
+        }
     }
 }
