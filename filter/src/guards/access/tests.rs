@@ -578,3 +578,18 @@ fn what_is_refused() {
         assert_eq!(problems.join("\n"), problem, "{text}");
     }
 }
+
+/// The proxy is asked for the client's address only where a rule speaks of networks, in Shadow too.
+#[test]
+fn who_needs_the_clients_address() {
+    let (inside, scope) = (r#"{"clientCIDRs":["10.0.0.0/8"]}"#, r#"{"scopes":["read"]}"#);
+    for (list, needed) in [
+        (vec![], false),
+        (vec![("Allow", scope)], false),
+        (vec![("Allow", scope), ("Deny", inside)], true),
+        (vec![("Allow Shadow", inside)], true),
+    ] {
+        let rules = if list.is_empty() { Authorization::default() } else { rules("Deny", &list) };
+        assert_eq!(rules.needs_address(), needed, "{list:?}");
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use super::claims::Target;
+use super::cache::Cache;
+use super::claims::{Target, push_text};
+use super::key::{self, public_jwks};
 use super::{Assertion, Ring};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::guards::identity::Caller;
@@ -14,6 +16,7 @@ use crate::host::{Verdict, Verifier};
 use crate::http::Head;
 use crate::http::head::serialize;
 use crate::json::{Bounds, Duplicates, Json};
+use crate::limits;
 use crate::policy::Policy;
 use crate::testing::test;
 use crate::time::{SECOND, Timestamp};
@@ -467,4 +470,240 @@ fn what_a_policy_must_not_ask_for() {
     let gap = TURNS.replace("2027-01-15T08:01:10Z", "2027-01-15T08:00:30Z");
     let (_, warnings) = Policy::load(document(&gap, ORDERS).as_bytes()).unwrap();
     assert!(warnings.iter().any(|warning| warning.message.contains("nothing signs between the end of `a`")));
+}
+
+/// RFC 8259 §7: what a string of JSON may not hold as it is, alone and among other bytes.
+#[test]
+fn texts_in_rows() {
+    for (text, written) in [
+        ("", r#""""#),
+        ("plain /?~ \u{7f} \u{fc}", "\"plain /?~ \u{7f} \u{fc}\""),
+        ("\"", r#""\"""#),
+        ("\\", r#""\\""#),
+        ("\0", r#""\u0000""#),
+        ("\n", r#""\u000a""#),
+        ("\u{1f}", r#""\u001f""#),
+        ("a\"b\\c\td\u{10}\u{fc}", "\"a\\\"b\\\\c\\u0009d\\u0010\u{fc}\""),
+    ] {
+        let mut out = Vec::new();
+        push_text(text, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), written);
+        assert_eq!(json(&out), Json::Text(text.to_owned()));
+    }
+}
+
+/// One finds its place by what it is about, so that many are kept beside each other; one that is too long is made each time. What is
+/// printed of them is how many there are.
+#[test]
+fn what_is_kept() {
+    let (_, rules) = ring(ED, ORDERS);
+    let mut cache = Cache::new([7; 16]);
+    let times = (at(NOW), at(NOW + 5));
+    let abouts: Vec<Vec<u8>> = (0..64).map(|number| format!("about {number}").into_bytes()).collect();
+    for about in &abouts {
+        cache.keep(&rules, 0, about, times, about);
+    }
+    for about in &abouts {
+        let kept = cache.find(&rules, 0, about, at(NOW)).map(|kept| kept.expose().clone());
+        assert_eq!(kept.as_ref(), Some(about));
+    }
+    assert_eq!(format!("{cache:?}"), "Cache(64 assertions)");
+    for (bytes, kept) in [(limits::ASSERTION_KEPT_BYTES, true), (limits::ASSERTION_KEPT_BYTES + 1, false)] {
+        let about = [b'a'; 96];
+        cache.keep(&rules, 0, &about, times, &vec![b'b'; bytes - about.len()]);
+        assert_eq!(cache.find(&rules, 0, &about, at(NOW)).is_some(), kept, "{bytes}");
+        cache = Cache::new([7; 16]);
+    }
+}
+
+#[test]
+fn what_holds_when_nothing_else_is_written() {
+    let keys = document(ED, ORDERS).replace(r#","maxAge":"5m""#, "");
+    let (mut policy, _) = Policy::load(keys.as_bytes()).unwrap();
+    let mut ring = policy.signing.take().unwrap();
+    ring.resolve(env, [7; 16]);
+    assert_eq!(ring.published(at(NOW)).1, 300);
+    let rules = policy.routes[0].assertion.clone().unwrap();
+    assert_eq!((&*rules.header, rules.ttl()), ("x-portcullis-assertion", 30 * SECOND));
+    // It is used again for half of its time.
+    let made = |now| made(&ring, &rules, &alice(""), &TARGET, now).unwrap();
+    let first = made(NOW);
+    assert_eq!(part(&first, 1).get("exp"), Some(&Json::Integer(1_800_000_030)));
+    assert!(made(NOW + 14) == first && made(NOW + 15) != first);
+}
+
+/// What the command line prints of a private key, and says of what is none.
+#[test]
+fn the_public_part_of_a_key() {
+    let of = |algorithm, variable: &str| public_jwks(algorithm, "k", &env(variable).unwrap());
+    let ed = format!(
+        r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","use":"sig","x":"{}"}}]}}"#,
+        ED25519[0]
+    );
+    assert_eq!(of(key::Algorithm::EdDSA, "ED"), Ok(ed.clone()));
+    assert_eq!(of(key::Algorithm::EdDSA, "ED_PEM"), Ok(ed));
+    let ec = format!(
+        r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k","alg":"ES256","use":"sig","x":"{}","y":"{}"}}]}}"#,
+        P256[0], P256[1]
+    );
+    assert_eq!(of(key::Algorithm::ES256, "EC"), Ok(ec));
+    assert_eq!(of(key::Algorithm::HS256, "HS").unwrap_err(), "a shared secret has no public part");
+    for (algorithm, variable) in [(key::Algorithm::EdDSA, "EC"), (key::Algorithm::ES256, "JUNK")] {
+        let told = of(algorithm, variable).unwrap_err();
+        assert!(told.starts_with("no key for the algorithm"), "{told}");
+    }
+}
+
+/// In a log there is that there is a key, and nothing of it.
+#[test]
+fn a_key_is_not_printed() {
+    for key in [ED, r#"{"kid":"a","algorithm":"ES256","privateKey":{"env":"EC"}}"#] {
+        assert!(format!("{:?}", ring(key, ORDERS).0).contains("material: Ok(Material(…))"));
+    }
+}
+
+/// The key that began last signs, wherever it stands in the list.
+#[test]
+fn the_order_of_the_keys_says_nothing() {
+    let (first, second) = TURNS.split_once(",\n").unwrap();
+    for keys in [TURNS.to_owned(), format!("{second},{first}")] {
+        let (ring, rules) = ring(&keys, ORDERS);
+        for (now, kid) in [(NOW + 59, "a"), (NOW + 65, "b")] {
+            let assertion = made(&ring, &rules, &alice(""), &TARGET, now).unwrap();
+            assert_eq!(part(&assertion, 0).get("kid").and_then(Json::as_text), Some(kid), "{keys}");
+        }
+    }
+    // Of two algorithms either may sign, if it is plain which does.
+    let es =
+        r#"{"kid":"b","algorithm":"ES256","privateKey":{"env":"EC"},"notBefore":"2027-01-01T00:00:00Z"}"#;
+    let (ring, rules) = ring(&format!("{ED},{es}"), ORDERS);
+    let assertion = made(&ring, &rules, &alice(""), &TARGET, NOW).unwrap();
+    assert_eq!(part(&assertion, 0).get("alg").and_then(Json::as_text), Some("ES256"));
+}
+
+#[test]
+fn an_assertion_is_as_long_as_it_may_be_and_no_longer() {
+    let mut longest = 0;
+    // By the name of the key, since base64 has no text of some lengths.
+    for kid in ["a", "ab", "abc"] {
+        let (ring, rules) = ring(&ED.replace(r#""a""#, &format!(r#""{kid}""#)), ORDERS);
+        let of = |bytes: usize| {
+            let target = [b"/", "a".repeat(bytes).as_bytes()].concat();
+            made(&ring, &rules, &alice(""), &Target { target: &target, ..TARGET }, NOW)
+        };
+        let spare = limits::ASSERTION_BYTES - of(4000).unwrap().len();
+        for bytes in 4000 + spare / 4 * 3 - 3..4000 + spare / 4 * 3 + 6 {
+            match of(bytes) {
+                Ok(assertion) => longest = longest.max(assertion.len()),
+                Err(refusal) => {
+                    let Detail::Over { got, limit, .. } = refusal.detail else { panic!("{refusal:?}") };
+                    assert!(got > limit && limit == limits::ASSERTION_BYTES as u64, "{got}");
+                }
+            }
+        }
+    }
+    assert_eq!(longest, limits::ASSERTION_BYTES);
+}
+
+/// As many as there may be, and one more.
+#[test]
+fn as_many_as_there_may_be() {
+    let told = |keys: &str, assertion: &str| match Policy::load(document(keys, assertion).as_bytes()) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    let key = |day: usize| {
+        format!(
+            r#"{{"kid":"k{day}","algorithm":"EdDSA","privateKey":{{"env":"K{day}"}},"notBefore":"2027-01-{:02}T00:00:00Z"}}"#,
+            day + 1
+        )
+    };
+    let keys = |count| (0..count).map(key).collect::<Vec<_>>().join(",");
+    assert_eq!(told(&keys(limits::SIGNING_KEYS), ORDERS), "");
+    assert!(told(&keys(limits::SIGNING_KEYS + 1), ORDERS).contains("too many keys · help: at most 16"));
+    let claims = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!(r#""c{number}""#)).collect();
+        format!(r#"{{"audience":"orders","include":{{"claims":[{}]}}}}"#, names.join(","))
+    };
+    assert_eq!(told(ED, &claims(limits::ASSERTION_CLAIMS)), "");
+    assert!(told(ED, &claims(limits::ASSERTION_CLAIMS + 1)).contains("too many claims · help: at most 32"));
+}
+
+#[test]
+fn where_keys_can_be_published() {
+    let longest = format!("/{}", "k".repeat(limits::PATH_BYTES - 1));
+    for (path, good) in [
+        ("/.well-known/jwks.json", true),
+        (&longest, true),
+        (&format!("{longest}k"), false),
+        ("/keys?all", false),
+        ("/keys?", false),
+        ("keys", false),
+        ("/a/../keys", false),
+    ] {
+        let document = document(ED, ORDERS).replace(r#""/keys""#, &format!(r#""{path}""#));
+        let told: String = match Policy::load(document.as_bytes()) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(told.is_empty(), good, "{told}");
+        assert!(good || told.contains("is no path that a request can have"), "{told}");
+    }
+}
+
+/// An upstream that finds two things in one header believes the wrong one.
+#[test]
+fn an_assertion_has_a_header_of_its_own() {
+    let keys = r#"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}"#;
+    let jwt = format!(
+        r#""jwt":{{"providers":[{{"name":"corp","issuer":"https://id.example","audiences":["a"],"maxLifetime":"1h","localJWKS":{{"inline":"{keys}"}},
+        "extractFrom":{{"headers":[{{"name":"X-Token"}}]}},"claimToHeaders":[{{"claim":"sub","header":"X-User"}}]}}]}},"signing""#
+    );
+    for (header, own) in
+        [("x-proof", true), ("x-token", false), ("X-TOKEN", false), ("x-user", false), ("X-User", false)]
+    {
+        let assertion = format!(r#"{{"audience":"orders","header":"{header}"}}"#);
+        let document = document(ED, &assertion).replace(r#""signing""#, &jwt);
+        let told: String = match Policy::load(document.as_bytes()) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(told.is_empty(), own, "{header}: {told}");
+        assert!(own || told.contains("is also the header of a claim"), "{header}: {told}");
+    }
+}
+
+/// Keys by name, algorithm and the minutes at which they begin and end to sign; and whether there is a time between two of them in which none
+/// does.
+#[test]
+fn gaps_between_keys() {
+    type Row<'r> = (&'r str, &'r str, Option<u32>, Option<u32>);
+    let key = |(kid, algorithm, from, until): &Row<'_>| {
+        let time = |name: &str, minute: &Option<u32>| {
+            minute.map(|minute| format!(r#","{name}":"2027-01-15T08:{minute:02}:00Z""#)).unwrap_or_default()
+        };
+        let (from, until) = (time("notBefore", from), time("notAfter", until));
+        format!(r#"{{"kid":"{kid}","algorithm":"{algorithm}","privateKey":{{"env":"{kid}"}}{from}{until}}}"#)
+    };
+    let (ed, es) = ("EdDSA", "ES256");
+    let rows: [(&[Row<'_>], bool); 8] = [
+        // The last one ends and none comes after it: somebody will write the next.
+        (&[("a", ed, None, Some(10))], false),
+        (&[("a", ed, None, Some(10)), ("b", ed, Some(10), None)], false),
+        (&[("a", ed, None, Some(10)), ("b", ed, Some(11), None)], true),
+        (&[("b", ed, Some(11), None), ("a", ed, None, Some(10))], true),
+        (&[("a", ed, None, Some(10)), ("b", ed, Some(5), Some(20)), ("c", ed, Some(15), None)], false),
+        (&[("a", ed, None, Some(10)), ("b", ed, Some(5), Some(10)), ("c", ed, Some(11), None)], true),
+        // One of another algorithm does not sign in its place, nor after it.
+        (&[("a", ed, None, Some(10)), ("b", es, Some(5), Some(20)), ("c", ed, Some(15), None)], true),
+        (&[("a", ed, None, Some(10)), ("c", es, Some(15), None)], false),
+    ];
+    for (keys, gap) in rows {
+        let written = keys.iter().map(key).collect::<Vec<_>>().join(",");
+        let document = document(&written, r#"{"audience":"orders","algorithm":"EdDSA"}"#);
+        let (_, warnings) = Policy::load(document.as_bytes()).map_err(|p| format!("{p:?}")).unwrap();
+        let told =
+            warnings.iter().filter(|warning| warning.message.contains("nothing signs between")).count();
+        assert_eq!(told > 0, gap, "{keys:?}");
+    }
 }

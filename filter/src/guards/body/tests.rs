@@ -1,6 +1,9 @@
-use super::Rules;
+use super::{Rules, read};
 use crate::decision::Reason;
+use crate::document::Field;
 use crate::http::{Head, head::serialize};
+use crate::json::{Bounds, Duplicates, Json};
+use crate::problem::Problems;
 use crate::testing::test;
 
 fn head(fields: &[(&str, &[u8])]) -> Head {
@@ -46,4 +49,44 @@ fn a_body_is_counted() {
     assert!(meter.take(0).is_ok());
     assert_eq!(meter.take(1).unwrap_err().reason, Reason::BodyTooLarge);
     assert!(meter.take(usize::MAX).is_err());
+}
+
+/// What is written, and the rules or the problem that it makes.
+#[test]
+fn policies() {
+    let read = |text: &str| {
+        let bounds = Bounds { depth: 4, values: 10, duplicates: Duplicates::Keep };
+        let (document, problems) = (Json::parse(text.as_bytes(), bounds).unwrap(), Problems::new());
+        let rules = read(&Field::root(&document, &problems));
+        let told: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
+        rules
+            .filter(|_| told.is_empty())
+            .map(|rules| (rules.max_bytes, rules.content_types))
+            .ok_or(told.join("\n"))
+    };
+    assert_eq!(read("{}"), Ok((1 << 20, vec![])));
+    assert_eq!(read(r#"{"maxBytes":"1024Gi"}"#), Ok((1 << 40, vec![])));
+    let of = |media_type: &str| read(&format!(r#"{{"contentTypes":["{media_type}"]}}"#));
+    for (media_type, known) in [
+        ("application/json", "application/json"),
+        ("Application/VND.Example+JSON", "application/vnd.example+json"),
+        ("a/b", "a/b"),
+    ] {
+        assert_eq!(of(media_type), Ok((1 << 20, vec![known.to_owned()])));
+    }
+    for media_type in
+        ["json", "/json", "application/", "/", "a/b/c", "a b/c", "text/*", "*/json", "text/html;q=1"]
+    {
+        let told = of(media_type).unwrap_err();
+        assert!(told.starts_with(&format!("contentTypes: `{media_type}` is not a media type")), "{told}");
+    }
+    for (text, problem) in [
+        (r#"{"maxBytes":"1025Gi"}"#, "maxBytes: "),
+        (r#"{"maxBytes":-1}"#, "maxBytes: "),
+        (r#"{"contentTypes":[]}"#, "contentTypes: an empty list"),
+        (r#"{"contentType":["a/b"]}"#, "unknown field `contentType`"),
+    ] {
+        let told = read(text).unwrap_err();
+        assert!(told.starts_with(problem), "{text}: {told}");
+    }
 }

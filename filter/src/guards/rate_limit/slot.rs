@@ -217,8 +217,9 @@ fn lane(meter: &Meter) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, Slot, WAYS};
+    use super::{BYTES, Slot, WAYS, lane};
     use crate::guards::rate_limit::gcra::{Outcome, Rate};
+    use crate::guards::rate_limit::meter::Meter;
     use crate::guards::rate_limit::window::Window;
     use crate::limits::RATE_CLOCK_APART;
     use crate::testing::test;
@@ -348,5 +349,93 @@ mod tests {
         }
         assert!(!passes_quota(&mut slot, 1, NOW));
         assert!(passes_quota(&mut slot, 1, NOW + DAY), "a new day");
+    }
+
+    /// What lies no further ahead than the rules of a lane reach and clocks lie apart is believed; what does is from before the clock was
+    /// set back, and is lowered for good by the first who meets it.
+    #[test]
+    fn a_floor_is_believed_as_far_as_it_can_have_been_raised() {
+        let rate = rate(10, 10);
+        let highest = NOW + rate.drain() + RATE_CLOCK_APART;
+        for (floor, lowered) in
+            [(highest - 1, false), (highest, false), (highest + 1, true), (NOW + DAY, true)]
+        {
+            let mut bytes = Slot::EMPTY;
+            bytes[..8].copy_from_slice(&floor.to_le_bytes());
+            let mut slot = Slot::decode(bytes.to_vec()).unwrap();
+            let charged = slot.charge(tag(0), &rate.into(), NOW, 1);
+            assert!(matches!(charged.outcome, Outcome::Refused { .. }));
+            assert_eq!(charged.dirty, lowered, "{floor}");
+            assert_eq!(slot.floors()[0], floor.min(highest).to_le_bytes());
+            assert!(passes(&mut slot, 1, &rate, NOW + RATE_CLOCK_APART + rate.interval()), "{floor}");
+        }
+    }
+
+    /// To make room costs somebody something only where all have something spent: of a bucket until it is full again, of a quota until the
+    /// window ends.
+    #[test]
+    fn who_is_evicted_at_a_cost() {
+        let (bucket, quota) = (rate(5, 60).into(), Window::new(5, DAY).unwrap().into());
+        let (full, midnight) = (NOW + 24 * SECOND, (NOW / DAY + 1) * DAY);
+        for (meter, now, evicts) in [
+            (bucket, NOW, true),
+            (bucket, full - 1, true),
+            (bucket, full, false),
+            (quota, NOW, true),
+            (quota, midnight - 1, true),
+            (quota, midnight, false),
+        ] {
+            let mut slot = empty();
+            for key in (0..WAYS).chain(0..WAYS) {
+                assert!(!slot.charge(tag(key), &meter, NOW, 1).evicted, "there is room for {key}");
+            }
+            let owes = slot.clone().owe(tag(WAYS), &meter, now, 1);
+            let newcomer = slot.charge(tag(WAYS), &meter, now, 1).evicted;
+            assert_eq!((newcomer, owes), (evicts, evicts), "{meter:?} {}", now - NOW);
+        }
+    }
+
+    /// Late in a day its quotas lie in the past as moments, and are spent all the same.
+    #[test]
+    fn the_quota_that_has_least_spent_makes_room() {
+        let (quota, mut slot) = (Window::new(20, DAY).unwrap().into(), empty());
+        let dusk = (NOW / DAY + 1) * DAY - 1;
+        let mut left = |key, cost| match slot.charge(tag(key), &quota, dusk, cost).outcome {
+            Outcome::Taken { remaining, .. } => Some(remaining),
+            Outcome::Refused { .. } => None,
+        };
+        assert_eq!(left(0, 19), Some(1));
+        assert!((1..WAYS).all(|key| left(key, 1) == Some(19)));
+        assert_eq!((left(100, 1), left(101, 1)), (Some(19), Some(18)), "one of one, and a newcomer after it");
+    }
+
+    /// By what a bucket or a quota reaches, in seconds: which floor is its own, and how far ahead that one is believed, so that a short rule does not
+    /// wait for what a long one has spent.
+    #[test]
+    fn rules_that_reach_as_far_share_a_floor() {
+        let bucket = |seconds| Meter::from(Rate::new(seconds, seconds * SECOND, seconds).unwrap());
+        let quota = |seconds| Meter::from(Window::new(5, seconds * SECOND).unwrap());
+        for (meter, floor, end) in [
+            (bucket(1), 0, 10),
+            (bucket(10), 0, 10),
+            (bucket(11), 1, 600),
+            (bucket(600), 1, 600),
+            (bucket(601), 2, 10_800),
+            (bucket(10_800), 2, 10_800),
+            (bucket(10_801), 3, 31 * 86_400),
+            (bucket(31 * 86_400), 3, 31 * 86_400),
+            (quota(1), 4, 1),
+            (quota(60), 5, 60),
+            (quota(3_600), 6, 3_600),
+            (quota(86_400), 7, 86_400),
+        ] {
+            assert_eq!(lane(&meter), floor, "{meter:?}");
+            let mut bytes = Slot::EMPTY;
+            bytes[..64].copy_from_slice(&[0xff; 64]);
+            let mut slot = Slot::decode(bytes.to_vec()).unwrap();
+            slot.charge(tag(0), &meter, NOW, 1);
+            let believed = NOW + end * SECOND + RATE_CLOCK_APART;
+            assert_eq!(slot.floors()[floor], believed.to_le_bytes(), "{meter:?}");
+        }
     }
 }

@@ -182,4 +182,17 @@ mod tests {
             let _ = window.refund(state, now, 1);
         }
     }
+
+    /// Where a worker whose clock is ahead has begun the next window and given all of it back, that one has not begun: who is late still has
+    /// the window before, which such a state has left behind. Stricter for a moment, never looser.
+    #[test]
+    fn a_window_that_was_given_back_whole_has_not_begun() {
+        let window = Window::new(4, DAY).unwrap();
+        let (late, next) = (DAWN + DAY - 1, DAWN + DAY);
+        let Outcome::Taken { tat, .. } = window.take(0, next, 1) else { panic!() };
+        assert_eq!(window.refund(tat, tat, 1), next);
+        assert!(matches!(window.take(next, late, 1), Outcome::Refused { retry_after: 1, .. }));
+        assert!(matches!(window.take(tat, late, 1), Outcome::Taken { remaining: 2, .. }));
+        assert!(matches!(window.take(next, next, 1), Outcome::Taken { remaining: 3, .. }));
+    }
 }

@@ -168,4 +168,23 @@ mod tests {
         slot.set(4, 1, NOW, 0);
         assert_eq!(slot.begin(999, 1, NOW, 5), Ok(()));
     }
+
+    /// A slot that is as long as it may be is read, and nothing makes it longer: one that is too long is no slot to anybody.
+    #[test]
+    fn a_full_slot_is_a_slot() {
+        let mut slot = Slot::default();
+        for tag in 0..CONCURRENCY_WAYS as u64 {
+            slot.begin(tag, 1, NOW, 5).unwrap();
+        }
+        slot.set(999, 1, NOW, 1);
+        assert_eq!(slot.encode().len(), 24 * CONCURRENCY_WAYS);
+        assert_eq!(Slot::decode(&slot.encode()), Some(slot));
+    }
+
+    #[test]
+    fn an_entry_of_no_request_takes_no_room() {
+        let entry = |tag: u64| [&tag.to_le_bytes()[..], &[1; 8], &NOW.to_le_bytes(), &[0; 4]].concat();
+        let bytes: Vec<u8> = (0..CONCURRENCY_WAYS as u64).flat_map(entry).collect();
+        assert_eq!(Slot::decode(&bytes).unwrap().begin(999, 1, NOW, 1), Ok(()));
+    }
 }

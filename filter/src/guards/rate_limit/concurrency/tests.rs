@@ -164,3 +164,38 @@ fn policies_that_do_not_hold() {
         assert!(found.lines().any(|line| line.starts_with(&problem)), "{rule}: {found}");
     }
 }
+
+/// A stream that holds nothing has nothing to give back when it is over.
+#[test]
+fn who_holds_a_seat() {
+    let world = World::new();
+    let tenant = rules(TENANT);
+    assert!(!world.begin(0, &tenant, "a", 0).unwrap().is_empty());
+    let shadow = rules(r#"{"name":"s","requests":1,"mode":"Shadow"}"#);
+    let held = [0, 1].map(|worker| world.begin(worker, &shadow, "a", 0).unwrap().is_empty());
+    assert_eq!(held, [false, true], "one that is let through for Shadow holds none");
+    assert!(world.begin(0, &Rules::default(), "a", 0).unwrap().is_empty());
+}
+
+/// Workers that hash keys under different seeds would not count together.
+#[test]
+fn all_workers_hash_keys_under_the_seed_of_the_first() {
+    let data = Shared::default();
+    for worker in [3, 4] {
+        assert_eq!(Ledger::prepare(&data, [worker; 16]).unwrap().seed(), &[3; 16]);
+    }
+}
+
+/// While one of two is over, the other is said again and counts for longer than a lease.
+#[test]
+fn what_is_left_under_way_is_renewed() {
+    let (world, rules) = (World::new(), rules(TENANT));
+    let [first, _second] = [0, 1].map(|_| world.begin(0, &rules, "a", 0).unwrap());
+    world.end(0, first, 1);
+    let (lease, renewal) = (u64::from(LEASE), u64::from(LEASE_RENEWAL));
+    for second in (renewal..=2 * lease).step_by(usize::try_from(LEASE_RENEWAL).unwrap()) {
+        world.workers[0].renew(&world.data, at(second));
+    }
+    assert!(world.begin(1, &rules, "a", 2 * lease).is_ok());
+    assert_eq!(reason(world.begin(1, &rules, "a", 2 * lease)), Some(Reason::ConcurrencyLimited));
+}

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::super::tests::{World, head, written};
+use super::super::tests::{Counts, World, head, written};
 use super::{Watch, counts};
 use crate::decision::{Advice, Reason, Refusal};
 use crate::guards::identity::Caller;
@@ -169,5 +169,37 @@ fn policies_that_do_not_hold() {
         let found = written(&format!(r#"{{"failures":{{"rules":[{{"name":"f",{rule}}}]}}}}"#)).unwrap_err();
         let problem = format!("failures.rules[0]{problem}");
         assert!(found.lines().any(|line| line.starts_with(&problem)), "{rule}: {found}");
+    }
+}
+
+/// A penalty begins once, with the failure that empties the bucket, and is told where it holds somebody up: not in Shadow, and not
+/// where the rate alone holds.
+#[test]
+fn which_failure_begins_a_penalty() {
+    let told = || vec![("f".into(), 300_000_000_000)];
+    for (more, penalties, third) in [
+        (r#","penalty":"5m""#, 1, told()),
+        (r#","penalty":"5m","mode":"Shadow""#, 1, vec![]),
+        ("", 0, vec![]),
+        (r#","mode":"Shadow""#, 0, vec![]),
+    ] {
+        let rules = rules(&format!(r#""by":["clientIP"],"limit":{{"requests":3,"unit":"Hour"}}{more}"#));
+        let (world, head) = (World::new(), head(&[]));
+        let facts = Facts {
+            client_address: None,
+            route: "r",
+            head: &head,
+            caller: &Caller::Anonymous,
+            attempt: Attempt::default(),
+        };
+        let failed = || {
+            let watch = Watch::new(&rules, facts, Timestamp::from_seconds(NOW), &world.data, &world.table);
+            assert!(watch.watches(), "or nobody asks it");
+            watch.failed(Reason::SignatureInvalid)
+        };
+        assert_eq!([failed(), failed(), failed(), failed()], [vec![], vec![], third, vec![]], "{more}");
+        let counts = Counts::default();
+        world.table.measure(&counts);
+        assert_eq!(counts.of("portcullis_penalties_total"), penalties, "{more}");
     }
 }

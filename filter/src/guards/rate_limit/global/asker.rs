@@ -199,4 +199,19 @@ mod tests {
         assert_eq!(asker.admit("rls", TIMEOUT, at(NOW + TIMEOUT)), Ok(()));
         assert!(!asker.answered(CallId(8)), "given up");
     }
+
+    /// It rests from the last failure on, and the log hears of it as often.
+    #[test]
+    fn a_rest_is_as_long_as_it_should_be() {
+        let (asker, rls): (_, Rc<str>) = (Asker::default(), "rls".into());
+        for _ in 1..LIMITER_FAILURES {
+            asker.failed(&rls, at(NOW));
+        }
+        let last = NOW + LIMITER_REST - 1;
+        assert!(!asker.failed(&rls, at(last)), "told before that");
+        for (nanos, may) in [(last, false), (last + LIMITER_REST - 1, false), (last + LIMITER_REST, true)] {
+            assert_eq!(asker.admit("rls", TIMEOUT, at(nanos)).is_ok(), may, "{nanos}");
+        }
+        assert!(asker.failed(&rls, at(NOW + LIMITER_REST)), "told again");
+    }
 }

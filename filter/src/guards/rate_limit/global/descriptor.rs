@@ -163,6 +163,7 @@ mod tests {
     use super::super::super::{Facts, Part};
     use super::{Entry, Rule, Source, address, plain, scoped, value};
     use crate::guards::identity::attempt::Attempt;
+    use crate::guards::identity::caller::{ApiKey, Certificate};
     use crate::guards::identity::{Caller, Token};
     use crate::http::Head;
     use crate::http::head::serialize;
@@ -270,5 +271,30 @@ mod tests {
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
         assert_eq!(of("2001:db8:1:2::9"), of("2001:db8:1:2:ffff::"));
         assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+    }
+
+    /// One credential among those of a client.
+    #[test]
+    fn tokens_in_rows() {
+        let head = head(&[]);
+        let of = |caller: &Caller| {
+            let attempt = Attempt::default();
+            value(&Part::Token, &Facts { client_address: None, route: "r", head: &head, caller, attempt })
+        };
+        assert_eq!(of(&caller(r#"{"iss":"i","jti":"7","sub":"ada"}"#)).as_deref(), Some("i|7"));
+        // Without a `jti` that is text, it is told by the hash of all that it claims.
+        let [one, two, same] = [
+            r#"{"iss":"i","jti":7,"exp":1}"#,
+            r#"{"iss":"i","jti":7,"exp":2}"#,
+            r#"{"iss":"i","jti":7,"exp":1}"#,
+        ]
+        .map(|claims| of(&caller(claims)).unwrap());
+        assert!(one.starts_with("i|sha256:") && one != two && one == same, "{one} {two}");
+        let key = |client| of(&Caller::ApiKey(ApiKey::of(client, &[]))).unwrap();
+        assert!(key("partner").starts_with("partner|") && key("partner") != key("other"));
+        assert_eq!(
+            of(&Caller::Certificate(Certificate::new("web.example".into()))).as_deref(),
+            Some("web.example")
+        );
     }
 }

@@ -209,4 +209,21 @@ mod tests {
         );
         assert_eq!(leases.held.len(), 1);
     }
+
+    /// How much is asked for next, by how long the last four lasted.
+    #[test]
+    fn what_is_asked_for_follows_how_fast_it_was_spent() {
+        for (lasted, size) in [
+            (0, 8),
+            (LIMITER_LEASE_SPAN / 2 - 1, 8),
+            (LIMITER_LEASE_SPAN / 2, 4),
+            (LIMITER_LEASE_SPAN - 1, 4),
+            (LIMITER_LEASE_SPAN, 2),
+        ] {
+            let mut leases = Leases::default();
+            assert_eq!(leases.turn(KEY, 1, 100, PATIENCE, at(NOW)), Turn::AsksFor(1));
+            leases.settle(&KEY, 4, 4, Some(true), at(NOW));
+            assert_eq!(leases.turn(KEY, 1, 100, PATIENCE, at(NOW + lasted)), Turn::AsksFor(size), "{lasted}");
+        }
+    }
 }

@@ -312,4 +312,37 @@ mod tests {
             assert_eq!(header(name, value), reset, "{value:?}");
         }
     }
+
+    /// The units of `RateLimitResponse.RateLimit.Unit`, in seconds; months and years as envoyproxy/ratelimit counts them.
+    #[test]
+    fn limits_and_durations_in_rows() {
+        let read = |field, content: &[u8]| {
+            let status = message(|m| put_bytes(field, content, m));
+            response(&message(|m| put_bytes(2, &status, m)), 1).unwrap().statuses.remove(0)
+        };
+        for (unit, seconds) in [
+            (0, None),
+            (1, Some(1)),
+            (2, Some(60)),
+            (3, Some(3_600)),
+            (4, Some(86_400)),
+            (5, Some(2_592_000)),
+            (6, Some(31_536_000)),
+            (7, Some(604_800)),
+            (8, None),
+        ] {
+            let limit = message(|m| {
+                put_number(1, 10, m);
+                put_number(2, unit, m);
+            });
+            assert_eq!(read(2, &limit).limit, seconds.map(|seconds| (10, seconds)), "{unit}");
+        }
+        for (seconds, nanos, rounded) in [(0, 0, 0), (41, 0, 41), (41, 1, 42), (41, 999_999_999, 42)] {
+            let duration = message(|m| {
+                put_number(1, seconds, m);
+                put_number(2, nanos, m);
+            });
+            assert_eq!(read(4, &duration).reset, Some(rounded), "{seconds}.{nanos:09}");
+        }
+    }
 }

@@ -172,4 +172,30 @@ mod tests {
         refusals.note(newcomer, 1, over(Some(5)), LEAST, at(NOW));
         assert!(refusals.find(newcomer, 1, at(NOW)).is_some());
     }
+
+    /// What is over makes room at that moment; but a table that was found full is looked through once a second, whoever comes.
+    #[test]
+    fn when_there_is_room_again() {
+        let key = |number: usize| {
+            let mut key = KEY;
+            key[..4].copy_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
+            key
+        };
+        for (looks, finds) in [
+            (vec![LEAST - 1], vec![false]),
+            (vec![LEAST], vec![true]),
+            (vec![0, LEAST, SECOND - 1, SECOND], vec![false, false, false, true]),
+        ] {
+            let mut refusals = Refusals::default();
+            for number in 0..LIMITER_REFUSALS {
+                refusals.note(key(number), 1, over(None), LEAST, at(NOW));
+            }
+            let found = looks.iter().map(|later| {
+                let now = at(NOW + later);
+                refusals.note([9; 32], 1, over(None), LEAST, now);
+                refusals.find([9; 32], 1, now).is_some()
+            });
+            assert_eq!(found.collect::<Vec<_>>(), finds, "{looks:?}");
+        }
+    }
 }

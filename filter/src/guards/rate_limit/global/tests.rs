@@ -574,3 +574,103 @@ fn the_fallback_holds_while_the_service_is_away() {
     assert_eq!(refused.detail, Detail::Named("fallback of rate limit domain", "shop".into()));
     assert_eq!(refused.advice, Advice::RetryAfter(28_800));
 }
+
+/// What became of the wish to ask, each under its own name.
+#[test]
+fn what_came_of_questions_is_told() {
+    let (proxy, down) = (Proxy::default(), Proxy { is_down: true, ..Proxy::default() });
+    let (now, head) = (Timestamp::from_nanos(SECOND), head());
+    let (caller, attempt) = (&Caller::Anonymous, Attempt::default());
+    let facts = Facts { client_address: None, route: "orders", head: &head, caller, attempt };
+    let global = global(&document(""));
+    let told = |asker: &Asker| {
+        let counts = rate_limit::tests::Counts::default();
+        asker.measure(&counts);
+        ["ok", "over_limit", "failed", "unasked", "leased", "remembered"]
+            .map(|outcome| counts.of(&format!("outcome={outcome}")))
+    };
+    let asker = Asker::default();
+    for says in [1, 2] {
+        let question = ask(&global, &asker, &proxy, SECOND).unwrap();
+        assert!(global.hear(question, Some(answer(&[8, says])), &asker, &NO_TABLE, &proxy, now).is_ok());
+    }
+    assert_eq!(told(&asker), [1, 1, 0, 0, 0, 0]);
+    assert!(matches!(ask(&global, &asker, &proxy, SECOND), Err(Fault::Over(_))));
+    assert_eq!(told(&asker), [0, 0, 0, 0, 0, 1]);
+    // Nobody can wait, the service cannot be reached, and then it rests.
+    let asker = Asker::default();
+    assert_eq!(global.ask(&facts, &asker, &NO_TABLE, &proxy, now, false), Err(Fault::Crowded));
+    assert_eq!(told(&asker), [0, 0, 0, 1, 0, 0]);
+    for _ in 0..limits::LIMITER_FAILURES {
+        assert_eq!(ask(&global, &asker, &down, SECOND), Err(Fault::NotSent));
+    }
+    assert_eq!(ask(&global, &asker, &down, SECOND), Err(Fault::Resting));
+    assert_eq!(told(&asker), [0, 0, u64::from(limits::LIMITER_FAILURES), 1, 0, 0]);
+}
+
+/// Two routes that ask the same share a counter of the service, and not what one of them may do without asking.
+#[test]
+fn who_is_told_to_ask_each_time_does() {
+    let (proxy, asker) = (Proxy::default(), Asker::default());
+    let (leases, asks) = (global(&document(r#","lease":10"#)), global(&document(r#","refusalHolds":"0s""#)));
+    let now = Timestamp::from_nanos(SECOND);
+    for _ in 0..2 {
+        let question = ask(&leases, &asker, &proxy, SECOND).unwrap();
+        assert!(leases.hear(question, Some(answer(&[8, 1])), &asker, &NO_TABLE, &proxy, now).is_ok());
+    }
+    // One is left of two that were asked for.
+    let question = ask(&asks, &asker, &proxy, SECOND).unwrap();
+    assert_eq!(proxy.sent.borrow().len(), 3);
+    // And what it was refused, for 3 s more, it keeps for nobody.
+    let no = [8, 2, 18, 12, 8, 2, 18, 4, 8, 10, 16, 2, 34, 2, 8, 3];
+    assert!(asks.hear(question, Some(answer(&no)), &asker, &NO_TABLE, &proxy, now).is_ok());
+    assert!(ask(&global(&document("")), &asker, &proxy, SECOND).is_ok());
+}
+
+/// A local rule makes a fallback idle if each request takes as much of it as of the fallback, whatever the method.
+#[test]
+fn what_a_request_takes_counts_for_an_idle_fallback() {
+    for (cost, idle) in [
+        ("1", false),
+        ("2", true),
+        (r#"{"request":2,"methods":[{"methods":["HEAD"],"cost":1}]}"#, false),
+        (r#"{"request":3,"methods":[{"methods":["HEAD"],"cost":2}]}"#, true),
+    ] {
+        let limit = r#""limit":{"requests":10,"unit":"Minute"}"#;
+        let local = format!(r#""local":{{"rules":[{{"name":"l",{limit},"cost":{cost}}}]}}"#);
+        let fallback = document(&format!(r#","cost":2,"failureMode":"Local","fallback":{{{limit}}}"#));
+        let (rules, said) = read(&format!(r#"{{{local},"global":{fallback}}}"#));
+        assert!(rules.is_some(), "{cost}: {said}");
+        assert_eq!(said.contains("it never refuses"), idle, "{cost}: {said}");
+    }
+}
+
+/// As much as there may be, and one more.
+#[test]
+fn as_much_as_there_may_be() {
+    let rule = |number: usize, parts: usize| {
+        let by: Vec<String> = (0..parts).map(|part| format!(r#"{{"header":"x-{part}"}}"#)).collect();
+        format!(r#"{{"name":"r{number}","by":[{}]}}"#, by.join(","))
+    };
+    let of = |rules: usize, parts: usize| {
+        let rules: Vec<String> = (0..rules).map(|number| rule(number, parts)).collect();
+        document("").replace(r#"{"name":"r","by":["route"]}"#, &rules.join(","))
+    };
+    let (rules, parts) = (limits::RATE_RULES, limits::RATE_KEY_PARTS);
+    let fallback = |cost| {
+        document(&format!(
+            r#","failureMode":"Local","cost":{cost},"fallback":{{"limit":{{"requests":7,"unit":"Day"}}}}"#
+        ))
+    };
+    for (document, problem) in [
+        (of(rules, parts), ""),
+        (of(rules + 1, 1), "global.rules: 17 rules, at most 16 are possible"),
+        (of(1, parts + 1), "global.rules[0].by: 10 parts, at most 9 are possible"),
+        // The dearest request that a fallback can admit.
+        (fallback(7), ""),
+        (fallback(8), "global.fallback: a request costs 8, and a bucket holds 7"),
+    ] {
+        let (read, said) = read(&format!(r#"{{"global":{document}}}"#));
+        assert!(said.starts_with(problem) && read.is_some() == problem.is_empty(), "{problem}: {said}");
+    }
+}

@@ -127,8 +127,23 @@ fn rules_of_one_name_in_two_places_are_two() {
     let texts = scopes
         .iter()
         .flat_map(|&(policy, route, rule)| tiers.map(|tier| Scope { policy, route }.of(rule, tier)));
-    let texts: Vec<_> = texts.collect();
+    // A rule of another kind has buckets of its own, whatever its name.
+    let kinds = scopes.iter().flat_map(|&(policy, route, rule)| {
+        let scope = Scope { policy, route };
+        [scope.concurrency(rule), scope.failures(rule, false), scope.failures(rule, true)]
+    });
+    let fallbacks = ["a", "ab"].map(|policy| Scope { policy, route: None }.fallback([1, 2, 3, 4]));
+    let texts: Vec<_> = texts.chain(kinds).chain(fallbacks).collect();
     for (at, text) in texts.iter().enumerate() {
         assert_eq!(texts.iter().position(|other| other == text), Some(at));
     }
+}
+
+/// Routes that ask a service the same share what holds while it is away.
+#[test]
+fn a_fallback_is_the_policys_and_not_the_routes() {
+    let of = |route, numbers| Scope { policy: "p", route }.fallback(numbers);
+    assert_eq!(of(None, [1, 2, 3, 4]), of(Some("r"), [1, 2, 3, 4]));
+    assert_eq!(of(Some(""), [1, 2, 3, 4]), of(Some("r"), [1, 2, 3, 4]));
+    assert_ne!(of(None, [1, 2, 3, 4]), of(None, [1, 2, 3, 5]));
 }

@@ -15,7 +15,7 @@ use crate::decision::{Advice, Detail, Reason, Refusal};
 use crate::document::Field;
 use crate::guards::identity::attempt::Attempt;
 use crate::guards::identity::caller::{Caller, Token};
-use crate::host::{Cas, HostError, SharedData, Swap};
+use crate::host::{Cas, HostError, Kind, MetricId, Metrics, SharedData, Swap};
 use crate::http::Head;
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
@@ -43,12 +43,17 @@ pub(super) enum Trouble {
     /// The next that many conditional writes come too late; then they are on time.
     LosesFirst(u32),
     Reads,
+    /// The next read fails, and no other.
+    OneRead,
     Writes,
 }
 
 impl SharedData for Shared {
     fn shared(&self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, HostError> {
-        if self.trouble.get() == Trouble::Reads {
+        if matches!(self.trouble.get(), Trouble::Reads | Trouble::OneRead) {
+            if self.trouble.get() == Trouble::OneRead {
+                self.trouble.set(Trouble::None);
+            }
             return Err(HostError { call: "get_shared_data", status: 10 });
         }
         let values = self.values.borrow();
@@ -85,6 +90,34 @@ impl Shared {
     /// Every slot's bytes.
     pub(super) fn state(&self) -> Vec<Vec<u8>> {
         self.values.borrow().values().map(|(value, _)| value.clone()).collect()
+    }
+}
+
+/// A host's metrics: how much was counted of each series.
+#[derive(Default)]
+pub(super) struct Counts(RefCell<Vec<(String, u64)>>);
+
+impl Metrics for Counts {
+    fn define(&self, _: Kind, name: &str) -> Result<MetricId, HostError> {
+        let mut series = self.0.borrow_mut();
+        let known = series.iter().position(|(known, _)| known == name);
+        let place = known.unwrap_or_else(|| {
+            series.push((name.to_owned(), 0));
+            series.len() - 1
+        });
+        Ok(MetricId(u32::try_from(place).unwrap()))
+    }
+
+    fn increment(&self, id: MetricId, count: u64) -> Result<(), HostError> {
+        self.0.borrow_mut()[id.0 as usize].1 += count;
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// What was counted of the series whose name ends so.
+    pub(super) fn of(&self, end: &str) -> u64 {
+        self.0.borrow().iter().filter(|(name, _)| name.ends_with(end)).map(|(_, count)| count).sum()
     }
 }
 
@@ -277,4 +310,51 @@ fn what_cannot_be_charged_is_refused() {
     let world = World::new();
     world.data.trouble.set(Trouble::LosesFirst(limits::RATE_TRIES - 1));
     assert_eq!(world.passed(&rules, 0, 9), 5, "the last try counts");
+}
+
+/// Of several rules that refuse, the longest wait is told, and of equal ones the first; what cannot be read is a second's wait.
+#[test]
+fn which_of_several_refusals_is_told() {
+    let rule =
+        |name: &str, unit: &str| format!(r#"{{"name":"{name}","limit":{{"requests":1,"unit":"{unit}"}}}}"#);
+    for (first, second, told) in
+        [("Hour", "Hour", "a"), ("Hour", "Minute", "a"), ("Minute", "Hour", "b"), ("Second", "Second", "a")]
+    {
+        let (world, rules) = (World::new(), rules(&format!("{},{}", rule("a", first), rule("b", second))));
+        assert_eq!(world.passed(&rules, 0, 2), 1);
+        assert_eq!(world.ask(&rules, 0).unwrap_err().detail, Detail::Named("rule", told.into()));
+    }
+    for (second, told) in [("Second", Reason::HostFailed), ("Minute", Reason::RateLimited)] {
+        let (world, rules) = (World::new(), rules(&format!("{},{}", rule("a", "Day"), rule("b", second))));
+        assert_eq!(world.passed(&rules, 0, 2), 1);
+        world.data.trouble.set(Trouble::OneRead);
+        assert_eq!(world.ask(&rules, 0).unwrap_err().reason, told, "{second}");
+    }
+}
+
+/// A rule in Shadow whose bucket others overtake each time refuses nobody, and what the other rules say still holds.
+#[test]
+fn a_shadow_rule_that_loses_its_races_lets_pass() {
+    let shadow = r#"{"name":"s","limit":{"requests":2,"unit":"Hour"},"mode":"Shadow"}"#;
+    let hard = r#"{"name":"h","limit":{"requests":1,"unit":"Hour"}}"#;
+    let (world, rules) = (World::new(), rules(&format!("{shadow},{hard}")));
+    world.data.trouble.set(Trouble::LosesFirst(limits::RATE_TRIES));
+    let shadowed = world.ask(&rules, 0).unwrap().shadowed().map(|r| (r.reason, r.detail.to_string()));
+    assert_eq!(shadowed, Some((Reason::LimiterBusy, "rule `s`".to_owned())));
+    assert_eq!(world.ask(&rules, 0).unwrap_err().detail, Detail::Named("rule", "h".into()));
+}
+
+/// What a refusal finds to be from before the clock was set back it mends for the requests after it: with one rule and with several.
+#[test]
+fn a_bucket_from_before_the_clock_was_set_back_is_mended_by_a_refusal() {
+    let rule = |name: &str| format!(r#"{{"name":"{name}","limit":{{"requests":10,"unit":"Second"}}}}"#);
+    for list in [rule("r"), format!("{},{}", rule("r"), rule("s"))] {
+        let (world, rules) = (World::new(), rules(&list));
+        assert_eq!(world.passed(&rules, 86_400, 20), 10);
+        assert_eq!(world.passed(&rules, 0, 1), 0);
+        // The bucket counts as if it were as far ahead as the clocks may lie apart, and fills up from there.
+        let apart = limits::RATE_CLOCK_APART / 1_000_000_000;
+        assert_eq!(world.passed(&rules, apart, 1), 0, "{list}");
+        assert_eq!(world.passed(&rules, apart + 1, 20), 10, "{list}");
+    }
 }

@@ -3,7 +3,7 @@
 use super::{World, head, rules, token, written};
 use crate::decision::Advice;
 use crate::guards::identity::caller::{ApiKey, Caller};
-use crate::guards::rate_limit::Rules;
+use crate::guards::rate_limit::{Permit, Rules};
 use crate::testing::test;
 use crate::time::Timestamp;
 
@@ -132,4 +132,45 @@ fn a_bucket_can_owe_its_burst_and_no_more() {
     let dues = world.ask(&quota, 0).unwrap().dues;
     dues[0].settle(Some(b"25"), Timestamp::from_seconds(NOW), &world.data, &world.table).unwrap();
     assert_eq!((world.passed(&quota, 59 - NOW % 60, 1), world.passed(&quota, 60 - NOW % 60, 20)), (0, 10));
+}
+
+/// The cost is settled at the time of the response: what has come in since the request is not given back once more, and what is missing is
+/// taken from what is there by then.
+#[test]
+fn what_a_response_says_is_settled_at_its_own_time() {
+    let rule =
+        |cost: &str| rules(&format!(r#"{{"name":"r","limit":{{"requests":10,"unit":"Minute"}}{cost}}}"#));
+    let single = rule("");
+    let passed = |cost: &str, others, said: &[u8], second| {
+        let (world, paid) = (World::new(), rule(cost));
+        let dues = world.ask(&paid, 0).unwrap().dues;
+        assert_eq!(world.passed(&single, 0, others), others);
+        dues[0].settle(Some(said), Timestamp::from_seconds(NOW + second), &world.data, &world.table).unwrap();
+        world.passed(&single, second, 20)
+    };
+    // A minute later the bucket is full again, and nine of ten are missing.
+    assert_eq!(passed(r#","cost":{"responseHeader":"x-cost"}"#, 0, b"10", 60), 1);
+    // Of five that were too much, three have come back by themselves; the sixth was another's.
+    assert_eq!(passed(r#","cost":{"request":5,"responseHeader":"x-cost"}"#, 1, b"0", 20), 8);
+}
+
+/// A request that passes in Shadow has paid nothing, so nothing is settled; but the header with the cost is no more the client's business than
+/// otherwise.
+#[test]
+fn a_request_that_passes_in_shadow_owes_nothing_and_tells_nothing() {
+    let list = r#"{"name":"s","limit":{"requests":1,"unit":"Day"},"cost":{"responseHeader":"x-cost"},"mode":"Shadow"}"#;
+    let (world, shadow) = (World::new(), rules(list));
+    assert_eq!(world.ask(&shadow, 0).unwrap().dues.len(), 1);
+    let over = world.ask(&shadow, 0).unwrap();
+    assert!(over.shadowed().is_some());
+    for permit in [over, Permit::unpaid(&shadow)] {
+        let [due] = permit.dues.as_slice() else { panic!("{permit:?}") };
+        assert_eq!(&**due.header(), "x-cost");
+        let before = world.data.state();
+        for said in [&b"0"[..], b"50"] {
+            due.settle(Some(said), Timestamp::from_seconds(NOW), &world.data, &world.table).unwrap();
+        }
+        assert_eq!(world.data.state(), before);
+    }
+    assert!(Permit::unpaid(&rules(r#"{"name":"r","limit":{"requests":1,"unit":"Day"}}"#)).dues.is_empty());
 }

@@ -3,8 +3,10 @@
 use core::num::NonZeroU64;
 
 use super::{rules, written};
+use crate::decision::Telling;
 use crate::guards::rate_limit::RATE_LIMIT;
 use crate::guards::rate_limit::meter::Meter;
+use crate::limits;
 use crate::testing::test;
 
 #[test]
@@ -170,4 +172,71 @@ fn costs_tiers_and_windows_that_do_not() {
     ] {
         assert_problem(&rule, &problem);
     }
+}
+
+/// What the gateway asks a policy before it looks at the client's address, the table or the service.
+#[test]
+fn what_there_is_to_look_at() {
+    let local = |count: usize, by: &str| {
+        let rule =
+            |number| format!(r#"{{"name":"{number}","by":["{by}"],"limit":{{"requests":1,"unit":"Day"}}}}"#);
+        format!(r#""local":{{"rules":[{}]}}"#, (0..count).map(rule).collect::<Vec<_>>().join(","))
+    };
+    let at_once =
+        |by: &str| format!(r#""concurrency":{{"rules":[{{"name":"c","by":["{by}"],"requests":1}}]}}"#);
+    let global = |by: &str| {
+        let rules = format!(r#"[{{"name":"g","by":["{by}"]}}]"#);
+        format!(r#""global":{{"service":{{"cluster":"rls"}},"domain":"d","rules":{rules}}}"#)
+    };
+    let failures =
+        r#""failures":{"rules":[{"name":"f","by":["clientIP"],"limit":{"requests":1,"unit":"Day"}}]}"#
+            .to_owned();
+    // Local rules, requests under way, failures, a service; and whether the address must be known.
+    for (written, found) in [
+        (local(1, "route"), (1, false, false, false, false)),
+        (local(2, "clientIP"), (2, false, false, false, true)),
+        (local(limits::RATE_RULES, "route"), (limits::RATE_RULES, false, false, false, false)),
+        (at_once("route"), (0, true, false, false, false)),
+        (at_once("clientIP"), (0, true, false, false, true)),
+        (failures.clone(), (0, false, true, false, true)),
+        (global("route"), (0, false, false, true, false)),
+        (global("clientIP"), (0, false, false, true, true)),
+        ([local(1, "route"), at_once("route"), global("route")].join(","), (1, true, false, true, false)),
+        ([local(1, "route"), failures, global("route")].join(","), (1, false, true, true, true)),
+    ] {
+        let rules = super::written(&format!("{{{written}}}")).unwrap();
+        let kinds = (rules.limits_concurrency(), rules.watches_failures(), rules.global().is_some());
+        let all = (rules.len(), kinds.0, kinds.1, kinds.2, rules.needs_address());
+        assert_eq!(all, found, "{written}");
+        assert_eq!(rules.is_empty(), found.0 == 0, "{written}");
+    }
+}
+
+#[test]
+fn what_callers_are_told() {
+    for (more, standard, always, legacy) in [
+        ("", true, false, false),
+        (r#","headers":"Refused""#, true, false, false),
+        (r#","headers":"Always""#, true, true, false),
+        (r#","headers":"Off""#, false, false, false),
+        (r#","headers":"Off","legacyHeaders":true"#, false, false, true),
+    ] {
+        let rules = r#"{"local":{"rules":[{"name":"r","limit":{"requests":1,"unit":"Day"}}]}"#;
+        let telling = written(&format!("{rules}{more}}}")).unwrap().telling();
+        assert_eq!(telling, Telling { standard, always, legacy }, "{more}");
+    }
+}
+
+/// As many as there may be, and one more.
+#[test]
+fn as_many_as_there_may_be() {
+    let header = |number| format!(r#"{{"header":"x-{number}"}}"#);
+    let tier = |number| format!(r#"{{"tier":"{number}","limit":{{"requests":1,"unit":"Day"}}}}"#);
+    let list = |count, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(",");
+    let by = |count| with(&format!(r#""by":[{}]"#, list(count, &header)));
+    let tiers = |count| with(&format!(r#""tiers":{{"limits":[{}]}}"#, list(count, &tier)));
+    assert_eq!(rules(&by(limits::RATE_KEY_PARTS)).local[0].by.len(), limits::RATE_KEY_PARTS);
+    assert_problem(&by(limits::RATE_KEY_PARTS + 1), &at(".by", "10 parts, at most 9 are possible"));
+    assert!(rules(&tiers(limits::RATE_TIERS)).local[0].tiers.is_some());
+    assert_problem(&tiers(limits::RATE_TIERS + 1), &at(".tiers.limits", "33 tiers, at most 32 are possible"));
 }
