@@ -33,7 +33,8 @@ pub static PROVIDER: Shape = Shape::new(
         Key::new("algorithms", "list of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, HS512",
             Default::Is("all but HS*"),
             "Which signature algorithms are taken. `alg` of a token must be one of them and fit its key. HS* must be named, \
-             need `secret`, and cannot stand beside the others."),
+             need `secret`, and cannot stand beside the others. The proxy checks RS* and ES*; PS* and EdDSA the plugin checks itself, which takes several times \
+             as long, and a client chooses among what the key can do: name those alone that the issuer signs with."),
         Key::new("tokenTypes", "list of media types", Default::Is("absent, JWT, at+jwt"),
             "Which `typ` a token may have, without case and without `application/`. When written, a token without `typ` is refused. For \
              access tokens of RFC 9068 alone write `[at+jwt]`, and `requiredClaims: [sub, client_id, iat, jti]`; `iss`, `aud` and `exp` are \

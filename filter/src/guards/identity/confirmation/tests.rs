@@ -390,6 +390,7 @@ fn proofs_that_are_bad_in_one_way() {
         ("a query in the URL", claim("htu", r#""HTTPS://API.example:443/a/%62?x""#)),
         ("the oldest", claim("iat", &seconds(-60))),
         ("the youngest", claim("iat", &seconds(30))),
+        ("an nbf as far ahead as clocks may be apart", claim("nbf", &seconds(30))),
         ("a fraction", claim("iat", "1800000000.25")),
         (
             "what else there may be",

@@ -408,3 +408,27 @@ fn a_key_that_stays_is_the_same_and_one_that_changes_is_told() {
     let changed = one(Family::Ed25519, "a").replace(ED25519[0], &base64(base));
     assert_eq!(names(&read(&[changed]), Some(&a)), ["a"]);
 }
+
+#[test]
+fn key_sets_as_large_as_may_be_and_a_little_more() {
+    let fault = |text: &str| KeySet::read(text.as_bytes()).err().map(|notes| notes[0].what);
+    let good = set(&[jwk(Family::Ed25519, "")]);
+    let padded = |bytes: usize| format!("{good}{}", " ".repeat(bytes - good.len()));
+    assert_eq!(fault(&padded(limits::JWKS_BYTES)), None);
+    assert_eq!(fault(&padded(limits::JWKS_BYTES + 1)), Some("the key set is too long"));
+    assert_eq!(fault(&padded(limits::JWKS_BYTES + 2)), Some("the key set is too long"));
+    let keys = |count: usize| {
+        let one = |nth| jwk(Family::Ed25519, &format!(r#""kid":"{nth}","#));
+        set(&(0..count).map(one).collect::<Vec<_>>())
+    };
+    assert_eq!(fault(&keys(limits::JWKS_KEYS)), None);
+    assert_eq!(fault(&keys(limits::JWKS_KEYS + 1)), Some("the key set holds too many keys"));
+    // An exponent with zeros in front is the same number, and nobody needs so many.
+    let exponent = |bytes: usize| {
+        let number = [vec![0; bytes - 3], vec![1, 0, 1]].concat();
+        let key = jwk(Family::Rsa, "").replace(r#""e":"AQAB""#, &format!(r#""e":"{}""#, base64(number)));
+        KeySet::read(set(&[key]).as_bytes()).is_ok()
+    };
+    assert!(exponent(3) && exponent(limits::RSA_EXPONENT_BYTES));
+    assert!(!exponent(limits::RSA_EXPONENT_BYTES + 1) && !exponent(limits::RSA_EXPONENT_BYTES + 2));
+}

@@ -32,3 +32,22 @@ fn at(memory: &Memory, step: u64) -> String {
     let mac = hmac_sha256::HMAC::mac(step.to_be_bytes(), memory.nonce_key());
     URL_SAFE_NO_PAD.encode(mac.get(..SIZE).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroU32;
+
+    use super::{Memory, at};
+    use crate::guards::identity::confirmation::tests::Shared;
+    use crate::testing::test;
+
+    #[test]
+    fn a_nonce_is_one_gateways_and_of_its_time() {
+        let of = |seed| Memory::sized(&Shared::default(), [seed; 16], NonZeroU32::MIN).unwrap();
+        let (ours, another) = (of(1), of(2));
+        assert_eq!(at(&ours, 7), at(&of(1), 7));
+        assert_ne!(at(&ours, 7), at(&ours, 8));
+        assert_ne!(at(&ours, 7), at(&another, 7));
+        assert_eq!(at(&ours, 7).len(), 22);
+    }
+}

@@ -202,6 +202,8 @@ mod tests {
             (&[("cache-control", "max-age=60, no-store")], Some(0)),
             (&[("cache-control", "max-age=60"), ("cache-control", "max-age=30")], Some(30)),
             (&[("cache-control", "max-age=-1")], None),
+            (&[("cache-control", "max-age=+1")], None),
+            (&[("cache-control", "max-age=")], None),
             (&[("cache-control", "max-age=99999999999999999999")], None),
             (&[("cache-control", "public")], None),
         ] {

@@ -514,3 +514,105 @@ fn a_key_keeps_its_mark_through_a_refetch() {
     assert!(!before.choose(Some("two"), Algorithm::EdDSA).unwrap().is_marked(&mark));
     assert!(after.choose(Some("two"), Algorithm::EdDSA).is_err());
 }
+
+#[test]
+fn times_are_kept_to_the_nanosecond() {
+    let process = Process::new();
+    let workers = workers(&process, 2);
+    process.tick(&workers[..1]);
+    // A call may take two seconds, and the lease five more.
+    process.pass(7 * SECOND - 1);
+    process.tick(&workers[1..]);
+    assert_eq!(process.called(), 1, "the lease holds");
+    process.pass(1);
+    process.tick(&workers[1..]);
+    assert_eq!(process.called(), 2, "and is over");
+    process.calls.borrow_mut().pop_front();
+    process.answer(&workers, 200, &one());
+    process.tick(&workers);
+    // Fresh for five minutes, and an hour of grace.
+    process.pass(3900 * SECOND - 1);
+    assert!(has(&workers[0], &process, "one"));
+    process.pass(1);
+    assert!(waits(&workers[0].keys(process.time())));
+    process.tick(&workers);
+    process.answer(&workers, 500, "");
+    process.tick(&workers);
+    process.pass(2 * SECOND - 1);
+    assert!(matches!(workers[0].keys(process.time()), Found::Nothing(_)), "it rests");
+    process.pass(1);
+    assert!(waits(&workers[0].keys(process.time())), "and does not any more");
+}
+
+#[test]
+fn who_waits_hears_why_it_failed() {
+    for (uri, longest) in [(Some("https://id.example/jwks"), 2), (None, 4)] {
+        let process = Process::new();
+        let workers = workers_of(&process, 1, &source("id", uri));
+        let Found::Wait(wait) = workers[0].keys(process.time()) else { panic!("there are no keys") };
+        assert_eq!(wait.patience, longest * SECOND + SECOND / 4, "{uri:?}");
+    }
+}
+
+#[test]
+fn it_is_busy_while_a_fetch_is_under_way_or_wanted() {
+    let process = Process::new();
+    let workers = workers(&process, 1);
+    assert!(!workers[0].is_busy());
+    process.tick(&workers);
+    assert!(workers[0].is_busy(), "a call is under way");
+    process.answer(&workers, 200, &one());
+    assert!(!workers[0].is_busy());
+    assert!(matches!(workers[0].newer(Some("two"), process.time()), Newer::Wait(_)));
+    assert!(workers[0].is_busy(), "a fetch is wanted");
+}
+
+#[test]
+fn what_a_fetch_has_changed_is_told_once() {
+    let process = Process::new();
+    let workers = workers(&process, 1);
+    for (keys, expected) in [
+        (one(), Some((vec!["one"], vec![]))),
+        (two(), Some((vec!["two"], vec![]))),
+        (one(), Some((vec![], vec!["two"]))),
+    ] {
+        process.tick(&workers);
+        process.answer(&workers, 200, &keys);
+        let told = workers[0].rotation();
+        let names = |list: &[crate::redaction::Redacted]| {
+            list.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let told = told.map(|told| (names(&told.added), names(&told.removed)));
+        let expected = expected.map(|(added, removed): (Vec<&str>, Vec<&str>)| {
+            let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
+            (owned(added), owned(removed))
+        });
+        assert_eq!(told, expected);
+        assert!(workers[0].rotation().is_none(), "told");
+        process.pass(300 * SECOND);
+    }
+}
+
+#[test]
+fn several_names_that_keys_lacked_are_remembered() {
+    let process = Process::new();
+    let workers = workers(&process, 1);
+    process.tick(&workers);
+    process.answer(&workers, 200, &one());
+    let newer = |kid: &str| matches!(workers[0].newer(Some(kid), process.time()), Newer::Wait(_));
+    assert!(newer("first"));
+    process.tick(&workers);
+    process.answer(&workers, 200, &one());
+    for number in 0..=KIDS_ABSENT {
+        assert!(!newer(&format!("random-{number}")));
+    }
+    assert_eq!(workers[0].state.borrow().absent.len(), KIDS_ABSENT);
+    process.pass(KID_COOLDOWN);
+    let last = format!("random-{KIDS_ABSENT}");
+    assert!(!newer("random-1") && !newer(&last), "remembered");
+    assert!(newer("random-0"), "the oldest had to go");
+    process.pass(KID_ABSENT - KID_COOLDOWN - 1);
+    assert!(!newer(&last));
+    process.pass(1);
+    assert!(newer(&last), "its time is over");
+}

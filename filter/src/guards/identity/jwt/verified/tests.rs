@@ -335,6 +335,8 @@ fn it_is_bounded_in_tokens_and_bytes() {
     let before = held(&table);
     table.put(entry(1000, 501));
     assert_eq!(held(&table), before, "one may take an eighth");
+    table.put(entry(1001, 500));
+    assert!(table.sets.iter().flatten().flatten().any(|entry| entry.size == 500));
 }
 
 #[test]
@@ -392,4 +394,13 @@ fn no_token_is_printed() {
     assert!(text.contains("1 tokens") && !text.contains("MARK") && !text.contains("ada"), "{text}");
     assert!(!text.contains(&token[..20]));
     let _: &Verified = verified;
+}
+
+#[test]
+fn a_token_weighs_what_it_says_too() {
+    let providers = providers();
+    let token = mint("a", &format!(r#","exp":2000,"note":"{}""#, "x".repeat(600)));
+    assert_eq!(plainly(&providers, &token, &BoringHost), None);
+    let bytes = providers.verified.held.borrow().bytes;
+    assert!(bytes >= token.len() + limits::VERIFIED_OVERHEAD + 600, "{bytes} for {}", token.len());
 }
