@@ -461,3 +461,73 @@ fn what_nobody_has_asked_for_is_not_on_its_way() {
 fn a_header_weighs_at_least_what_it_holds() {
     assert!(super::claim_headers::weight(&("x-user".into(), vec![b'a'; 100])) >= 100);
 }
+
+/// A provider whose secret nobody has read: what it would be asked about is refused with `KeysUnavailable`.
+fn asking(keys: &str) -> (Providers, Authentication) {
+    let text = json(&format!(
+        r#"{{"providers":[{{"name":"corp","issuer":"https://corp","audiences":["api"],"maxLifetime":"1h",{keys}
+            "introspection":{{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{{"env":"S"}}}}}}]}}"#
+    ));
+    let problems = Problems::new();
+    let providers = read_jwt(&Field::root(&text, &problems));
+    assert!(!problems.is_fatal(), "{:?}", problems.into_vec());
+    let rules = route(BOTH, &providers);
+    (providers, rules)
+}
+
+/// Opaque is what no reader could take for a signed token: else what the keys refuse is asked about in another spelling, and the issuer may
+/// be less strict than we are.
+#[test]
+fn a_signed_token_in_another_spelling_is_not_asked_about() {
+    use Reason::{KeysUnavailable, TokenMalformed};
+    let keys = format!(r#""localJWKS":{{"inline":{}}},"#, Json::Text(set(&[jwk(Family::Ed25519, "")])));
+    let good = token("https://corp", "");
+    let (header, rest) = good.split_once('.').unwrap();
+    // 64 bytes take 86 letters; the last one has four bits too many.
+    let (text, last) = good.split_at(good.len() - 1);
+    let other = match last {
+        "A" => 'B',
+        "Q" => 'R',
+        "g" => 'h',
+        "w" => 'x',
+        _ => panic!("{last}"),
+    };
+    let spelt = |header: &str| format!("{}.{rest}=", base64(header));
+    let rows = [
+        (format!("{text}{other}"), TokenMalformed),
+        (format!("{good}="), TokenMalformed),
+        (format!("{good}=="), TokenMalformed),
+        (format!("{good}~"), TokenMalformed),
+        (format!("{good}."), TokenMalformed),
+        (format!("{good}.x"), TokenMalformed),
+        (format!("{good}.x.y"), TokenMalformed),
+        (format!("~{good}"), TokenMalformed),
+        (format!("{header}=.{rest}"), TokenMalformed),
+        (spelt(r#"{"alg":"EdDSA","alg":"EdDSA"}"#), TokenMalformed),
+        (spelt(" \n{\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt(r#"{"alg":"EdDSA","x":"?>?>~~"}"#).replace('-', "+").replace('_', "/"), TokenMalformed),
+        // A JWE says so itself (RFC 7516 §4.1.2), and nobody here could read it.
+        (format!("{}.a.b.c.d", base64(r#"{"alg":"dir","enc":"A256GCM"}"#)), KeysUnavailable),
+        (format!("{}.a.b.c.d", base64(r#"{"alg":"dir","enc":"A128GCM","x":1}"#)), KeysUnavailable),
+        (format!("{}.a.b.c", base64(r#"{"alg":"dir","enc":"A256GCM"}"#)), TokenMalformed),
+        (format!("{}.a.b.c.d", base64(r#"{"alg":"dir"}"#)), TokenMalformed),
+        (format!("{header}.x"), KeysUnavailable),
+        ("v2.local.c2VjcmV0".to_owned(), KeysUnavailable),
+        ("W10.a.b".to_owned(), KeysUnavailable),
+        ("..".to_owned(), KeysUnavailable),
+        ("a.b.c".to_owned(), KeysUnavailable),
+        ("b+c/d==".to_owned(), KeysUnavailable),
+    ];
+    let (keyed, keyless) = (asking(&keys), asking(""));
+    for (token, expected) in rows {
+        let bearer = format!("Bearer {token}");
+        let reason = |(providers, rules): &(Providers, Authentication)| {
+            let head = head("/", &[("authorization", bearer.as_bytes())]);
+            let now = Timestamp::from_seconds(1500);
+            let found = identify(rules, providers, &head, None, now, &NoHost, &Shared::default().witness());
+            found.unwrap_err().into_refusal().reason
+        };
+        assert_eq!(reason(&keyed), expected, "{token}");
+        assert_eq!(reason(&keyless), KeysUnavailable, "without keys it is the issuer's to read: {token}");
+    }
+}

@@ -64,8 +64,9 @@ pub static PROVIDER: Shape = Shape::new(
         Key::new("confirmation", "map", Default::Is("unbound tokens only"),
             "Tokens bound to a certificate or a key (RFC 8705, RFC 9449).").nested(&CONFIRMATION),
         Key::new("introspection", "map", Default::Is("none"),
-            "Ask the issuer about tokens that are no signed ones (RFC 7662). Beside keys, signed tokens are checked with the keys; without \
-             keys, signed tokens of this issuer are asked about too. One such provider a route, since an opaque token names no issuer.").nested(&INTROSPECTION),
+            "Ask the issuer about tokens that are no signed ones (RFC 7662). Beside keys, signed tokens are checked with the keys, and what \
+             somebody could take for a signed token, but we do not (other letters of base64, padding, a fourth part), is refused and not asked about; an encrypted \
+             one is asked about. Without keys, signed tokens of this issuer are asked about too, as they are. One such provider a route, since an opaque token names no issuer.").nested(&INTROSPECTION),
     ],
 );
 
