@@ -229,7 +229,9 @@ pub const INTROSPECTED_MIN: u64 = 50 * 1_000_000;
 /// How long a token is remembered that is not active, in nanoseconds. It stays inactive (RFC 7662 §2.2 knows no way back), but a service that
 /// answers so by mistake should be heard again soon.
 pub const INACTIVE_KEPT: u64 = 5 * 1_000_000_000;
-/// How long nobody asks after a question that failed, in nanoseconds.
+/// Failures of an introspection service in a row after which nobody asks: a token that it cannot bear keeps no other from being asked about.
+pub const INTROSPECTION_FAILURES: u32 = 3;
+/// How long nobody asks then, and nobody asks about a token about which a question has failed, in nanoseconds.
 pub const INTROSPECTION_REST: u64 = 1_000_000_000;
 /// Questions to rate limit services that are on their way at a time, for each worker. Envoy's own limit for a cluster is 1024.
 pub const LIMITER_QUESTIONS: usize = 512;

@@ -180,8 +180,9 @@ pub static REMOTE_JWKS: Shape = Shape::new(
 pub static INTROSPECTION: Shape = Shape::new(
     "jwt.providers[].introspection",
     "The issuer's introspection endpoint. What it answers is checked like the claims of a signed token: `aud`, `exp`, `maxLifetime`, \
-            `requiredClaims`, `revoked`, and `iss` if it is there. One question answers for all who wait for it. If the service cannot be asked, \
-            requests get 503, never 401, and for one second nobody asks again.",
+            `requiredClaims`, `revoked`, and `iss` if it is there. One question answers for all who wait for it. If the service has no answer \
+            to a token, that token gets 503, never 401, and for one second nobody asks about it again. After three failures in a row that may be the service's own (none that is \
+            reached, none in time, 5xx), and at once after 401, 429 or a question that could not be sent, for one second nobody asks about any token.",
     &[
         Key::new("uri", "URL", Default::Required, "The endpoint."),
         Key::new("cluster", "string", Default::Required, "The proxy's name for where it is reached. Its TLS settings decide who may answer."),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use super::answer::Fault;
 use crate::json::Json;
 use crate::limits;
 use crate::time::Timestamp;
@@ -10,13 +11,15 @@ use crate::time::Timestamp;
 /// SHA-256 of a token: the token itself is in no map.
 pub type Key = [u8; 32];
 
-/// A token's claims while it is active.
+/// What is known of a token.
 #[derive(Clone, Debug)]
 pub enum Known {
-    /// Its claims.
+    /// It is active, and these are its claims.
     Active(Rc<Json>),
     /// It is not active.
     Inactive,
+    /// Nobody could tell, a moment ago.
+    Failed(Fault),
 }
 
 /// Answers, at most [`limits::INTROSPECTED`] with [`limits::INTROSPECTED_BYTES`] in all; the oldest go first.

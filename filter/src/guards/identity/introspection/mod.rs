@@ -1,7 +1,8 @@
 //! What does the issuer say of a token that says nothing itself? RFC 7662.
 //!
 //! A token that is not known yet is asked about, once for all who wait for it. What is said is believed for `cacheDuration`, and never beyond
-//! the token's `exp`. A service that cannot be asked is a 503: nobody knows whether the token is good.
+//! the token's `exp`. A service that cannot be asked is a 503: nobody knows whether the token is good. What one token brings about, which a client may
+//! choose, is that token's alone: a service rests when it fails for several in a row, or says that it is not to be asked.
 //!
 //! What it does *not* protect against: a token that was revoked a moment ago, for as long as the answer is cached; and a flood of
 //! random tokens, each of which costs the service a question (at most [`limits::INTROSPECTIONS`] at a time and worker). Limits on who may come
@@ -84,8 +85,12 @@ struct State {
     asked: Vec<Asked>,
     /// Whether the other secret is the one that the service took last.
     by_other: bool,
-    /// After a failure: until when nobody asks, and why.
+    /// Failures in a row.
+    failures: u32,
+    /// After so many: until when nobody asks, and why.
     rest: Option<(u64, Fault)>,
+    /// When a failure was last written to the log.
+    told: Option<u64>,
 }
 
 /// A question on its way.
@@ -152,21 +157,20 @@ impl Introspection {
         let key = hmac_sha256::Hash::hash(token);
         let mut state = self.state.borrow_mut();
         let known = state.cache.get(&key, now);
-        if known.is_some() {
+        if matches!(known, Some(Known::Active(_) | Known::Inactive)) {
             self.tallies.cached.count();
         }
         match known {
             Some(Known::Active(claims)) => return Ok(claims),
             Some(Known::Inactive) => return Err(Reason::TokenInactive.into()),
+            Some(Known::Failed(fault)) => return Err(self.unavailable(fault.words()).into()),
             None => {}
         }
         if let Err(why) = &self.authorization {
             let advice = Advice::RetryAfter(limits::KEYS_RETRY_SECONDS);
             return Err(Refusal::because(Reason::KeysUnavailable, why.clone()).advise(advice).into());
         }
-        if let Some((until, fault)) = state.rest
-            && now.nanos() < until
-        {
+        if let Some(fault) = state.resting(now) {
             return Err(self.unavailable(fault.words()).into());
         }
         if !state.pending.contains(&key) {
@@ -202,7 +206,7 @@ impl Introspection {
         loop {
             let mut state = self.state.borrow_mut();
             state.forget(now);
-            if state.rest.is_some_and(|(until, _)| now.nanos() < until) {
+            if state.resting(now).is_some() {
                 // Whoever waits hears that nobody asks.
                 while let Some((key, _)) = state.queue.pop_front() {
                     state.pending.remove(&key);
@@ -217,8 +221,7 @@ impl Introspection {
             drop(state);
             let again = Again { by_other: self.other.is_some(), over_another: true };
             if let Err(fault) = self.put(host, key, token, by_other, again, now) {
-                self.state.borrow_mut().pending.remove(&key);
-                self.fail(host, fault, now);
+                self.fail(host, key, fault, now);
             }
         }
     }
@@ -275,7 +278,7 @@ impl Introspection {
         };
         let Asked { key, by_other, token, again, .. } = state.asked.swap_remove(place);
         let said = answer::read(answer);
-        let rests = state.rest.is_some_and(|(until, _)| now.nanos() < until);
+        let rests = state.resting(now).is_some();
         let second = if again.by_other && answer.status == UNAUTHORIZED {
             // It may be that the issuer has changed to the other secret. If it takes neither, that is found out with the second question.
             state.by_other = !by_other;
@@ -295,6 +298,9 @@ impl Introspection {
         }
         state.pending.remove(&key);
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
+        if said.is_ok() {
+            state.failures = 0;
+        }
         match said {
             Ok(Said::Active(claims)) => {
                 self.tallies.active.count();
@@ -310,7 +316,7 @@ impl Introspection {
             }
             Err(fault) => {
                 drop(state);
-                self.fail(host, fault, now);
+                self.fail(host, key, fault, now);
             }
         }
         true
@@ -326,15 +332,36 @@ impl Introspection {
         }
     }
 
-    fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {
+    /// Nobody can tell about that token now: whoever waits for it hears so, and for a moment it is not asked about again.
+    fn fail(&self, host: &impl Host, key: Key, fault: Fault, now: Timestamp) {
         self.tallies.failed.count();
         let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
-        self.state.borrow_mut().rest = Some((until, fault));
+        let mut state = self.state.borrow_mut();
+        state.pending.remove(&key);
+        state.cache.put(key, Known::Failed(fault), 0, until);
+        state.failures = state.failures.saturating_add(fault.weight());
+        if fault.weight() > 0 && state.failures >= limits::INTROSPECTION_FAILURES {
+            state.rest = Some((until, fault));
+        }
+        // Clients may make it fail as often as they like.
+        let told = state.told.replace(now.nanos());
+        if told.is_some_and(|told| now.nanos().abs_diff(told) < limits::INTROSPECTION_REST) {
+            state.told = told;
+            return;
+        }
+        drop(state);
         host.log(Level::Warn, &format!("portcullis: {} `{}`", fault.words(), self.source.provider));
     }
 }
 
 impl State {
+    /// Why nobody asks, if so. What worked ends it, and so does a clock that was set back.
+    fn resting(&self, now: Timestamp) -> Option<Fault> {
+        let (until, fault) = self.rest.filter(|_| self.failures >= limits::INTROSPECTION_FAILURES)?;
+        let left = until.saturating_sub(now.nanos());
+        (left > 0 && left <= limits::INTROSPECTION_REST).then_some(fault)
+    }
+
     /// Gives up on answers that never came: the host answers at the timeout at the latest.
     fn forget(&mut self, now: Timestamp) {
         let Self { asked, pending, .. } = self;

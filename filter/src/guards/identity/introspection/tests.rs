@@ -130,8 +130,10 @@ fn outcome(endpoint: &Introspection, token: &str, now: Timestamp) -> String {
         Ok(claims) => claims.get("sub").and_then(|sub| sub.as_text()).unwrap_or("nobody").to_owned(),
         Err(Stop::Refused(refusal)) => refusal.reason.code().to_owned(),
         Err(Stop::Wait(need)) => {
-            let What::Token { token, .. } = need.what else { panic!("another need") };
-            assert!(endpoint.is_pending(&token));
+            let What::Token { ref token, .. } = need.what else { panic!("another need") };
+            assert!(endpoint.is_pending(token));
+            // Somebody waits for as long as the test takes.
+            Box::leak(need);
             "waits".to_owned()
         }
     }
@@ -252,32 +254,111 @@ fn inactive_is_told_and_remembered_shortly() {
     assert_eq!(outcome(&endpoint, "t", at(5)), "waits");
 }
 
+/// What the service says to one token says nothing of itself: a client that chooses such a token harms nobody else, however often.
+#[test]
+fn what_one_token_brings_about_ends_with_that_token() {
+    for (status, words) in
+        [(200, "cannot be read"), (302, "another status"), (403, "another status"), (414, "another status")]
+    {
+        let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+        for round in 0..10 {
+            let token = format!("odd {round}");
+            for token in [token.as_str(), "u"] {
+                assert_eq!(outcome(&endpoint, token, at(round)), "waits");
+            }
+            endpoint.tick(&proxy, at(round));
+            let [odd, good] = [1, 2].map(|n| CallId(u32::try_from(round * 2 + n).unwrap()));
+            endpoint.answered(&proxy, odd, &mut answer(status, "<html>"), at(round));
+            assert_eq!(outcome(&endpoint, &token, at(round)), "introspection_unavailable");
+            endpoint.answered(&proxy, good, &mut answer(200, r#"{"active":true,"exp":1}"#), at(round));
+            assert_eq!(outcome(&endpoint, "u", at(round)), "nobody");
+        }
+        assert!(proxy.log.borrow()[0].contains(words), "{:?}", proxy.log);
+        // And with nothing that works in between.
+        for number in 0..10 {
+            let token = format!("odder {number}");
+            assert_eq!(outcome(&endpoint, &token, at(20)), "waits", "nobody rests");
+            endpoint.tick(&proxy, at(20));
+            let call = CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+            endpoint.answered(&proxy, call, &mut answer(status, "<html>"), at(20));
+            assert_eq!(outcome(&endpoint, &token, at(20)), "introspection_unavailable");
+        }
+        assert_eq!(proxy.log.borrow().len(), 11, "told once a second: {:?}", proxy.log);
+        assert_eq!(outcome(&endpoint, "odder 0", at(21)), "waits", "it is asked about again after a second");
+    }
+}
+
+/// A failure may be one token's doing, so one is not enough; what cannot be a token's doing is.
 #[test]
 fn a_service_that_fails_is_503_for_all_and_left_alone_for_a_second() {
-    for (status, words) in [
-        (503, "cannot be reached"),
-        (504, "did not answer in time"),
-        (401, "does not take the gateway's own"),
-        (200, "cannot be read"),
-        (302, "another status than 200"),
+    for (status, failures, words) in [
+        (0, 3, "cannot be reached"),
+        (503, 3, "cannot be reached"),
+        (504, 3, "did not answer in time"),
+        (500, 3, "failed"),
+        (599, 3, "failed"),
+        (401, 1, "does not take the gateway's own"),
+        (429, 1, "asked too often"),
     ] {
         let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
-        for token in ["t", "u"] {
+        let last = || CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+        let fails = |token: &str, now| {
+            assert_eq!(outcome(&endpoint, token, now), "waits", "{status} {token}");
+            endpoint.tick(&proxy, now);
+            endpoint.answered(&proxy, last(), &mut answer(status, "<html>"), now);
+            if matches!(status, 0 | 503) {
+                assert_eq!(
+                    outcome(&endpoint, token, now),
+                    "waits",
+                    "the connection may have ended: once more"
+                );
+                endpoint.answered(&proxy, last(), &mut answer(status, "<html>"), now);
+            }
+            assert_eq!(outcome(&endpoint, token, now), "introspection_unavailable");
+        };
+        let works = |token: &str, now| {
+            assert_eq!(outcome(&endpoint, token, now), "waits", "{status} {token}");
+            endpoint.tick(&proxy, now);
+            endpoint.answered(&proxy, last(), &mut answer(200, r#"{"active":true,"sub":"bob"}"#), now);
+            assert_eq!(outcome(&endpoint, token, now), "bob");
+        };
+        // A success in between, and it begins anew.
+        (1..failures).for_each(|number| fails(&format!("one {number}"), at(0)));
+        works("good", at(0));
+        (1..failures).for_each(|number| fails(&format!("two {number}"), at(0)));
+        for token in ["u", "w"] {
             assert_eq!(outcome(&endpoint, token, at(0)), "waits");
         }
         endpoint.tick(&proxy, at(0));
-        endpoint.answered(&proxy, CallId(1), &mut answer(status, "<html>"), at(0));
-        if status == 503 {
-            assert_eq!(outcome(&endpoint, "t", at(0)), "waits", "the connection may have ended: once more");
-            endpoint.answered(&proxy, CallId(3), &mut answer(status, "<html>"), at(0));
+        let [u, w] = [1, 0].map(|back| CallId(last().0 - back));
+        assert_eq!(outcome(&endpoint, "queued", at(0)), "waits");
+        endpoint.answered(&proxy, w, &mut answer(status, "<html>"), at(0));
+        if matches!(status, 0 | 503) {
+            endpoint.answered(&proxy, last(), &mut answer(status, "<html>"), at(0));
         }
-        assert_eq!(outcome(&endpoint, "t", at(0)), "introspection_unavailable");
-        assert_eq!(outcome(&endpoint, "v", at(0)), "introspection_unavailable", "nobody asks");
+        let calls = proxy.calls.borrow().len();
+        endpoint.tick(&proxy, at(0));
+        for token in ["w", "queued", "v"] {
+            assert_eq!(
+                outcome(&endpoint, token, at(0)),
+                "introspection_unavailable",
+                "{status}: nobody asks"
+            );
+        }
+        assert_eq!(proxy.calls.borrow().len(), calls, "{status}");
         assert!(proxy.log.borrow()[0].contains(words), "{:?}", proxy.log);
-        // The other answer comes all the same.
-        endpoint.answered(&proxy, CallId(2), &mut answer(200, r#"{"active":true,"sub":"bob"}"#), at(0));
+        // The other answer comes all the same, and tells that it is back.
+        endpoint.answered(&proxy, u, &mut answer(200, r#"{"active":true,"sub":"bob"}"#), at(0));
         assert_eq!(outcome(&endpoint, "u", at(0)), "bob");
-        assert_eq!(outcome(&endpoint, "t", at(1)), "waits", "it is asked again");
+        assert_eq!(outcome(&endpoint, "good", at(0)), "bob", "what is known serves");
+        (0..failures).for_each(|number| fails(&format!("three {number}"), at(1)));
+        assert_eq!(outcome(&endpoint, "v", at(1)), "introspection_unavailable");
+        // After a rest one failure is enough, and one success to be done with it.
+        fails("four", at(2));
+        assert_eq!(outcome(&endpoint, "v", at(2)), "introspection_unavailable");
+        works("v", at(3));
+        (1..failures).for_each(|number| fails(&format!("five {number}"), at(3)));
+        works("w", at(3));
     }
     let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
     proxy.is_deaf.set(true);
@@ -313,9 +394,8 @@ fn a_flood_of_tokens_is_asked_about_at_a_bounded_width() {
     endpoint.answered(&proxy, CallId(2), &mut answer(503, ""), at(0));
     endpoint.tick(&proxy, at(0));
     assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS + 2, "once more");
-    let second = CallId(u32::try_from(INTROSPECTIONS + 2).unwrap());
-    endpoint.answered(&proxy, second, &mut answer(0, ""), at(0));
-    endpoint.answered(&proxy, CallId(3), &mut answer(503, ""), at(0));
+    endpoint.answered(&proxy, CallId(3), &mut answer(429, ""), at(0));
+    endpoint.answered(&proxy, CallId(4), &mut answer(503, ""), at(0));
     endpoint.tick(&proxy, at(0));
     assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS + 2, "it rests");
     assert_eq!(outcome(&endpoint, &format!("t{}", WAITERS - 1), at(0)), "introspection_unavailable");
