@@ -218,7 +218,10 @@ pub const METADATA_VALUES: usize = 2048;
 /// Questions about opaque tokens that are on their way at a time, for each provider and worker: a flood of random tokens comes through to
 /// the issuer at this width and no wider.
 pub const INTROSPECTIONS: usize = 32;
-/// Answers about opaque tokens that are kept, for each provider and worker.
+/// Tokens of which it is remembered that they are not active, or that there was no answer, for each provider and worker: apart from the others,
+/// since anybody can make some up. More only cost a question each.
+pub const INTROSPECTED_OTHERS: usize = 1024;
+/// Answers about active tokens that are kept, for each provider and worker.
 pub const INTROSPECTED: usize = 4096;
 /// Bytes of all of them together, as they came times four, which is what a tree of them takes.
 pub const INTROSPECTED_BYTES: usize = 8 << 20;

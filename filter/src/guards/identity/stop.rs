@@ -39,8 +39,8 @@ pub enum What {
     Token {
         /// Whose.
         provider: Rc<str>,
-        /// Its SHA-256.
-        token: [u8; 32],
+        /// Its SHA-256, as long as somebody waits for it.
+        token: Rc<[u8; 32]>,
     },
 }
 

@@ -14,8 +14,8 @@ pub mod cache;
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
-use std::rc::Rc;
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -77,9 +77,9 @@ struct Tallies {
 #[derive(Debug, Default)]
 struct State {
     cache: Cache,
-    /// Tokens whose answer is on its way: those of `queue` and of `asked`.
-    pending: HashSet<Key>,
-    /// Tokens that somebody waits for and nobody has asked about yet.
+    /// Tokens whose answer is on its way: those of `queue` and of `asked`. Alive while somebody waits for it.
+    pending: HashMap<Key, Weak<Key>>,
+    /// Tokens that nobody has asked about yet.
     queue: VecDeque<(Key, Secret<Vec<u8>>)>,
     /// Questions on their way.
     asked: Vec<Asked>,
@@ -173,14 +173,16 @@ impl Introspection {
         if let Some(fault) = state.resting(now) {
             return Err(self.unavailable(fault.words()).into());
         }
-        if !state.pending.contains(&key) {
+        let others = state.pending.get(&key).map(Weak::upgrade);
+        if others.is_none() {
             if state.queue.len() >= limits::WAITERS {
                 return Err(self.unavailable("too many tokens to ask about: provider").into());
             }
-            state.pending.insert(key);
             state.queue.push_back((key, Secret::new(token.to_vec())));
         }
-        let what = What::Token { provider: Rc::clone(&self.source.provider), token: key };
+        let token = others.flatten().unwrap_or_else(|| Rc::new(key));
+        state.pending.insert(key, Rc::downgrade(&token));
+        let what = What::Token { provider: Rc::clone(&self.source.provider), token };
         let patience = self.source.timeout.saturating_add(SECOND / 4);
         let otherwise = self.unavailable(Fault::Timeout.words());
         Err(Stop::Wait(Box::new(Need { what, patience, otherwise })))
@@ -193,7 +195,7 @@ impl Introspection {
 
     /// Whether an answer about that token is on its way.
     pub fn is_pending(&self, key: &Key) -> bool {
-        self.state.borrow().pending.contains(key)
+        self.state.borrow().pending.contains_key(key)
     }
 
     /// Whether anything is.
@@ -203,9 +205,9 @@ impl Introspection {
 
     /// Asks about the tokens that are waited for, as many as may be asked about at a time.
     pub fn tick(&self, host: &impl Host, now: Timestamp) {
+        self.state.borrow_mut().forget(now);
         loop {
             let mut state = self.state.borrow_mut();
-            state.forget(now);
             if state.resting(now).is_some() {
                 // Whoever waits hears that nobody asks.
                 while let Some((key, _)) = state.queue.pop_front() {
@@ -362,9 +364,17 @@ impl State {
         (left > 0 && left <= limits::INTROSPECTION_REST).then_some(fault)
     }
 
-    /// Gives up on answers that never came: the host answers at the timeout at the latest.
+    /// Gives up on answers that never came (the host answers at the timeout at the latest), and on questions whose answer nobody waits for
+    /// any more: whoever comes and leaves takes nobody's place.
     fn forget(&mut self, now: Timestamp) {
-        let Self { asked, pending, .. } = self;
+        let Self { asked, pending, queue, .. } = self;
+        queue.retain(|(key, _)| {
+            let waits = pending.get(key).is_some_and(|token| token.strong_count() > 0);
+            if !waits {
+                pending.remove(key);
+            }
+            waits
+        });
         asked.retain(|asked| {
             let waits = now.nanos() < asked.until;
             if !waits {

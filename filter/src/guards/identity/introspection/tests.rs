@@ -11,7 +11,7 @@ use crate::host::{
     Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
     Verdict, Verifier,
 };
-use crate::limits::{INTROSPECTIONS, WAITERS};
+use crate::limits::{INTROSPECTED, INTROSPECTIONS, WAITERS};
 use crate::testing::test;
 use crate::time::{SECOND, Timestamp};
 
@@ -415,4 +415,63 @@ fn forms() {
     assert_eq!(form(b"aZ9-._~"), "aZ9-._~");
     assert_eq!(form(b"a b&c=d+\xff\x00"), "a%20b%26c%3Dd%2B%FF%00");
     assert_eq!(Rc::<str>::from(form(b"")).len(), 0);
+}
+
+/// A flood of tokens that are none pushes out no answer about a token that is one.
+#[test]
+fn strangers_push_out_no_token_that_is_known() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    let ask = |token: &str, status, said: &str| {
+        assert_eq!(outcome(&endpoint, token, at(0)), "waits", "{token}");
+        endpoint.tick(&proxy, at(0));
+        let call = CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+        endpoint.answered(&proxy, call, &mut answer(status, said), at(0));
+    };
+    ask("ada's", 200, r#"{"active":true,"sub":"ada"}"#);
+    for number in 0..INTROSPECTED {
+        let (status, said) = if number % 2 == 0 { (200, r#"{"active":false}"#) } else { (400, "") };
+        ask(&format!("random {number}"), status, said);
+    }
+    assert_eq!(outcome(&endpoint, "ada's", at(0)), "ada");
+}
+
+/// Whoever has left, or could not wait, is not asked for, and takes nobody's place.
+#[test]
+fn what_nobody_waits_for_is_not_asked() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    let comes = |token: &str| match endpoint.claims(token.as_bytes(), at(0)) {
+        Err(Stop::Wait(need)) => need,
+        other => panic!("{token}: {other:?}"),
+    };
+    for number in 0..WAITERS {
+        drop(comes(&format!("left {number}")));
+    }
+    endpoint.tick(&proxy, at(0));
+    assert_eq!((proxy.calls.borrow().len(), endpoint.is_busy()), (0, false));
+    let (first, second) = (comes("t"), comes("t"));
+    drop(first);
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), 1, "one of two is still there");
+    let third = comes("t");
+    drop(second);
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), 1, "one question for one token");
+    endpoint.answered(&proxy, CallId(1), &mut answer(200, r#"{"active":true,"sub":"ada"}"#), at(0));
+    drop(third);
+    assert_eq!(outcome(&endpoint, "t", at(0)), "ada");
+    // One left while it was queued, another comes for the same token.
+    drop(comes("u"));
+    let late = comes("u");
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), 2);
+    drop(late);
+    // With as many on their way as there may be, those who leave free the queue all the same.
+    let asked: Vec<_> = (2..INTROSPECTIONS).map(|number| comes(&format!("asked {number}"))).collect();
+    endpoint.tick(&proxy, at(0));
+    let full: Vec<_> = (0..WAITERS).map(|number| comes(&format!("full {number}"))).collect();
+    endpoint.tick(&proxy, at(0));
+    drop(full);
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(outcome(&endpoint, "one more", at(0)), "waits");
+    drop(asked);
 }
