@@ -6,6 +6,7 @@ use super::confirmation::Witness;
 use super::confirmation::tests::Shared;
 use super::credential::{check_opaque, check_token};
 use super::jwt::algorithm::{Algorithm, Family};
+use super::jwt::check_said;
 use super::jwt::vectors::{NoHost, base64, jwk, set, sign};
 use super::spent::{cookies_without, target_without};
 use super::{Authentication, Caller, Identified, Providers, Spent, Stop, identify};
@@ -529,5 +530,27 @@ fn a_signed_token_in_another_spelling_is_not_asked_about() {
         };
         assert_eq!(reason(&keyed), expected, "{token}");
         assert_eq!(reason(&keyless), KeysUnavailable, "without keys it is the issuer's to read: {token}");
+    }
+}
+
+fn said(more: &str) -> Result<Caller, Reason> {
+    let (providers, _) = asking("");
+    let claims = json(&format!(r#"{{"active":true,"aud":"api","iat":1000,"exp":2000{more}}}"#));
+    let token = check_said(&claims, &providers.list[0], Timestamp::from_seconds(1500));
+    token.map(|token| Caller::Token(token.into())).map_err(|refusal| refusal.reason)
+}
+
+/// Else tokens of two issuers that do not say whose they are, and the clients of API keys, would have one limit together.
+#[test]
+fn what_is_said_of_a_token_is_said_by_its_issuer() {
+    for more in ["", r#","iss":null"#, r#","iss":"https://corp""#] {
+        let caller = said(&format!(r#"{more},"sub":"ada","client_id":"billing""#)).unwrap();
+        assert_eq!((caller.issuer(), caller.subject()), (Some("https://corp"), Some("ada")), "{more}");
+        let claims = caller.token().unwrap().claims();
+        let Json::Map(fields) = claims else { panic!("{claims}") };
+        assert_eq!(fields.iter().filter(|(name, _)| name == "iss").count(), 1, "{claims}");
+    }
+    for more in [r#","iss":"https://evil""#, r#","iss":7"#] {
+        assert_eq!(said(more).map(drop), Err(Reason::IssuerUnknown), "{more}");
     }
 }

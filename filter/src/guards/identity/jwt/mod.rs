@@ -98,16 +98,21 @@ pub fn check(
 }
 
 /// Checks what an issuer says of an opaque token by the rules for a token's own claims. `iss` may be left out (RFC 7662 §2.2): it was the issuer
-/// that said it.
+/// that said it, so it is filled in. Else names of two issuers, and of API keys, which have none, would be one.
 pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<Token, Refusal> {
-    match claims.get("iss") {
-        None | Some(Json::Null) => {}
-        Some(Json::Text(issuer)) if **issuer == *provider.issuer => {}
+    let is_named = match claims.get("iss") {
+        None | Some(Json::Null) => false,
+        Some(Json::Text(issuer)) if **issuer == *provider.issuer => true,
         Some(_) => return Err(named(Reason::IssuerUnknown, provider)),
-    }
+    };
     claims::check(claims, provider, now)?;
     provider.revoked.check(claims)?;
-    Ok(Token::new(Rc::clone(&provider.name), None, claims.clone()))
+    let mut claims = claims.clone();
+    if !is_named && let Json::Map(fields) = &mut claims {
+        fields.retain(|(name, _)| name != "iss");
+        fields.push(("iss".to_owned(), Json::Text(provider.issuer.to_string())));
+    }
+    Ok(Token::new(Rc::clone(&provider.name), None, claims))
 }
 
 fn named(reason: Reason, provider: &Provider) -> Refusal {
