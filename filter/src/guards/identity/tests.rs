@@ -554,3 +554,37 @@ fn what_is_said_of_a_token_is_said_by_its_issuer() {
         assert_eq!(said(more).map(drop), Err(Reason::IssuerUnknown), "{more}");
     }
 }
+
+#[test]
+fn an_active_token_of_another_use_is_no_access_token() {
+    for (more, is_taken) in [
+        ("", true),
+        (r#","token_use":"access_token""#, true),
+        (r#","token_use":"access""#, true),
+        (r#","token_use":null,"typ":null,"token_type":null"#, true),
+        (r#","token_use":"refresh_token""#, false),
+        (r#","token_use":"id""#, false),
+        (r#","token_use":1"#, false),
+        (r#","token_use":["access_token"]"#, false),
+        (r#","typ":"Bearer","token_type":"Bearer""#, true),
+        (r#","typ":"DPoP","token_type":"DPoP""#, true),
+        (r#","typ":"at+jwt","token_type":"bearer""#, true),
+        (r#","typ":"JWT","token_type":"N_A""#, true),
+        (r#","token_type":"urn:ietf:params:oauth:token-type:access_token""#, true),
+        (r#","token_type":"access_token""#, true),
+        (r#","typ":"Refresh""#, false),
+        (r#","typ":"Offline""#, false),
+        (r#","typ":"ID""#, false),
+        (r#","typ":"Logout""#, false),
+        (r#","typ":"logout+jwt""#, false),
+        (r#","typ":7"#, false),
+        (r#","token_type":"refresh_token""#, false),
+        (r#","token_type":"REFRESH""#, false),
+        (r#","token_type":"id_token""#, false),
+        (r#","token_type":"urn:ietf:params:oauth:token-type:refresh_token""#, false),
+        (r#","typ":"Bearer","token_use":"refresh_token""#, false),
+    ] {
+        let expected = if is_taken { Ok(()) } else { Err(Reason::TokenTypeUnaccepted) };
+        assert_eq!(said(more).map(drop), expected, "{more}");
+    }
+}

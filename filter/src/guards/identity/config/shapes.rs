@@ -180,7 +180,9 @@ pub static REMOTE_JWKS: Shape = Shape::new(
 pub static INTROSPECTION: Shape = Shape::new(
     "jwt.providers[].introspection",
     "The issuer's introspection endpoint. What it answers is checked like the claims of a signed token: `aud`, `exp`, `maxLifetime`, \
-            `requiredClaims`, `revoked`, and `iss` if it is there; where it is not, limits, rules, headers and events know the token by the provider's `issuer`. One question answers for all who wait for it. If the service has no answer \
+            `requiredClaims`, `revoked`, and `iss` if it is there; where it is not, limits, rules, headers and events know the token by the provider's `issuer`. \
+            What it calls a refresh token, an ID token or a logout token (`token_use`, which must be `access_token` or `access` if it is there; `typ`; `token_type`) is refused. \
+            Endpoints say `active` of refresh tokens, too: where yours does not say which it is, ask for a claim that only access tokens have (`audiences`, `requiredClaims`). One question answers for all who wait for it. If the service has no answer \
             to a token, that token gets 503, never 401, and for one second nobody asks about it again. After three failures in a row that may be the service's own (none that is \
             reached, none in time, 5xx), and at once after 401, 429 or a question that could not be sent, for one second nobody asks about any token.",
     &[

@@ -105,6 +105,7 @@ pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<
         Some(Json::Text(issuer)) if **issuer == *provider.issuer => true,
         Some(_) => return Err(named(Reason::IssuerUnknown, provider)),
     };
+    check_use(claims, provider)?;
     claims::check(claims, provider, now)?;
     provider.revoked.check(claims)?;
     let mut claims = claims.clone();
@@ -113,6 +114,27 @@ pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<
         fields.push(("iss".to_owned(), Json::Text(provider.issuer.to_string())));
     }
     Ok(Token::new(Rc::clone(&provider.name), None, claims))
+}
+
+/// RFC 7662 §2.2: `active` may be said of a refresh token, too. `token_use` says what a token is for. `typ` and `token_type` may also say how
+/// it is presented (`Bearer`, `DPoP`, `N_A`), so there only the words for another use are refused. A service that says nothing is believed.
+fn check_use(claims: &Json, provider: &Provider) -> Result<(), Refusal> {
+    const OTHERS: [&str; 7] =
+        ["refresh", "refresh_token", "offline", "id", "id_token", "logout", "logout+jwt"];
+    let is_access = |name: &str| match claims.get(name) {
+        None | Some(Json::Null) => true,
+        Some(Json::Text(word)) if name == "token_use" => matches!(&**word, "access_token" | "access"),
+        Some(Json::Text(word)) => {
+            // RFC 8693 §3 has URNs for them.
+            let word = word.rsplit_once(':').map_or(&**word, |(_, word)| word);
+            !OTHERS.iter().any(|other| word.eq_ignore_ascii_case(other))
+        }
+        Some(_) => false,
+    };
+    if ["token_use", "typ", "token_type"].into_iter().all(is_access) {
+        return Ok(());
+    }
+    Err(named(Reason::TokenTypeUnaccepted, provider))
 }
 
 fn named(reason: Reason, provider: &Provider) -> Refusal {
