@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod cache;
+mod question;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +18,9 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use self::answer::{Fault, Said};
 use self::cache::{Cache, Key, Known};
+use self::question::{basic, form};
 use super::stop::{Need, Stop, What};
 use super::target::Target;
 use crate::decision::{Advice, Detail, Reason, Refusal};
@@ -394,26 +393,4 @@ fn expiry(claims: &Json) -> u64 {
         Some(Json::Integer(seconds)) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(SECOND),
         _ => u64::MAX,
     }
-}
-
-/// RFC 6749 §2.3.1: name and secret are form-encoded before they are joined and written in base64.
-fn basic(client_id: &str, secret: &Secret<Vec<u8>>) -> String {
-    let joined = Secret::new(format!("{}:{}", form(client_id.as_bytes()), form(secret.expose())));
-    format!("Basic {}", STANDARD.encode(joined.expose()))
-}
-
-/// `application/x-www-form-urlencoded`: RFC 3986's unreserved characters as they are, all else by its bytes. A blank as `%20` is read by
-/// every decoder.
-fn form(bytes: &[u8]) -> String {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let mut out = String::with_capacity(bytes.len());
-    for b in bytes {
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(*b));
-        } else {
-            out.push('%');
-            out.extend([b >> 4, b & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
-        }
-    }
-    out
 }

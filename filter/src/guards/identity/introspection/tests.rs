@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::{Introspection, Source, form};
+use super::question::form;
+use super::{Introspection, Source};
 use crate::decision::Reason;
 use crate::guards::identity::stop::{Stop, What};
 use crate::guards::identity::target::Target;
