@@ -44,7 +44,10 @@ pub struct Stream {
 struct Arrival {
     end_of_stream: bool,
     body: usize,
+    /// Whether it can wait for what a guard needs.
     may_wait: bool,
+    /// Whether it can wait for the last answer. So many of these there may be as questions on their way.
+    may_ask: bool,
     /// When it came, if it has waited since.
     began: Option<Timestamp>,
 }
@@ -68,7 +71,8 @@ impl Stream {
 
     /// The head is here.
     pub fn on_request_headers(&mut self, host: &impl Host, end_of_stream: bool) -> Flow {
-        self.decide(host, &Arrival { end_of_stream, body: 0, may_wait: self.gateway.has_room(), began: None })
+        let may_wait = self.gateway.has_room();
+        self.decide(host, &Arrival { end_of_stream, body: 0, may_wait, may_ask: true, began: None })
     }
 
     /// What the request waits for may have come, or nobody waits any longer: it is decided on again, from the top. A request that does not
@@ -78,7 +82,7 @@ impl Stream {
             return Flow::Stop;
         };
         let Paused { wait, end_of_stream, body, began, deadline } = *paused;
-        let arrival = Arrival { end_of_stream, body, may_wait, began: Some(began) };
+        let arrival = Arrival { end_of_stream, body, may_wait, may_ask: may_wait, began: Some(began) };
         let flow = match wait {
             Wait::Need(_) => self.decide(host, &arrival),
             Wait::Verdict(held) => self.take_up(host, *held, None, &arrival),
@@ -107,7 +111,8 @@ impl Stream {
         match self.paused.take() {
             Some(paused) => {
                 let Paused { wait, end_of_stream, body, began, .. } = *paused;
-                let arrival = Arrival { end_of_stream, body, may_wait: false, began: Some(began) };
+                let arrival =
+                    Arrival { end_of_stream, body, may_wait: false, may_ask: false, began: Some(began) };
                 match wait {
                     Wait::Verdict(held) => self.take_up(host, *held, Some(answer), &arrival),
                     Wait::Need(_) => self.decide(host, &arrival),
@@ -148,7 +153,7 @@ impl Stream {
             Err(halt) => Err(halt.into_ending()),
             Ok(mut admission) => {
                 self.stay.seats = core::mem::take(&mut admission.seats);
-                match journey.ask(host, arrival.may_wait) {
+                match journey.ask(host, arrival.may_ask) {
                     None | Some(Ok(Asked::Before)) => Ok(admission),
                     Some(Ok(Asked::Sent(question))) => {
                         let passed = journey.passed();

@@ -60,9 +60,13 @@ impl Gateway {
         }
     }
 
-    /// Whether one more request can wait.
+    /// Whether one more request can wait for what a guard needs. Those that wait for their last answer are not counted: they have passed every
+    /// guard, and strangers take none of their [`limits::LIMITER_QUESTIONS`].
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.requests.try_borrow().is_ok_and(|requests| requests.len() < limits::WAITERS)
+        let is_stranger = |request: &&Request| request.question.is_none();
+        self.waiting.requests.try_borrow().is_ok_and(|requests| {
+            requests.len() < limits::WAITERS || requests.iter().filter(is_stranger).count() < limits::WAITERS
+        })
     }
 
     /// A request was told to wait.
