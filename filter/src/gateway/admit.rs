@@ -273,7 +273,7 @@ impl<'p> Journey<'p> {
     }
 
     /// The limit across gateways, if the route has one.
-    fn global(&self) -> Option<&'p Global> {
+    fn global(&self) -> Option<&'p Rc<Global>> {
         self.route()?.rate_limit.global()
     }
 

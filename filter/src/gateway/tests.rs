@@ -459,3 +459,28 @@ fn strangers_who_wait_take_no_place_of_those_who_have_passed() {
     assert_eq!(comes(&gateway, &stranger, 7001).0, Flow::Wait);
     assert_eq!(comes(&gateway, &stranger, 7002).0, Flow::Stop);
 }
+
+/// What a request has asked for in the name of others too is theirs when it leaves.
+#[test]
+fn a_lease_outlives_the_request_that_asked_for_it() {
+    let (gateway, host) = (asking("Enforce"), at("/limited", "none"));
+    let (_, first) = comes(&gateway, &host, 1);
+    gateway.on_answer(&host, CallId(1), said(1));
+    assert!(host.called("resume") && first.borrow().question().is_none());
+    // The key is busy: the second asks for two, and leaves. So does the third, which finds that out before the answer is here.
+    let (flow, second) = comes(&gateway, &host, 2);
+    assert_eq!((flow, host.sent.get()), (Flow::Wait, 2));
+    drop(second);
+    gateway.on_tick(&host);
+    gateway.on_answer(&host, CallId(2), said(1));
+    assert_eq!(comes(&gateway, &host, 3).0, Flow::Continue, "it was counted with the second");
+    // What nobody has heard of is no lease, and a service that fails fails for all.
+    for failure in 0..limits::LIMITER_FAILURES {
+        let (flow, leaves) = comes(&gateway, &host, 4);
+        assert_eq!(flow, Flow::Wait, "{failure}");
+        drop(leaves);
+        gateway.on_answer(&host, CallId(host.sent.get()), Answer { status: 503, ..Answer::default() });
+    }
+    assert_eq!(comes(&gateway, &host, 5).0, Flow::Stop, "it rests");
+    assert!(!gateway.asker.answered(CallId(1)).is_some());
+}
