@@ -186,9 +186,9 @@ pub const REVOKED: usize = 100_000;
 /// Providers of a policy; each request to a route without a list of its own may be asked against all of them.
 pub const PROVIDERS: usize = 64;
 
-/// Requests that wait at one time in one VM for keys or for an answer about their token. Each holds a head of some KiB; more are refused
-/// at once, since what they wait for is then overrun anyway. Those that wait for a rate limit service have passed every guard, and
-/// [`LIMITER_QUESTIONS`] of their own.
+/// Requests that wait at one time in one VM for keys or for an answer about their token. For each the proxy holds a head of some KiB, and a body of at
+/// most what its route takes, or the proxy's buffer if that is less; more are refused at once, since what they wait for is then overrun anyway. Those that
+/// wait for a rate limit service have passed every guard, and [`LIMITER_QUESTIONS`] of their own.
 pub const WAITERS: usize = 1024;
 /// Milliseconds between two looks at what requests wait for.
 pub const TICK_WAITING_MS: u32 = 5;

@@ -141,7 +141,8 @@ impl Stream {
             }
         };
         let has_body = !arrival.end_of_stream;
-        let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
+        let journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
+        let mut journey = journey.with(arrival.body);
         let verdict = journey.admit(host);
         self.route = journey.route_index();
         gateway.tell_penalties(journey.penalties(), host, now);
@@ -308,7 +309,7 @@ impl Stream {
         }
         if let Some(paused) = &mut self.paused {
             paused.body = bytes;
-            return Flow::Stop;
+            return self.hold_back(host, bytes);
         }
         let Some(body) = &mut self.body else {
             return Flow::Continue;
@@ -316,6 +317,33 @@ impl Stream {
         match body.take(bytes) {
             Ok(()) => Flow::Continue,
             Err(refusal) => self.cut_off(host, &refusal),
+        }
+    }
+
+    /// A request that waits waits no longer when more of its body is here than its route takes.
+    fn hold_back(&mut self, host: &impl Host, bytes: usize) -> Flow {
+        let gateway = Rc::clone(&self.gateway);
+        let Some(policy) = &gateway.policy else { return Flow::Stop };
+        let Some(route) = self.route.and_then(|route| policy.routes.get(route)) else { return Flow::Stop };
+        let refusal = match route.body.bear(bytes) {
+            Err(refusal) if policy.mode == Mode::Enforce && route.mode == Mode::Enforce => refusal,
+            _ => return Flow::Stop,
+        };
+        let Some(paused) = self.paused.take() else { return Flow::Stop };
+        let Paused { wait, end_of_stream, body, began, .. } = *paused;
+        match wait {
+            // Nothing has been spent: the guard that refuses it comes before the one that it waits for.
+            Wait::Need(_) => {
+                let began = Some(began);
+                self.decide(host, &Arrival { end_of_stream, body, may_wait: false, may_ask: false, began })
+            }
+            Wait::Verdict(held) => {
+                let Held { head, passed, admission, .. } = *held;
+                let now = host.now().unwrap_or(began);
+                let journey = Journey::new(policy, &gateway, &head, now, true).since(Some(began));
+                let journey = journey.take_up(passed, admission.identified.caller);
+                self.stop(host, policy, &journey, &refusal)
+            }
         }
     }
 

@@ -484,3 +484,30 @@ fn a_lease_outlives_the_request_that_asked_for_it() {
     assert_eq!(comes(&gateway, &host, 5).0, Flow::Stop, "it rests");
     assert!(!gateway.asker.answered(CallId(1)).is_some());
 }
+
+/// While a request waits, the proxy holds its body back: no more of it than the route takes.
+#[test]
+fn a_body_that_is_too_long_waits_for_nothing() {
+    for (path, calls) in [("/token", 0), ("/limited", 1)] {
+        let (gateway, host) = (asking("Enforce"), at(path, "Bearer unknown"));
+        let (flow, stream) = comes(&gateway, &host, 1);
+        assert_eq!((flow, host.sent.get()), (Flow::Wait, calls), "{path}");
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 4), Flow::Stop);
+        assert!(!host.called("respond"), "four bytes may come: {path}");
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 5), Flow::Stop);
+        assert!(host.called("respond body_too_large"), "{path}: {:?}", host.calls);
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 6), Flow::Stop);
+        gateway.on_tick(&host);
+        gateway.on_answer(&host, CallId(1), said(1));
+        let answers = host.calls.borrow().iter().filter(|call| call.starts_with("respond")).count();
+        assert_eq!((answers, host.called("resume"), host.called("mark")), (1, false, false), "{path}");
+        // Shadow lets pass what it would refuse, when there is an outcome.
+        let (gateway, host) = (asking("Shadow"), at(path, "Bearer unknown"));
+        let (flow, stream) = comes(&gateway, &host, 1);
+        assert_eq!(flow, Flow::Wait);
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 5), Flow::Stop, "{path}");
+        assert!(!host.called("respond") && !host.called("resume"), "{path}");
+        stream.borrow_mut().resume(&host, false);
+        assert!(host.called("mark") && !host.called("respond"), "{path}: {:?}", host.calls);
+    }
+}
