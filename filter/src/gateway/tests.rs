@@ -482,7 +482,6 @@ fn a_lease_outlives_the_request_that_asked_for_it() {
         gateway.on_answer(&host, CallId(host.sent.get()), Answer { status: 503, ..Answer::default() });
     }
     assert_eq!(comes(&gateway, &host, 5).0, Flow::Stop, "it rests");
-    assert!(!gateway.asker.answered(CallId(1)).is_some());
 }
 
 /// While a request waits, the proxy holds its body back: no more of it than the route takes.
