@@ -33,7 +33,6 @@ pub(super) struct Journey<'p> {
     now: Timestamp,
     began: Timestamp,
     has_body: bool,
-    /// How much of the body is here.
     arrived: usize,
     route: Option<usize>,
     /// Whether it is a preflight for its route.

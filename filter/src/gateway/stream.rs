@@ -80,6 +80,11 @@ impl Stream {
     /// What the request waits for may have come, or nobody waits any longer: it is decided on again, from the top. A request that does not
     /// wait is left alone.
     pub fn resume(&mut self, host: &impl Host, may_wait: bool) -> Flow {
+        self.go_on(host, may_wait, Ok(None))
+    }
+
+    /// Takes up a request that waited: with the answer that came for it, or with why it is refused.
+    fn go_on(&mut self, host: &impl Host, may_wait: bool, heard: Result<Option<Answer>, Refusal>) -> Flow {
         let Some(paused) = self.paused.take() else {
             return Flow::Stop;
         };
@@ -87,7 +92,7 @@ impl Stream {
         let arrival = Arrival { end_of_stream, body, may_wait, may_ask: may_wait, began: Some(began) };
         let flow = match wait {
             Wait::Need(_) => self.decide(host, &arrival),
-            Wait::Verdict(held) => self.take_up(host, *held, None, &arrival),
+            Wait::Verdict(held) => self.take_up(host, *held, heard, &arrival),
         };
         // However often it waits, it does so once as long as the first need was worth.
         if let Some(paused) = &mut self.paused {
@@ -110,18 +115,7 @@ impl Stream {
 
     /// The last answer is here.
     pub(super) fn hear(&mut self, host: &impl Host, answer: Answer) -> Flow {
-        match self.paused.take() {
-            Some(paused) => {
-                let Paused { wait, end_of_stream, body, began, .. } = *paused;
-                let arrival =
-                    Arrival { end_of_stream, body, may_wait: false, may_ask: false, began: Some(began) };
-                match wait {
-                    Wait::Verdict(held) => self.take_up(host, *held, Some(answer), &arrival),
-                    Wait::Need(_) => self.decide(host, &arrival),
-                }
-            }
-            None => Flow::Stop,
-        }
+        self.go_on(host, false, Ok(Some(answer)))
     }
 
     fn decide(&mut self, host: &impl Host, arrival: &Arrival) -> Flow {
@@ -175,7 +169,13 @@ impl Stream {
     }
 
     /// Goes on with a request that waited for the last answer; `None` if it did not come.
-    fn take_up(&mut self, host: &impl Host, held: Held, answer: Option<Answer>, arrival: &Arrival) -> Flow {
+    fn take_up(
+        &mut self,
+        host: &impl Host,
+        held: Held,
+        heard: Result<Option<Answer>, Refusal>,
+        arrival: &Arrival,
+    ) -> Flow {
         let gateway = Rc::clone(&self.gateway);
         let Some(policy) = &gateway.policy else {
             return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
@@ -188,7 +188,7 @@ impl Stream {
         let mut journey = journey.take_up(passed, caller);
         // Nothing is charged at a time that nobody knows. What was asked for at once ends by its own patience.
         let verdict = time.map_err(Refusal::from).and_then(|_| {
-            let said = journey.hear(host, question, answer);
+            let said = journey.hear(host, question, heard?);
             journey.settle(said)
         });
         let verdict = verdict.map(|()| admission).map_err(Ending::from);

@@ -2,10 +2,8 @@
 
 use std::rc::Rc;
 
-use super::super::admit::Journey;
-use super::super::paused::{Held, Paused, Wait};
 use super::super::{Flow, apply, record};
-use super::{Arrival, Outcome, Stream};
+use super::{Outcome, Stream};
 use crate::audit::Decision;
 use crate::decision::{Mode, Reason, Refusal};
 use crate::host::Host;
@@ -61,22 +59,8 @@ impl Stream {
             Err(refusal) if policy.mode == Mode::Enforce && route.mode == Mode::Enforce => refusal,
             _ => return Flow::Stop,
         };
-        let Some(paused) = self.paused.take() else { return Flow::Stop };
-        let Paused { wait, end_of_stream, body, began, .. } = *paused;
-        match wait {
-            // Nothing has been spent: the guard that refuses it comes before the one that it waits for.
-            Wait::Need(_) => {
-                let began = Some(began);
-                self.decide(host, &Arrival { end_of_stream, body, may_wait: false, may_ask: false, began })
-            }
-            Wait::Verdict(held) => {
-                let Held { head, passed, admission, .. } = *held;
-                let now = host.now().unwrap_or(began);
-                let journey = Journey::new(policy, &gateway, &head, now, true).since(Some(began));
-                let journey = journey.take_up(passed, admission.identified.caller);
-                self.stop(host, policy, &journey, &refusal)
-            }
-        }
+        // Whoever waits for what a guard needs is decided on again, and the guard of the body comes before that one.
+        self.go_on(host, false, Err(refusal))
     }
 
     /// The head went upstream long ago, so there is nothing to conceal or to clear; the body goes no further.

@@ -505,7 +505,10 @@ fn a_signed_token_in_another_spelling_is_not_asked_about() {
         (format!("~{good}"), TokenMalformed),
         (format!("{header}=.{rest}"), TokenMalformed),
         (spelt(r#"{"alg":"EdDSA","alg":"EdDSA"}"#), TokenMalformed),
-        (spelt(" \n{\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{ \"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{\n\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{\r\n\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{\t\"alg\":\"EdDSA\"}"), TokenMalformed),
         (spelt(r#"{"alg":"EdDSA","x":"?>?>~~"}"#).replace('-', "+").replace('_', "/"), TokenMalformed),
         // A JWE says so itself (RFC 7516 §4.1.2), and nobody here could read it.
         (format!("{}.a.b.c.d", base64(r#"{"alg":"dir","enc":"A256GCM"}"#)), KeysUnavailable),
@@ -515,6 +518,9 @@ fn a_signed_token_in_another_spelling_is_not_asked_about() {
         (format!("{header}.x"), KeysUnavailable),
         ("v2.local.c2VjcmV0".to_owned(), KeysUnavailable),
         ("W10.a.b".to_owned(), KeysUnavailable),
+        ("eyo.a.b".to_owned(), KeysUnavailable),
+        ("ewE.a.b".to_owned(), KeysUnavailable),
+        ("ey.a.b".to_owned(), KeysUnavailable),
         ("..".to_owned(), KeysUnavailable),
         ("a.b.c".to_owned(), KeysUnavailable),
         ("b+c/d==".to_owned(), KeysUnavailable),
@@ -581,7 +587,6 @@ fn an_active_token_of_another_use_is_no_access_token() {
         (r#","token_type":"refresh_token""#, false),
         (r#","token_type":"REFRESH""#, false),
         (r#","token_type":"id_token""#, false),
-        (r#","token_type":"urn:ietf:params:oauth:token-type:refresh_token""#, false),
         (r#","typ":"Bearer","token_use":"refresh_token""#, false),
     ] {
         let expected = if is_taken { Ok(()) } else { Err(Reason::TokenTypeUnaccepted) };

@@ -3,6 +3,7 @@
 use crate::host::Answer;
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
+use crate::time::SECOND;
 
 /// What a token is.
 #[derive(Debug, PartialEq)]
@@ -88,6 +89,14 @@ pub fn read(answer: &Answer) -> Result<Said, Fault> {
         Some(Json::Bool(true)) => Ok(Said::Active(claims)),
         Some(Json::Bool(false)) => Ok(Said::Inactive),
         _ => Err(Fault::Junk),
+    }
+}
+
+/// `exp` in nanoseconds; the end of time if there is none. One that cannot be read is refused by the check of the claims.
+pub fn expiry(claims: &Json) -> u64 {
+    match claims.get("exp") {
+        Some(Json::Integer(seconds)) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(SECOND),
+        _ => u64::MAX,
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod cache;
+mod pending;
 mod question;
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,9 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
-use self::answer::{Fault, Said};
+use self::answer::{Fault, Said, expiry};
 use self::cache::{Cache, Key, Known};
+pub use self::pending::Pending;
 use self::question::{basic, form};
 use super::stop::{Need, Stop, What};
 use super::target::Target;
@@ -76,10 +78,10 @@ struct Tallies {
 #[derive(Debug, Default)]
 struct State {
     cache: Cache,
-    /// Tokens whose answer is on its way: those of `queue` and of `asked`. Alive while somebody waits for it.
-    pending: HashMap<Key, Weak<Key>>,
-    /// Tokens that nobody has asked about yet.
-    queue: VecDeque<(Key, Secret<Vec<u8>>)>,
+    /// Tokens of `queue` and of `asked`, so that all who wait for one wait for one answer.
+    pending: HashMap<Key, Weak<Pending>>,
+    /// Tokens that nobody has asked about yet. Whoever waits holds the answer's place, and nobody else does.
+    queue: VecDeque<(Weak<Pending>, Secret<Vec<u8>>)>,
     /// Questions on their way.
     asked: Vec<Asked>,
     /// Whether the other secret is the one that the service took last.
@@ -96,7 +98,7 @@ struct State {
 #[derive(Debug)]
 struct Asked {
     call: CallId,
-    key: Key,
+    about: Rc<Pending>,
     /// When it is given up.
     until: u64,
     /// Whether it was asked with the other secret.
@@ -172,16 +174,20 @@ impl Introspection {
         if let Some(fault) = state.resting(now) {
             return Err(self.unavailable(fault.words()).into());
         }
-        let others = state.pending.get(&key).map(Weak::upgrade);
-        if others.is_none() {
-            if state.queue.len() >= limits::WAITERS {
+        let others = state.pending.get(&key).and_then(Weak::upgrade);
+        let about = match others.filter(|others| others.is_on_its_way()) {
+            Some(others) => others,
+            None if state.queue.len() >= limits::WAITERS => {
                 return Err(self.unavailable("too many tokens to ask about: provider").into());
             }
-            state.queue.push_back((key, Secret::new(token.to_vec())));
-        }
-        let token = others.flatten().unwrap_or_else(|| Rc::new(key));
-        state.pending.insert(key, Rc::downgrade(&token));
-        let what = What::Token { provider: Rc::clone(&self.source.provider), token };
+            None => {
+                let about = Rc::new(Pending::about(key));
+                state.pending.insert(key, Rc::downgrade(&about));
+                state.queue.push_back((Rc::downgrade(&about), Secret::new(token.to_vec())));
+                about
+            }
+        };
+        let what = What::Token(about);
         let patience = self.source.timeout.saturating_add(SECOND / 4);
         let otherwise = self.unavailable(Fault::Timeout.words());
         Err(Stop::Wait(Box::new(Need { what, patience, otherwise })))
@@ -192,14 +198,10 @@ impl Introspection {
         Refusal::because(Reason::IntrospectionUnavailable, detail).advise(Advice::RetryAfter(1))
     }
 
-    /// Whether an answer about that token is on its way.
-    pub fn is_pending(&self, key: &Key) -> bool {
-        self.state.borrow().pending.contains_key(key)
-    }
-
-    /// Whether anything is.
+    /// Whether any answer is on its way.
     pub fn is_busy(&self) -> bool {
-        !self.state.borrow().pending.is_empty()
+        let state = self.state.borrow();
+        !state.queue.is_empty() || !state.asked.is_empty()
     }
 
     /// Asks about the tokens that are waited for, as many as may be asked about at a time.
@@ -209,20 +211,21 @@ impl Introspection {
             let mut state = self.state.borrow_mut();
             if state.resting(now).is_some() {
                 // Whoever waits hears that nobody asks.
-                while let Some((key, _)) = state.queue.pop_front() {
-                    state.pending.remove(&key);
+                for (about, _) in state.queue.drain(..) {
+                    about.upgrade().inspect(|about| about.end());
                 }
                 return;
             }
             if state.asked.len() >= limits::INTROSPECTIONS {
                 return;
             }
-            let Some((key, token)) = state.queue.pop_front() else { return };
+            let Some((about, token)) = state.queue.pop_front() else { return };
+            let Some(about) = about.upgrade() else { continue };
             let by_other = state.by_other;
             drop(state);
             let again = Again { by_other: self.other.is_some(), over_another: true };
-            if let Err(fault) = self.put(host, key, token, by_other, again, now) {
-                self.fail(host, key, fault, now);
+            if let Err(fault) = self.put(host, &about, token, by_other, again, now) {
+                self.fail(host, &about, fault, now);
             }
         }
     }
@@ -231,7 +234,7 @@ impl Introspection {
     fn put(
         &self,
         host: &impl Host,
-        key: Key,
+        about: &Rc<Pending>,
         token: Secret<Vec<u8>>,
         by_other: bool,
         again: Again,
@@ -240,7 +243,8 @@ impl Introspection {
         let call = self.ask(host, &token, by_other)?;
         // The host gives up at the timeout; an answer that never comes is forgotten a little later.
         let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
-        self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, token, again });
+        let about = Rc::clone(about);
+        self.state.borrow_mut().asked.push(Asked { call, about, until, by_other, token, again });
         Ok(())
     }
 
@@ -277,7 +281,7 @@ impl Introspection {
         let Some(place) = state.asked.iter().position(|asked| asked.call == id) else {
             return false;
         };
-        let Asked { key, by_other, token, again, .. } = state.asked.swap_remove(place);
+        let Asked { about, by_other, token, again, .. } = state.asked.swap_remove(place);
         let said = answer::read(answer);
         let rests = state.resting(now).is_some();
         let second = if again.by_other && answer.status == UNAUTHORIZED {
@@ -292,12 +296,13 @@ impl Introspection {
         };
         if let Some((by_other, again)) = second {
             drop(state);
-            if self.put(host, key, token, by_other, again, now).is_ok() {
+            if self.put(host, &about, token, by_other, again, now).is_ok() {
                 return true;
             }
             state = self.state.borrow_mut();
         }
-        state.pending.remove(&key);
+        about.end();
+        let key = about.key();
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
         if said.is_ok() {
             state.failures = 0;
@@ -317,7 +322,7 @@ impl Introspection {
             }
             Err(fault) => {
                 drop(state);
-                self.fail(host, key, fault, now);
+                self.fail(host, &about, fault, now);
             }
         }
         true
@@ -334,12 +339,12 @@ impl Introspection {
     }
 
     /// Nobody can tell about that token now: whoever waits for it hears so, and for a moment it is not asked about again.
-    fn fail(&self, host: &impl Host, key: Key, fault: Fault, now: Timestamp) {
+    fn fail(&self, host: &impl Host, about: &Pending, fault: Fault, now: Timestamp) {
+        about.end();
         self.tallies.failed.count();
         let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
         let mut state = self.state.borrow_mut();
-        state.pending.remove(&key);
-        state.cache.put(key, Known::Failed(fault), 0, until);
+        state.cache.put(about.key(), Known::Failed(fault), 0, until);
         state.failures = state.failures.saturating_add(fault.weight());
         if fault.weight() > 0 && state.failures >= limits::INTROSPECTION_FAILURES {
             state.rest = Some((until, fault));
@@ -366,31 +371,16 @@ impl State {
     /// Gives up on answers that never came (the host answers at the timeout at the latest), and on questions whose answer nobody waits for
     /// any more: whoever comes and leaves takes nobody's place.
     fn forget(&mut self, now: Timestamp) {
-        let Self { asked, pending, queue, .. } = self;
-        queue.retain(|(key, _)| {
-            let waits = pending.get(key).is_some_and(|token| token.strong_count() > 0);
-            if !waits {
-                pending.remove(key);
+        self.asked.retain(|asked| {
+            if now.nanos() >= asked.until {
+                asked.about.end();
             }
-            waits
+            asked.about.is_on_its_way()
         });
-        asked.retain(|asked| {
-            let waits = now.nanos() < asked.until;
-            if !waits {
-                pending.remove(&asked.key);
-            }
-            waits
-        });
+        self.queue.retain(|(about, _)| about.strong_count() > 0);
+        self.pending.retain(|_, about| about.strong_count() > 0);
     }
 }
 
 /// RFC 6749 §5.2: the service does not know the client by this secret.
 const UNAUTHORIZED: u16 = 401;
-
-/// `exp` in nanoseconds; the end of time if there is none. One that cannot be read is refused by the check of the claims.
-fn expiry(claims: &Json) -> u64 {
-    match claims.get("exp") {
-        Some(Json::Integer(seconds)) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(SECOND),
-        _ => u64::MAX,
-    }
-}

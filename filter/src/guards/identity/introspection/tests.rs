@@ -131,8 +131,8 @@ fn outcome(endpoint: &Introspection, token: &str, now: Timestamp) -> String {
         Ok(claims) => claims.get("sub").and_then(|sub| sub.as_text()).unwrap_or("nobody").to_owned(),
         Err(Stop::Refused(refusal)) => refusal.reason.code().to_owned(),
         Err(Stop::Wait(need)) => {
-            let What::Token { ref token, .. } = need.what else { panic!("another need") };
-            assert!(endpoint.is_pending(token));
+            let What::Token(about) = &need.what else { panic!("another need") };
+            assert!(about.is_on_its_way() && endpoint.is_busy());
             // Somebody waits for as long as the test takes.
             Box::leak(need);
             "waits".to_owned()

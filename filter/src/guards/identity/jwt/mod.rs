@@ -110,8 +110,11 @@ pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<
     provider.revoked.check(claims)?;
     let mut claims = claims.clone();
     if !is_named && let Json::Map(fields) = &mut claims {
-        fields.retain(|(name, _)| name != "iss");
-        fields.push(("iss".to_owned(), Json::Text(provider.issuer.to_string())));
+        let issuer = Json::Text(provider.issuer.to_string());
+        match fields.iter_mut().find(|(name, _)| name == "iss") {
+            Some((_, null)) => *null = issuer,
+            None => fields.push(("iss".to_owned(), issuer)),
+        }
     }
     Ok(Token::new(Rc::clone(&provider.name), None, claims))
 }
@@ -119,22 +122,32 @@ pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<
 /// RFC 7662 §2.2: `active` may be said of a refresh token, too. `token_use` says what a token is for. `typ` and `token_type` may also say how
 /// it is presented (`Bearer`, `DPoP`, `N_A`), so there only the words for another use are refused. A service that says nothing is believed.
 fn check_use(claims: &Json, provider: &Provider) -> Result<(), Refusal> {
-    const OTHERS: [&str; 7] =
-        ["refresh", "refresh_token", "offline", "id", "id_token", "logout", "logout+jwt"];
-    let is_access = |name: &str| match claims.get(name) {
-        None | Some(Json::Null) => true,
-        Some(Json::Text(word)) if name == "token_use" => matches!(&**word, "access_token" | "access"),
-        Some(Json::Text(word)) => {
-            // RFC 8693 §3 has URNs for them.
-            let word = word.rsplit_once(':').map_or(&**word, |(_, word)| word);
-            !OTHERS.iter().any(|other| word.eq_ignore_ascii_case(other))
+    let Json::Map(fields) = claims else { return Ok(()) };
+    for (name, value) in fields {
+        let is_use = name == "token_use";
+        if !is_use && name != "typ" && name != "token_type" {
+            continue;
         }
-        Some(_) => false,
-    };
-    if ["token_use", "typ", "token_type"].into_iter().all(is_access) {
-        return Ok(());
+        let is_access = match value {
+            Json::Null => true,
+            Json::Text(word) if is_use => is_one_of(word, &["access_token", "access"]),
+            Json::Text(word) => !is_one_of(
+                word,
+                &["refresh", "refresh_token", "offline", "id", "id_token", "logout", "logout+jwt"],
+            ),
+            _ => false,
+        };
+        if !is_access {
+            return Err(named(Reason::TokenTypeUnaccepted, provider));
+        }
     }
-    Err(named(Reason::TokenTypeUnaccepted, provider))
+    Ok(())
+}
+
+/// Not for each word anew, which would be larger.
+#[inline(never)]
+fn is_one_of(word: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn named(reason: Reason, provider: &Provider) -> Refusal {
