@@ -254,7 +254,7 @@ fn beside_keys_no_signed_token_is_asked_about_in_any_spelling() {
     server.answer("/introspect", Answer::json(said.to_string()));
     let keys = Keys::of_this_run();
     let provider = json!({
-        "name": "corp", "issuer": ISSUER, "audiences": [AUDIENCE], "maxLifetime": "1h", "requireExpiration": false,
+        "name": "corp", "issuer": ISSUER, "audiences": [AUDIENCE], "requireExpiration": false,
         "localJWKS": {"inline": keys.jwks(&["eddsa", "es256", "rs256"]).unwrap()},
         "algorithms": ["EdDSA", "ES256"],
         "revoked": {"kids": ["es256"]},
@@ -329,7 +329,7 @@ fn a_token_that_the_service_does_not_bear_harms_nobody_else() {
     let before = server.requests("/introspect");
     assert_eq!(gateway.outcome("better-9").0, 200);
     assert_eq!(server.requests("/introspect"), before);
-    gateway.until("good again", 200);
+    gateway.until("good-again", 200);
 }
 
 /// One worker, more random tokens than it remembers answers, and one that is known.
