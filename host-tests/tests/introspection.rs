@@ -361,7 +361,9 @@ fn random_tokens_push_out_none_that_is_known() {
             })
         })
         .collect();
-    strangers.into_iter().for_each(|thread| thread.join().unwrap());
+    for stranger in strangers {
+        stranger.join().unwrap();
+    }
     assert!(server.requests("/introspect") > 4096);
     assert_eq!(gateway.outcome("known").0, 200);
     assert_eq!(questions.load(Ordering::SeqCst), 1, "it is still known");
