@@ -79,7 +79,7 @@ reasons! {
     CredentialConflict = "credential_conflict", 400, "The request carries more than one credential.", "a credential is doubled, or stands in two places";
     TokenMalformed = "token_malformed", 401, "The token is not valid.", "not a compact JWS, not base64url, not JSON, a duplicate key, too deep, too many values";
     TokenTooLarge = "token_too_large", 401, "The token is not valid.", "the token is longer than the gateway reads";
-    TokenTypeUnaccepted = "token_type_unaccepted", 401, "The token is not valid.", "`typ` is not in the provider's `tokenTypes`";
+    TokenTypeUnaccepted = "token_type_unaccepted", 401, "The token is not valid.", "`typ` is not in the provider's `tokenTypes`, or introspection tells of a token for another use (a refresh token)";
     TokenCritical = "token_critical", 401, "The token is not valid.", "the token names header parameters that must be understood (`crit`, `b64`), and we understand none";
     AlgorithmUnaccepted = "algorithm_unaccepted", 401, "The token is not valid.", "`alg` is not in the provider's `algorithms`, or is not the key's";
     IssuerUnknown = "issuer_unknown", 401, "The token is not valid.", "`iss` is missing, or is that of no provider of this route";

@@ -186,8 +186,9 @@ pub const REVOKED: usize = 100_000;
 /// Providers of a policy; each request to a route without a list of its own may be asked against all of them.
 pub const PROVIDERS: usize = 64;
 
-/// Requests that wait at one time in one VM for keys or for an answer about their token. Each holds a head of some KiB; more are refused
-/// at once, since what they wait for is then overrun anyway.
+/// Requests that wait at one time in one VM for keys or for an answer about their token. For each the proxy holds a head of some KiB, and a body of at
+/// most what its route takes, or the proxy's buffer if that is less; more are refused at once, since what they wait for is then overrun anyway. Those that
+/// wait for a rate limit service have passed every guard, and [`LIMITER_QUESTIONS`] of their own.
 pub const WAITERS: usize = 1024;
 /// Milliseconds between two looks at what requests wait for.
 pub const TICK_WAITING_MS: u32 = 5;
@@ -218,7 +219,10 @@ pub const METADATA_VALUES: usize = 2048;
 /// Questions about opaque tokens that are on their way at a time, for each provider and worker: a flood of random tokens comes through to
 /// the issuer at this width and no wider.
 pub const INTROSPECTIONS: usize = 32;
-/// Answers about opaque tokens that are kept, for each provider and worker.
+/// Tokens of which it is remembered that they are not active, or that there was no answer, for each provider and worker: apart from the others,
+/// since anybody can make some up. More only cost a question each.
+pub const INTROSPECTED_OTHERS: usize = 1024;
+/// Answers about active tokens that are kept, for each provider and worker.
 pub const INTROSPECTED: usize = 4096;
 /// Bytes of all of them together, as they came times four, which is what a tree of them takes.
 pub const INTROSPECTED_BYTES: usize = 8 << 20;
@@ -229,7 +233,9 @@ pub const INTROSPECTED_MIN: u64 = 50 * 1_000_000;
 /// How long a token is remembered that is not active, in nanoseconds. It stays inactive (RFC 7662 §2.2 knows no way back), but a service that
 /// answers so by mistake should be heard again soon.
 pub const INACTIVE_KEPT: u64 = 5 * 1_000_000_000;
-/// How long nobody asks after a question that failed, in nanoseconds.
+/// Failures of an introspection service in a row after which nobody asks: a token that it cannot bear keeps no other from being asked about.
+pub const INTROSPECTION_FAILURES: u32 = 3;
+/// How long nobody asks then, and nobody asks about a token about which a question has failed, in nanoseconds.
 pub const INTROSPECTION_REST: u64 = 1_000_000_000;
 /// Questions to rate limit services that are on their way at a time, for each worker. Envoy's own limit for a cluster is 1024.
 pub const LIMITER_QUESTIONS: usize = 512;

@@ -2,6 +2,8 @@
 //! real Envoy.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,8 @@ use host_tests::envoy_config::{Cluster, Listener};
 use host_tests::exchange::{Request, Response};
 use host_tests::key_server::{Answer, Ending, KeyServer};
 use host_tests::oidc::{Provider, Wish};
+use host_tests::scenario::TokenSpec;
+use host_tests::tokens::{AUDIENCE, ISSUER, Keys};
 use host_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
@@ -25,14 +29,19 @@ struct Gateway {
 
 impl Gateway {
     fn start(issuer: &str, audience: &str, introspection: &Value, secret: &str, port: u16) -> Self {
+        let provider = json!({
+            "name": "corp", "issuer": issuer, "audiences": [audience], "requireExpiration": false,
+            "introspection": introspection,
+            "claimToHeaders": [{"claim": "client_id", "header": "x-client"}],
+        });
+        Self::with(&provider, secret, port, "2")
+    }
+
+    fn with(provider: &Value, secret: &str, port: u16, workers: &str) -> Self {
         let upstream = Upstream::start().unwrap();
         let policy = json!({
             "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "opaque",
-            "jwt": {"providers": [{
-                "name": "corp", "issuer": issuer, "audiences": [audience], "requireExpiration": false,
-                "introspection": introspection,
-                "claimToHeaders": [{"claim": "client_id", "header": "x-client"}],
-            }]},
+            "jwt": {"providers": [provider]},
             "routes": [
                 {"name": "orders", "match": {"path": {"type": "PathPrefix", "value": "/orders"}}, "authentication": {"jwt": {}}},
                 {"name": "writes", "match": {"path": {"type": "PathPrefix", "value": "/writes"}}, "authentication": {"jwt": {}},
@@ -48,6 +57,7 @@ impl Gateway {
             listeners: vec![listener],
             clusters: vec![Cluster::new("issuer", port)],
             component_log_level: Some("wasm:trace".to_owned()),
+            arguments: vec!["--concurrency".to_owned(), workers.to_owned()],
             ..Launch::default()
         };
         let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
@@ -185,11 +195,15 @@ fn answers_that_do_not_admit() {
         (said(json!({"exp": "soon"})), 401, "claim_invalid"),
         (said(json!({"nbf": now + 600})), 401, "token_not_yet_valid"),
         (said(json!({"client_id": "a\r\nx: y"})), 401, "claim_invalid"),
+        (said(json!({"token_use": "access_token", "typ": "Bearer", "token_type": "N_A"})), 200, ""),
+        (said(json!({"token_use": "refresh_token"})), 401, "token_type_unaccepted"),
+        (said(json!({"typ": "Refresh"})), 401, "token_type_unaccepted"),
+        (said(json!({"token_type": "refresh_token"})), 401, "token_type_unaccepted"),
+        (said(json!({"typ": "ID"})), 401, "token_type_unaccepted"),
         (Answer::json(r#"{"active":"true"}"#), 503, "introspection_unavailable"),
         (Answer::json(r#"{"active":true,"active":true}"#), 503, "introspection_unavailable"),
         (Answer::html(), 503, "introspection_unavailable"),
         (Answer::redirect("/elsewhere"), 503, "introspection_unavailable"),
-        (Answer::json("{}").status(401), 503, "introspection_unavailable"),
         (Answer::padded(br#"{"active":true,"aud":"api"}"#, 10 << 20), 503, "introspection_unavailable"),
         (
             Answer::json(r#"{"active":true,"aud":"api"}"#).ending(Ending::CutOff(5)),
@@ -201,6 +215,7 @@ fn answers_that_do_not_admit() {
             503,
             "introspection_unavailable",
         ),
+        (Answer::json("{}").status(401), 503, "introspection_unavailable"),
     ];
     for (number, (answer, status, code)) in rows.into_iter().enumerate() {
         server.answer("/introspect", answer);
@@ -208,8 +223,6 @@ fn answers_that_do_not_admit() {
         assert_eq!(told(&response), (status, code.to_owned()), "row {number}\n{}", gateway.envoy.log());
         if status == 503 {
             assert!(response.field("retry-after").is_some() && response.field("www-authenticate").is_none());
-            // Both workers rest for a second after a failure.
-            thread::sleep(Duration::from_millis(1050));
         }
     }
     assert_eq!(server.requests("/elsewhere"), 0);
@@ -231,4 +244,127 @@ fn without_the_service_what_is_cached_serves_and_the_rest_is_503_until_it_is_bac
     assert!(known >= 1, "an answer that is cached holds for its time");
     server.restart().unwrap();
     gateway.until("new", 200);
+}
+
+/// The issuer says `active` of whatever it is asked about. What the keys refuse, it is not asked about, however the token is written.
+#[test]
+fn beside_keys_no_signed_token_is_asked_about_in_any_spelling() {
+    let server = KeyServer::start().unwrap();
+    let said = json!({"active": true, "aud": AUDIENCE, "sub": "ada", "client_id": "web"});
+    server.answer("/introspect", Answer::json(said.to_string()));
+    let keys = Keys::of_this_run();
+    let provider = json!({
+        "name": "corp", "issuer": ISSUER, "audiences": [AUDIENCE], "requireExpiration": false,
+        "localJWKS": {"inline": keys.jwks(&["eddsa", "es256", "rs256"]).unwrap()},
+        "algorithms": ["EdDSA", "ES256"],
+        "revoked": {"kids": ["es256"]},
+        "introspection": introspection(&server.url("/introspect"), "gateway", "30s"),
+    });
+    let gateway = Gateway::with(&provider, SECRET, server.port(), "2");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let mint = |key: &str| keys.mint(&TokenSpec::of(key), now).unwrap();
+    assert_eq!(gateway.outcome(&mint("eddsa")).0, 200, "{}", gateway.envoy.log());
+    for (key, code) in [("es256", "key_unknown"), ("rs256", "algorithm_unaccepted")] {
+        let token = mint(key);
+        assert_eq!(gateway.outcome(&token), (401, code.to_owned()), "{key}");
+        // 64 and 256 bytes: the last letter has four bits too many.
+        let (text, last) = token.split_at(token.len() - 1);
+        let other = char::from(last.as_bytes()[0] + 1);
+        for spelling in [
+            format!("{text}{other}"),
+            format!("{token}="),
+            format!("{token}=="),
+            format!("{token}~"),
+            format!("~{token}"),
+            format!("{token}."),
+            format!("{token}.x"),
+            format!("{token}.x.y"),
+            token.replacen('.', "=.", 1),
+        ] {
+            assert_eq!(gateway.outcome(&spelling), (401, "token_malformed".to_owned()), "{spelling}");
+        }
+    }
+    assert_eq!(server.requests("/introspect"), 0);
+    for opaque in ["opaque", "v2.local.c2VjcmV0", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0.a.b.c.d"] {
+        let before = server.requests("/introspect");
+        assert_eq!(gateway.outcome(opaque).0, 200, "{opaque}\n{}", gateway.envoy.log());
+        assert_eq!(server.requests("/introspect"), before + 1, "{opaque}");
+    }
+}
+
+/// A client may have a token that the service, or a firewall before it, does not bear. Nobody else has to do with it.
+#[test]
+fn a_token_that_the_service_does_not_bear_harms_nobody_else() {
+    let server = KeyServer::start().unwrap();
+    server.answer_with("/introspect", |request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let answer = Answer::json(r#"{"active":true,"aud":"api","client_id":"web"}"#);
+        match () {
+            () if body.contains("passwd") => Answer::html().status(403),
+            () if body.contains("long") => answer.status(414),
+            () if body.contains("huge") => Answer::padded(br#"{"active":true,"aud":"api"}"#, 300 << 10),
+            () if body.contains("junk") => Answer::html(),
+            () if body.contains("broken") => answer.status(500),
+            () => answer,
+        }
+    });
+    let introspection = introspection(&server.url("/introspect"), "gateway", "1h");
+    let gateway = Gateway::start("https://id.example.com", "api", &introspection, SECRET, server.port());
+    let unavailable = (503, "introspection_unavailable".to_owned());
+    for round in 0..10 {
+        for odd in ["passwd", "long", "huge", "junk"] {
+            let token = format!("{odd}-{round}");
+            assert_eq!(gateway.outcome(&token), unavailable, "{token}");
+        }
+        assert_eq!(gateway.outcome(&format!("good-{round}")).0, 200, "{round}\n{}", gateway.envoy.log());
+        // One that breaks it is one failure, and the next answer ends the row.
+        assert_eq!(gateway.outcome(&format!("broken-{round}")), unavailable);
+        gateway.until(&format!("better-{round}"), 200);
+    }
+    // In a row it is the service that fails; what is known serves, and it comes back.
+    for number in 0..20 {
+        assert_eq!(gateway.outcome(&format!("broken-again-{number}")), unavailable);
+    }
+    assert!(server.requests("/introspect") > 0);
+    let before = server.requests("/introspect");
+    assert_eq!(gateway.outcome("better-9").0, 200);
+    assert_eq!(server.requests("/introspect"), before);
+    gateway.until("good-again", 200);
+}
+
+/// One worker, more random tokens than it remembers answers, and one that is known.
+#[test]
+fn random_tokens_push_out_none_that_is_known() {
+    let (server, questions) = (KeyServer::start().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&questions);
+    server.answer_with("/introspect", move |request| {
+        let is_known = String::from_utf8_lossy(&request.body).contains("known");
+        counted.fetch_add(usize::from(is_known), Ordering::SeqCst);
+        Answer::json(json!({"active": is_known, "aud": "api", "client_id": "web"}).to_string())
+    });
+    let provider = json!({
+        "name": "corp", "issuer": "https://id.example.com", "audiences": ["api"], "requireExpiration": false,
+        "introspection": introspection(&server.url("/introspect"), "gateway", "1h"),
+    });
+    let gateway = Gateway::with(&provider, SECRET, server.port(), "1");
+    assert_eq!(gateway.outcome("known").0, 200);
+    let strangers: Vec<_> = (0..8)
+        .map(|thread| {
+            let address = gateway.address;
+            thread::spawn(move || {
+                let mut connection = client::Client::connect(address).unwrap();
+                for number in 0..600 {
+                    let request = bearing("/orders", &format!("random-{thread}-{number}"));
+                    let told = told(&connection.exchange(&request).unwrap());
+                    assert_eq!(told, (401, "token_inactive".to_owned()), "{number}");
+                }
+            })
+        })
+        .collect();
+    for stranger in strangers {
+        stranger.join().unwrap();
+    }
+    assert!(server.requests("/introspect") > 4096);
+    assert_eq!(gateway.outcome("known").0, 200);
+    assert_eq!(questions.load(Ordering::SeqCst), 1, "it is still known");
 }

@@ -33,6 +33,7 @@ pub(super) struct Journey<'p> {
     now: Timestamp,
     began: Timestamp,
     has_body: bool,
+    arrived: usize,
     route: Option<usize>,
     /// Whether it is a preflight for its route.
     preflight: bool,
@@ -85,6 +86,7 @@ impl<'p> Journey<'p> {
             now,
             began: now,
             has_body,
+            arrived: 0,
             route,
             preflight: false,
             hidden: false,
@@ -100,6 +102,11 @@ impl<'p> Journey<'p> {
     /// A request that came earlier and waited: its event tells when it came.
     pub(super) fn since(self, began: Option<Timestamp>) -> Self {
         Self { began: began.unwrap_or(self.began), ..self }
+    }
+
+    /// So much of its body has come while it waited.
+    pub(super) fn with(self, arrived: usize) -> Self {
+        Self { arrived, ..self }
     }
 
     /// What is kept of it.
@@ -129,6 +136,7 @@ impl<'p> Journey<'p> {
         self.answer_preflight(route, &request)?;
         route.request.check(self.head, &request)?;
         let meter = route.body.open(self.head, self.has_body)?;
+        route.body.bear(self.arrived)?;
         self.address = if route.needs_address { client_address(host)? } else { None };
         let address = self.address;
         let identified = self.identify(host, route, address, request.path().query())?;
@@ -273,7 +281,7 @@ impl<'p> Journey<'p> {
     }
 
     /// The limit across gateways, if the route has one.
-    fn global(&self) -> Option<&'p Global> {
+    fn global(&self) -> Option<&'p Rc<Global>> {
         self.route()?.rate_limit.global()
     }
 

@@ -1,5 +1,7 @@
 //! What happens to one request, from its head to its end?
 
+mod rest;
+
 use std::rc::Rc;
 
 use super::admit::{Admission, Journey};
@@ -44,7 +46,10 @@ pub struct Stream {
 struct Arrival {
     end_of_stream: bool,
     body: usize,
+    /// Whether it can wait for what a guard needs.
     may_wait: bool,
+    /// Whether it can wait for the last answer. So many of these there may be as questions on their way.
+    may_ask: bool,
     /// When it came, if it has waited since.
     began: Option<Timestamp>,
 }
@@ -68,20 +73,26 @@ impl Stream {
 
     /// The head is here.
     pub fn on_request_headers(&mut self, host: &impl Host, end_of_stream: bool) -> Flow {
-        self.decide(host, &Arrival { end_of_stream, body: 0, may_wait: self.gateway.has_room(), began: None })
+        let may_wait = self.gateway.has_room();
+        self.decide(host, &Arrival { end_of_stream, body: 0, may_wait, may_ask: true, began: None })
     }
 
     /// What the request waits for may have come, or nobody waits any longer: it is decided on again, from the top. A request that does not
     /// wait is left alone.
     pub fn resume(&mut self, host: &impl Host, may_wait: bool) -> Flow {
+        self.go_on(host, may_wait, Ok(None))
+    }
+
+    /// Takes up a request that waited: with the answer that came for it, or with why it is refused.
+    fn go_on(&mut self, host: &impl Host, may_wait: bool, heard: Result<Option<Answer>, Refusal>) -> Flow {
         let Some(paused) = self.paused.take() else {
             return Flow::Stop;
         };
         let Paused { wait, end_of_stream, body, began, deadline } = *paused;
-        let arrival = Arrival { end_of_stream, body, may_wait, began: Some(began) };
+        let arrival = Arrival { end_of_stream, body, may_wait, may_ask: may_wait, began: Some(began) };
         let flow = match wait {
             Wait::Need(_) => self.decide(host, &arrival),
-            Wait::Verdict(held) => self.take_up(host, *held, None, &arrival),
+            Wait::Verdict(held) => self.take_up(host, *held, heard, &arrival),
         };
         // However often it waits, it does so once as long as the first need was worth.
         if let Some(paused) = &mut self.paused {
@@ -104,17 +115,7 @@ impl Stream {
 
     /// The last answer is here.
     pub(super) fn hear(&mut self, host: &impl Host, answer: Answer) -> Flow {
-        match self.paused.take() {
-            Some(paused) => {
-                let Paused { wait, end_of_stream, body, began, .. } = *paused;
-                let arrival = Arrival { end_of_stream, body, may_wait: false, began: Some(began) };
-                match wait {
-                    Wait::Verdict(held) => self.take_up(host, *held, Some(answer), &arrival),
-                    Wait::Need(_) => self.decide(host, &arrival),
-                }
-            }
-            None => Flow::Stop,
-        }
+        self.go_on(host, false, Ok(Some(answer)))
     }
 
     fn decide(&mut self, host: &impl Host, arrival: &Arrival) -> Flow {
@@ -136,7 +137,8 @@ impl Stream {
             }
         };
         let has_body = !arrival.end_of_stream;
-        let mut journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
+        let journey = Journey::new(policy, &gateway, &head, now, has_body).since(arrival.began);
+        let mut journey = journey.with(arrival.body);
         let verdict = journey.admit(host);
         self.route = journey.route_index();
         gateway.tell_penalties(journey.penalties(), host, now);
@@ -148,7 +150,7 @@ impl Stream {
             Err(halt) => Err(halt.into_ending()),
             Ok(mut admission) => {
                 self.stay.seats = core::mem::take(&mut admission.seats);
-                match journey.ask(host, arrival.may_wait) {
+                match journey.ask(host, arrival.may_ask) {
                     None | Some(Ok(Asked::Before)) => Ok(admission),
                     Some(Ok(Asked::Sent(question))) => {
                         let passed = journey.passed();
@@ -167,7 +169,13 @@ impl Stream {
     }
 
     /// Goes on with a request that waited for the last answer; `None` if it did not come.
-    fn take_up(&mut self, host: &impl Host, held: Held, answer: Option<Answer>, arrival: &Arrival) -> Flow {
+    fn take_up(
+        &mut self,
+        host: &impl Host,
+        held: Held,
+        heard: Result<Option<Answer>, Refusal>,
+        arrival: &Arrival,
+    ) -> Flow {
         let gateway = Rc::clone(&self.gateway);
         let Some(policy) = &gateway.policy else {
             return self.answer(host, None, None, &Refusal::new(Reason::HostFailed));
@@ -180,7 +188,7 @@ impl Stream {
         let mut journey = journey.take_up(passed, caller);
         // Nothing is charged at a time that nobody knows. What was asked for at once ends by its own patience.
         let verdict = time.map_err(Refusal::from).and_then(|_| {
-            let said = journey.hear(host, question, answer);
+            let said = journey.hear(host, question, heard?);
             journey.settle(said)
         });
         let verdict = verdict.map(|()| admission).map_err(Ending::from);
@@ -294,63 +302,6 @@ impl Stream {
         self.paused = None;
         self.outcome = Some(Outcome { decision: Decision::Refused, reason: Some(refusal.reason) });
         answer::refuse(host, policy, journey, refusal)
-    }
-
-    /// `bytes` of the body are here. While the request waits the host holds the body back and counts from its beginning.
-    pub fn on_request_body(&mut self, host: &impl Host, bytes: usize) -> Flow {
-        if self.ended {
-            return Flow::Stop;
-        }
-        if let Some(paused) = &mut self.paused {
-            paused.body = bytes;
-            return Flow::Stop;
-        }
-        let Some(body) = &mut self.body else {
-            return Flow::Continue;
-        };
-        match body.take(bytes) {
-            Ok(()) => Flow::Continue,
-            Err(refusal) => self.cut_off(host, &refusal),
-        }
-    }
-
-    /// The trailers are here. An upstream that takes them for headers (RFC 9110 §6.5.1 forbids it) must find no identity in them.
-    pub fn on_request_trailers(&mut self, host: &impl Host) -> Flow {
-        let gateway = Rc::clone(&self.gateway);
-        let (false, Some(policy)) = (self.ended, &gateway.policy) else {
-            return Flow::Stop;
-        };
-        let route = self.route.and_then(|route| policy.routes.get(route));
-        match apply::clear_trailers(host, policy, route) {
-            Ok(()) if self.paused.is_some() => Flow::Stop,
-            Ok(()) => Flow::Continue,
-            Err(refusal) if self.body.is_some() => self.cut_off(host, &refusal),
-            Err(refusal) => {
-                let now = host.now().unwrap_or(Timestamp::from_nanos(0));
-                self.record = match self.record.take() {
-                    Some(record) => Some(record.refused(&refusal)),
-                    None => record::unread(policy, &refusal, now, host),
-                };
-                self.answer(host, Some(policy), None, &refusal)
-            }
-        }
-    }
-
-    /// The head went upstream long ago, so there is nothing to conceal or to clear; the body goes no further.
-    fn cut_off(&mut self, host: &impl Host, refusal: &Refusal) -> Flow {
-        let gateway = Rc::clone(&self.gateway);
-        let (Some(policy), Some(body)) = (&gateway.policy, self.body.take()) else {
-            return Flow::Stop;
-        };
-        body.end(policy, &gateway, |journey| {
-            if journey.mode() == Mode::Shadow && refusal.reason != Reason::HostFailed {
-                self.outcome = Some(Outcome { decision: Decision::Shadow, reason: Some(refusal.reason) });
-                self.record = record::of(policy, journey, Decision::Shadow, Some(refusal), host);
-                return Flow::Continue;
-            }
-            self.record = record::of(policy, journey, Decision::Refused, Some(refusal), host);
-            self.answer(host, Some(policy), Some(journey), refusal)
-        })
     }
 
     /// The head of the response is here: the upstream's, or the proxy's, or that of an answer of ours.

@@ -1,14 +1,16 @@
 //! What does a stream do when the host fails it halfway?
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::{Flow, Gateway, Stream};
+use crate::guards::rate_limit::global::frame;
 use crate::host::{
-    Calls, Cas, Host, HostError, Kind, Level, LocalResponse, MetricId, Metrics, SharedData, Swap, Verdict,
-    Verifier,
+    Answer, Call, CallId, Calls, Cas, Host, HostError, Kind, Level, LocalResponse, MetricId, Metrics,
+    SharedData, StreamId, Swap, Verdict, Verifier,
 };
 use crate::http::head::serialize;
+use crate::limits;
 use crate::testing::test;
 use crate::time::Timestamp;
 
@@ -18,6 +20,9 @@ struct Shaky {
     fails: &'static str,
     head: Vec<(&'static str, &'static str)>,
     path: Option<String>,
+    /// Whether it sends calls; how many it has sent.
+    sends: bool,
+    sent: Cell<u32>,
     calls: RefCell<Vec<String>>,
     metrics: RefCell<Vec<String>>,
 }
@@ -54,7 +59,31 @@ impl SharedData for Shaky {
     }
 }
 
-impl Calls for Shaky {}
+impl Calls for Shaky {
+    fn call(&self, _: &Call<'_>) -> Result<CallId, HostError> {
+        if !self.sends {
+            return Err(HostError { call: "http_call", status: 10 });
+        }
+        self.sent.set(self.sent.get() + 1);
+        Ok(CallId(self.sent.get()))
+    }
+
+    fn set_tick(&self, _: u32) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn enter(&self, _: StreamId) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn leave(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn resume(&self) -> Result<(), HostError> {
+        self.call("resume", "", ())
+    }
+}
 
 impl Verifier for Shaky {
     fn verify_signature(&self, _: &'static str, _: &[u8], _: &[u8], _: &[u8]) -> Verdict {
@@ -132,8 +161,8 @@ impl Host for Shaky {
         self.calls.borrow_mut().push(format!("log {line}"));
     }
 
-    fn env(&self, _: &str) -> Option<Vec<u8>> {
-        None
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        (name == "S").then(|| b"secret".to_vec())
     }
 }
 
@@ -361,5 +390,123 @@ fn routes_beyond_the_bound_are_counted_together() {
         let expected = format!("portcullis_requests_total.route={route}.decision=allowed.reason=(none)");
         assert!(number > most || asked.contains(&expected), "{number}: {asked:?}");
         assert!(number <= most || asked.is_empty(), "{number}: {asked:?}");
+    }
+}
+
+/// At `/token` an issuer is asked, which is away; at `/limited` a rate limit service. At both four bytes may come.
+fn asking(mode: &str) -> Rc<Gateway> {
+    let body = r#""request":{"body":{"maxBytes":"4B"}}"#;
+    let document = format!(
+        r#"{{"apiVersion":"portcullis/v1","kind":"GatewayPolicy","name":"p","mode":"{mode}",
+        "jwt":{{"providers":[{{"name":"corp","issuer":"https://corp","audiences":["api"],"introspection":
+            {{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{{"env":"S"}}}}}}]}},
+        "routes":[
+            {{"name":"token","match":{{"path":{{"type":"Exact","value":"/token"}}}},"authentication":{{"jwt":{{}}}},{body}}},
+            {{"name":"limited","match":{{"path":{{"type":"Exact","value":"/limited"}}}},"authentication":{{"open":{{"because":"test"}}}},{body},
+                "rateLimit":{{"global":{{"service":{{"cluster":"rls"}},"domain":"d","lease":8,"rules":[{{"name":"r","by":["route"]}}]}}}}}}]}}"#
+    );
+    let gateway = Gateway::start(document.as_bytes(), [0; 16], &Shaky::default());
+    Rc::new(gateway.unwrap_or_else(|problems| panic!("{problems:#?}")))
+}
+
+/// A request comes, and waits if it is told to.
+fn comes(gateway: &Rc<Gateway>, host: &Shaky, id: u32) -> (Flow, Rc<RefCell<Stream>>) {
+    let stream = Rc::new(RefCell::new(Stream::new(Rc::clone(gateway))));
+    let flow = stream.borrow_mut().on_request_headers(host, false);
+    if flow == Flow::Wait {
+        gateway.on_wait(host, StreamId(id), &stream);
+    }
+    (flow, stream)
+}
+
+/// A proxy that sends what it is asked to, and a request for this path, with another token each.
+fn at(path: &str, token: &'static str) -> Shaky {
+    Shaky {
+        path: Some(path.to_owned()),
+        head: vec![("authorization", token)],
+        sends: true,
+        ..Shaky::default()
+    }
+}
+
+fn said(code: u8) -> Answer {
+    let map = |name: &str, value: &str| serialize([(name.as_bytes(), value.as_bytes())].into_iter());
+    let headers = map("content-type", "application/grpc");
+    Answer { status: 200, headers, body: Some(frame(&[8, code])), trailers: map("grpc-status", "0") }
+}
+
+/// Whoever has passed every guard is not kept from the last question by those whom nobody knows.
+#[test]
+fn strangers_who_wait_take_no_place_of_those_who_have_passed() {
+    let (gateway, stranger) = (asking("Enforce"), at("/token", "Bearer unknown"));
+    let mut waiting = Vec::new();
+    for id in 0..u32::try_from(limits::WAITERS).unwrap() {
+        let (flow, stream) = comes(&gateway, &stranger, id);
+        assert_eq!(flow, Flow::Wait, "{id}");
+        waiting.push(stream);
+    }
+    assert_eq!(comes(&gateway, &stranger, 5000).0, Flow::Stop, "there is no room for more of them");
+    let limited = at("/limited", "none");
+    for id in 5001..5001 + u32::try_from(limits::LIMITER_QUESTIONS).unwrap() {
+        let (flow, stream) = comes(&gateway, &limited, id);
+        assert_eq!(flow, Flow::Wait, "{id}");
+        waiting.push(stream);
+    }
+    assert_eq!(comes(&gateway, &limited, 7000).0, Flow::Stop, "no more questions may be on their way");
+    // And the other way round: those who have passed take no place of strangers.
+    waiting.remove(0);
+    gateway.on_tick(&stranger);
+    assert_eq!(comes(&gateway, &stranger, 7001).0, Flow::Wait);
+    assert_eq!(comes(&gateway, &stranger, 7002).0, Flow::Stop);
+}
+
+/// What a request has asked for in the name of others too is theirs when it leaves.
+#[test]
+fn a_lease_outlives_the_request_that_asked_for_it() {
+    let (gateway, host) = (asking("Enforce"), at("/limited", "none"));
+    let (_, first) = comes(&gateway, &host, 1);
+    gateway.on_answer(&host, CallId(1), said(1));
+    assert!(host.called("resume") && first.borrow().question().is_none());
+    // The key is busy: the second asks for two, and leaves. So does the third, which finds that out before the answer is here.
+    let (flow, second) = comes(&gateway, &host, 2);
+    assert_eq!((flow, host.sent.get()), (Flow::Wait, 2));
+    drop(second);
+    gateway.on_tick(&host);
+    gateway.on_answer(&host, CallId(2), said(1));
+    assert_eq!(comes(&gateway, &host, 3).0, Flow::Continue, "it was counted with the second");
+    // What nobody has heard of is no lease, and a service that fails fails for all.
+    for failure in 0..limits::LIMITER_FAILURES {
+        let (flow, leaves) = comes(&gateway, &host, 4);
+        assert_eq!(flow, Flow::Wait, "{failure}");
+        drop(leaves);
+        gateway.on_answer(&host, CallId(host.sent.get()), Answer { status: 503, ..Answer::default() });
+    }
+    assert_eq!(comes(&gateway, &host, 5).0, Flow::Stop, "it rests");
+}
+
+/// While a request waits, the proxy holds its body back: no more of it than the route takes.
+#[test]
+fn a_body_that_is_too_long_waits_for_nothing() {
+    for (path, calls) in [("/token", 0), ("/limited", 1)] {
+        let (gateway, host) = (asking("Enforce"), at(path, "Bearer unknown"));
+        let (flow, stream) = comes(&gateway, &host, 1);
+        assert_eq!((flow, host.sent.get()), (Flow::Wait, calls), "{path}");
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 4), Flow::Stop);
+        assert!(!host.called("respond"), "four bytes may come: {path}");
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 5), Flow::Stop);
+        assert!(host.called("respond body_too_large"), "{path}: {:?}", host.calls);
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 6), Flow::Stop);
+        gateway.on_tick(&host);
+        gateway.on_answer(&host, CallId(1), said(1));
+        let answers = host.calls.borrow().iter().filter(|call| call.starts_with("respond")).count();
+        assert_eq!((answers, host.called("resume"), host.called("mark")), (1, false, false), "{path}");
+        // Shadow lets pass what it would refuse, when there is an outcome.
+        let (gateway, host) = (asking("Shadow"), at(path, "Bearer unknown"));
+        let (flow, stream) = comes(&gateway, &host, 1);
+        assert_eq!(flow, Flow::Wait);
+        assert_eq!(stream.borrow_mut().on_request_body(&host, 5), Flow::Stop, "{path}");
+        assert!(!host.called("respond") && !host.called("resume"), "{path}");
+        stream.borrow_mut().resume(&host, false);
+        assert!(host.called("mark") && !host.called("respond"), "{path}: {:?}", host.calls);
     }
 }

@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 
 use super::paused::Standing;
 use super::{Flow, Gateway, Stream};
+use crate::guards::rate_limit::global::{Global, Question};
 use crate::host::{Answer, CallId, Host, HostError, Level, StreamId};
 use crate::limits;
 use crate::policy::Policy;
@@ -60,9 +61,13 @@ impl Gateway {
         }
     }
 
-    /// Whether one more request can wait.
+    /// Whether one more request can wait for what a guard needs. Those that wait for their last answer are not counted: they have passed every
+    /// guard, and strangers take none of their [`limits::LIMITER_QUESTIONS`].
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.requests.try_borrow().is_ok_and(|requests| requests.len() < limits::WAITERS)
+        let is_stranger = |request: &&Request| request.question.is_none();
+        self.waiting.requests.try_borrow().is_ok_and(|requests| {
+            requests.len() < limits::WAITERS || requests.iter().filter(is_stranger).count() < limits::WAITERS
+        })
     }
 
     /// A request was told to wait.
@@ -97,8 +102,8 @@ impl Gateway {
     /// A call was answered.
     pub fn on_answer(&self, host: &impl Host, call: CallId, answer: Answer) {
         let Some(policy) = &self.policy else { return };
-        if self.asker.answered(call) {
-            self.hand_over(host, call, answer);
+        if let Some((question, global)) = self.asker.answered(call) {
+            self.hand_over(host, question, &global, answer);
             return;
         }
         let now = host.now();
@@ -115,13 +120,20 @@ impl Gateway {
     }
 
     /// Gives an answer to the one request that waits for it, if it is still there.
-    fn hand_over(&self, host: &impl Host, call: CallId, answer: Answer) {
+    fn hand_over(&self, host: &impl Host, question: Question, global: &Global, answer: Answer) {
+        let call = Some(question.call);
         let mut requests = self.waiting.requests.borrow_mut();
-        let place = requests.iter().position(|request| request.question == Some(call));
-        let Some(request) = place.map(|place| requests.swap_remove(place)) else { return };
+        let place = requests.iter().position(|request| request.question == call);
+        let request = place.map(|place| requests.swap_remove(place));
         drop(requests);
-        let Some(stream) = request.stream.upgrade() else { return };
-        act_for(host, request.id, || stream.borrow_mut().hear(host, answer));
+        let waits = request.and_then(|request| Some((request.id, request.stream.upgrade()?)));
+        let Some((id, stream)) = waits.filter(|(_, stream)| stream.borrow().question() == call) else {
+            if let Ok(now) = host.now() {
+                let _ = global.heard(question, Some(answer), &self.asker, host, now);
+            }
+            return;
+        };
+        act_for(host, id, || stream.borrow_mut().hear(host, answer));
         if let Err(error) = host.leave() {
             host.log(Level::Error, &format!("portcullis: {error}"));
         }

@@ -30,6 +30,11 @@ pub struct Meter {
 }
 
 impl Rules {
+    /// Whether a body of so many bytes may come.
+    pub fn bear(&self, bytes: usize) -> Result<(), Refusal> {
+        Meter { got: 0, limit: self.max_bytes }.take(bytes)
+    }
+
     /// Judges what the head says of the body. `has_body` is false where the head ended the stream.
     pub fn open(&self, head: &Head, has_body: bool) -> Result<Meter, Refusal> {
         let length = announced(head)?;

@@ -43,7 +43,7 @@ use self::api_key::ApiKeys;
 use self::attempt::Attempt;
 use self::credential::Found;
 use self::introspection::Introspection;
-use self::jwt::{Compact, Known};
+use self::jwt::{Compact, Known, compact};
 use self::rules::{CredentialRule, Provider, ProviderId};
 use crate::decision::{Detail, Reason, Refusal};
 use crate::host::Verifier;
@@ -231,6 +231,8 @@ fn by_issuer<'p, 't>(
             }
             Ok(Bearer::Signed(id, provider, Box::new(token)))
         }
+        // An issuer that reads less strictly would say `active` of what the keys refuse.
+        Err(refusal) if !asking.has_no_keys() && compact::passes_for_signed(found.value) => Err(refusal),
         Err(refusal) if refusal.reason == Reason::TokenMalformed => {
             stands_where_taken(asking, found)?;
             Ok(Bearer::Opaque(asking, introspection))

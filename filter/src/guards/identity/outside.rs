@@ -59,12 +59,7 @@ impl Providers {
                 .filter(|known| known.name == *provider)
                 .filter_map(|known| known.remote())
                 .any(|remote| remote.outcomes() == *outcomes),
-            What::Token { provider, token } => self
-                .list
-                .iter()
-                .filter(|known| known.name == *provider)
-                .filter_map(|known| known.introspection.as_ref())
-                .any(|introspection| introspection.is_pending(token)),
+            What::Token(about) => about.is_on_its_way(),
         }
     }
 

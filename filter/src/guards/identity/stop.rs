@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::introspection::Pending;
 use crate::decision::{Reason, Refusal};
 use crate::host::HostError;
 
@@ -36,12 +37,7 @@ pub enum What {
         outcomes: u64,
     },
     /// What a provider's issuer says of a token.
-    Token {
-        /// Whose.
-        provider: Rc<str>,
-        /// Its SHA-256.
-        token: [u8; 32],
-    },
+    Token(Rc<Pending>),
 }
 
 impl Stop {

@@ -6,6 +6,7 @@ use super::confirmation::Witness;
 use super::confirmation::tests::Shared;
 use super::credential::{check_opaque, check_token};
 use super::jwt::algorithm::{Algorithm, Family};
+use super::jwt::check_said;
 use super::jwt::vectors::{NoHost, base64, jwk, set, sign};
 use super::spent::{cookies_without, target_without};
 use super::{Authentication, Caller, Identified, Providers, Spent, Stop, identify};
@@ -499,4 +500,135 @@ fn what_nobody_has_asked_for_is_not_on_its_way() {
 #[test]
 fn a_header_weighs_at_least_what_it_holds() {
     assert!(super::claim_headers::weight(&("x-user".into(), vec![b'a'; 100])) >= 100);
+}
+
+/// A provider whose secret nobody has read: what it would be asked about is refused with `KeysUnavailable`.
+fn asking(keys: &str) -> (Providers, Authentication) {
+    let text = json(&format!(
+        r#"{{"providers":[{{"name":"corp","issuer":"https://corp","audiences":["api"],"maxLifetime":"1h",{keys}
+            "introspection":{{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{{"env":"S"}}}}}}]}}"#
+    ));
+    let problems = Problems::new();
+    let providers = read_jwt(&Field::root(&text, &problems));
+    assert!(!problems.is_fatal(), "{:?}", problems.into_vec());
+    let rules = route(BOTH, &providers);
+    (providers, rules)
+}
+
+/// Opaque is what no reader could take for a signed token: else what the keys refuse is asked about in another spelling, and the issuer may
+/// be less strict than we are.
+#[test]
+fn a_signed_token_in_another_spelling_is_not_asked_about() {
+    use Reason::{KeysUnavailable, TokenMalformed};
+    let keys = format!(r#""localJWKS":{{"inline":{}}},"#, Json::Text(set(&[jwk(Family::Ed25519, "")])));
+    let good = token("https://corp", "");
+    let (header, rest) = good.split_once('.').unwrap();
+    // 64 bytes take 86 letters; the last one has four bits too many.
+    let (text, last) = good.split_at(good.len() - 1);
+    let other = match last {
+        "A" => 'B',
+        "Q" => 'R',
+        "g" => 'h',
+        "w" => 'x',
+        _ => panic!("{last}"),
+    };
+    let spelt = |header: &str| format!("{}.{rest}=", base64(header));
+    let rows = [
+        (format!("{text}{other}"), TokenMalformed),
+        (format!("{good}="), TokenMalformed),
+        (format!("{good}=="), TokenMalformed),
+        (format!("{good}~"), TokenMalformed),
+        (format!("{good}."), TokenMalformed),
+        (format!("{good}.x"), TokenMalformed),
+        (format!("{good}.x.y"), TokenMalformed),
+        (format!("~{good}"), TokenMalformed),
+        (format!("{header}=.{rest}"), TokenMalformed),
+        (spelt(r#"{"alg":"EdDSA","alg":"EdDSA"}"#), TokenMalformed),
+        (spelt("{ \"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{\n\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{\r\n\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt("{\t\"alg\":\"EdDSA\"}"), TokenMalformed),
+        (spelt(r#"{"alg":"EdDSA","x":"?>?>~~"}"#).replace('-', "+").replace('_', "/"), TokenMalformed),
+        // A JWE says so itself (RFC 7516 §4.1.2), and nobody here could read it.
+        (format!("{}.a.b.c.d", base64(r#"{"alg":"dir","enc":"A256GCM"}"#)), KeysUnavailable),
+        (format!("{}.a.b.c.d", base64(r#"{"alg":"dir","enc":"A128GCM","x":1}"#)), KeysUnavailable),
+        (format!("{}.a.b.c", base64(r#"{"alg":"dir","enc":"A256GCM"}"#)), TokenMalformed),
+        (format!("{}.a.b.c.d", base64(r#"{"alg":"dir"}"#)), TokenMalformed),
+        (format!("{header}.x"), KeysUnavailable),
+        ("v2.local.c2VjcmV0".to_owned(), KeysUnavailable),
+        ("W10.a.b".to_owned(), KeysUnavailable),
+        ("eyo.a.b".to_owned(), KeysUnavailable),
+        ("ewE.a.b".to_owned(), KeysUnavailable),
+        ("ey.a.b".to_owned(), KeysUnavailable),
+        ("..".to_owned(), KeysUnavailable),
+        ("a.b.c".to_owned(), KeysUnavailable),
+        ("b+c/d==".to_owned(), KeysUnavailable),
+    ];
+    let (keyed, keyless) = (asking(&keys), asking(""));
+    for (token, expected) in rows {
+        let bearer = format!("Bearer {token}");
+        let reason = |(providers, rules): &(Providers, Authentication)| {
+            let head = head("/", &[("authorization", bearer.as_bytes())]);
+            let now = Timestamp::from_seconds(1500);
+            let found = identify(rules, providers, &head, None, now, &NoHost, &Shared::default().witness());
+            found.unwrap_err().into_refusal().reason
+        };
+        assert_eq!(reason(&keyed), expected, "{token}");
+        assert_eq!(reason(&keyless), KeysUnavailable, "without keys it is the issuer's to read: {token}");
+    }
+}
+
+fn said(more: &str) -> Result<Caller, Reason> {
+    let (providers, _) = asking("");
+    let claims = json(&format!(r#"{{"active":true,"aud":"api","iat":1000,"exp":2000{more}}}"#));
+    let token = check_said(&claims, &providers.list[0], Timestamp::from_seconds(1500));
+    token.map(|token| Caller::Token(token.into())).map_err(|refusal| refusal.reason)
+}
+
+/// Else tokens of two issuers that do not say whose they are, and the clients of API keys, would have one limit together.
+#[test]
+fn what_is_said_of_a_token_is_said_by_its_issuer() {
+    for more in ["", r#","iss":null"#, r#","iss":"https://corp""#] {
+        let caller = said(&format!(r#"{more},"sub":"ada","client_id":"billing""#)).unwrap();
+        assert_eq!((caller.issuer(), caller.subject()), (Some("https://corp"), Some("ada")), "{more}");
+        let claims = caller.token().unwrap().claims();
+        let Json::Map(fields) = claims else { panic!("{claims}") };
+        assert_eq!(fields.iter().filter(|(name, _)| name == "iss").count(), 1, "{claims}");
+    }
+    for more in [r#","iss":"https://evil""#, r#","iss":7"#] {
+        assert_eq!(said(more).map(drop), Err(Reason::IssuerUnknown), "{more}");
+    }
+}
+
+#[test]
+fn an_active_token_of_another_use_is_no_access_token() {
+    for (more, is_taken) in [
+        ("", true),
+        (r#","token_use":"access_token""#, true),
+        (r#","token_use":"access""#, true),
+        (r#","token_use":null,"typ":null,"token_type":null"#, true),
+        (r#","token_use":"refresh_token""#, false),
+        (r#","token_use":"id""#, false),
+        (r#","token_use":1"#, false),
+        (r#","token_use":["access_token"]"#, false),
+        (r#","typ":"Bearer","token_type":"Bearer""#, true),
+        (r#","typ":"DPoP","token_type":"DPoP""#, true),
+        (r#","typ":"at+jwt","token_type":"bearer""#, true),
+        (r#","typ":"JWT","token_type":"N_A""#, true),
+        (r#","token_type":"urn:ietf:params:oauth:token-type:access_token""#, true),
+        (r#","token_type":"access_token""#, true),
+        (r#","typ":"Refresh""#, false),
+        (r#","typ":"Offline""#, false),
+        (r#","typ":"ID""#, false),
+        (r#","typ":"Logout""#, false),
+        (r#","typ":"logout+jwt""#, false),
+        (r#","typ":7"#, false),
+        (r#","token_type":"refresh_token""#, false),
+        (r#","token_type":"REFRESH""#, false),
+        (r#","token_type":"id_token""#, false),
+        (r#","typ":"Bearer","token_use":"refresh_token""#, false),
+    ] {
+        let expected = if is_taken { Ok(()) } else { Err(Reason::TokenTypeUnaccepted) };
+        assert_eq!(said(more).map(drop), expected, "{more}");
+    }
 }

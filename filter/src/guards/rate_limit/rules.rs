@@ -18,7 +18,7 @@ pub struct Rules {
     pub(super) failures: Vec<failures::Rule>,
     pub(super) concurrency: Vec<concurrency::Rule>,
     pub(super) telling: Telling,
-    pub(super) global: Option<Box<Global>>,
+    pub(super) global: Option<Rc<Global>>,
 }
 
 /// One limit.
@@ -107,8 +107,8 @@ impl Unit {
 
 impl Rules {
     /// The limit that a service keeps for all gateways together, if there is one.
-    pub fn global(&self) -> Option<&Global> {
-        self.global.as_deref()
+    pub fn global(&self) -> Option<&Rc<Global>> {
+        self.global.as_ref()
     }
 
     /// Whether this proxy keeps none itself.
@@ -119,7 +119,7 @@ impl Rules {
     /// Whether a rule counts by the client's address.
     pub fn needs_address(&self) -> bool {
         let by = self.local.iter().map(|rule| &rule.by).chain(self.concurrency.iter().map(|rule| &rule.by));
-        let global = self.global().is_some_and(Global::needs_address);
+        let global = self.global().is_some_and(|global| global.needs_address());
         global || self.watches_failures() || by.flatten().any(Part::is_network)
     }
 

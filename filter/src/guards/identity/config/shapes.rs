@@ -65,8 +65,9 @@ pub static PROVIDER: Shape = Shape::new(
         Key::new("confirmation", "map", Default::Is("unbound tokens only"),
             "Tokens bound to a certificate or a key (RFC 8705, RFC 9449).").nested(&CONFIRMATION),
         Key::new("introspection", "map", Default::Is("none"),
-            "Ask the issuer about tokens that are no signed ones (RFC 7662). Beside keys, signed tokens are checked with the keys; without \
-             keys, signed tokens of this issuer are asked about too. One such provider a route, since an opaque token names no issuer.").nested(&INTROSPECTION),
+            "Ask the issuer about tokens that are no signed ones (RFC 7662). Beside keys, signed tokens are checked with the keys, and what \
+             somebody could take for a signed token, but we do not (other letters of base64, padding, a fourth part), is refused and not asked about; an encrypted \
+             one is asked about. Without keys, signed tokens of this issuer are asked about too, as they are. One such provider a route, since an opaque token names no issuer.").nested(&INTROSPECTION),
     ],
 );
 
@@ -180,8 +181,11 @@ pub static REMOTE_JWKS: Shape = Shape::new(
 pub static INTROSPECTION: Shape = Shape::new(
     "jwt.providers[].introspection",
     "The issuer's introspection endpoint. What it answers is checked like the claims of a signed token: `aud`, `exp`, `maxLifetime`, \
-            `requiredClaims`, `revoked`, and `iss` if it is there. One question answers for all who wait for it. If the service cannot be asked, \
-            requests get 503, never 401, and for one second nobody asks again.",
+            `requiredClaims`, `revoked`, and `iss` if it is there; where it is not, limits, rules, headers and events know the token by the provider's `issuer`. \
+            What it calls a refresh token, an ID token or a logout token (`token_use`, which must be `access_token` or `access` if it is there; `typ`; `token_type`) is refused. \
+            Endpoints say `active` of refresh tokens, too: where yours does not say which it is, ask for a claim that only access tokens have (`audiences`, `requiredClaims`). One question answers for all who wait for it. If the service has no answer \
+            to a token, that token gets 503, never 401, and for one second nobody asks about it again. After three failures in a row that may be the service's own (none that is \
+            reached, none in time, 5xx), and at once after 401, 429 or a question that could not be sent, for one second nobody asks about any token.",
     &[
         Key::new("uri", "URL", Default::Required, "The endpoint."),
         Key::new("cluster", "string", Default::Required, "The proxy's name for where it is reached. Its TLS settings decide who may answer."),

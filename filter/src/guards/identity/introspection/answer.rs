@@ -3,6 +3,7 @@
 use crate::host::Answer;
 use crate::json::{Bounds, Duplicates, Json};
 use crate::limits;
+use crate::time::SECOND;
 
 /// What a token is.
 #[derive(Debug, PartialEq)]
@@ -20,8 +21,12 @@ pub enum Fault {
     Unreachable,
     /// It did not answer in time.
     Timeout,
+    /// It failed: 500 and above.
+    Failed,
     /// It does not take our own credentials (RFC 7662 §2.3).
     NotUs,
+    /// It wants to be asked less often: 429.
+    Often,
     /// Another status than 200.
     Status,
     /// Too long, no JSON object, a name twice, or `active` is no boolean.
@@ -31,6 +36,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// How many failures in a row it counts for. What cannot be one token's doing is enough at once. What a service says to one token, as a
+    /// firewall before it may, tells nothing of the service.
+    pub const fn weight(self) -> u32 {
+        match self {
+            Fault::Status | Fault::Junk => 0,
+            Fault::Unreachable | Fault::Timeout | Fault::Failed => 1,
+            Fault::NotUs | Fault::Often | Fault::NotSent => limits::INTROSPECTION_FAILURES,
+        }
+    }
+
     /// For the log and the audit event.
     pub const fn words(self) -> &'static str {
         match self {
@@ -41,6 +56,8 @@ impl Fault {
             Fault::NotUs => {
                 "the introspection service does not take the gateway's own `clientId` and secret: provider"
             }
+            Fault::Failed => "the introspection service failed (5xx): provider",
+            Fault::Often => "the introspection service was asked too often (429): provider",
             Fault::Status => "the introspection service answered with another status than 200: provider",
             Fault::Junk => "the introspection service's answer cannot be read: provider",
             Fault::NotSent => {
@@ -61,7 +78,9 @@ pub fn read(answer: &Answer) -> Result<Said, Fault> {
         200 => {}
         0 | 502 | 503 => return Err(Fault::Unreachable),
         504 => return Err(Fault::Timeout),
-        401 | 403 => return Err(Fault::NotUs),
+        401 => return Err(Fault::NotUs),
+        429 => return Err(Fault::Often),
+        500.. => return Err(Fault::Failed),
         _ => return Err(Fault::Status),
     }
     let body = answer.body.as_ref().ok_or(Fault::Junk)?;
@@ -70,6 +89,14 @@ pub fn read(answer: &Answer) -> Result<Said, Fault> {
         Some(Json::Bool(true)) => Ok(Said::Active(claims)),
         Some(Json::Bool(false)) => Ok(Said::Inactive),
         _ => Err(Fault::Junk),
+    }
+}
+
+/// `exp` in nanoseconds; the end of time if there is none. One that cannot be read is refused by the check of the claims.
+pub fn expiry(claims: &Json) -> u64 {
+    match claims.get("exp") {
+        Some(Json::Integer(seconds)) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(SECOND),
+        _ => u64::MAX,
     }
 }
 
@@ -98,7 +125,12 @@ mod tests {
             (200, deep.as_str(), Err(Fault::Junk)),
             (200, many.as_str(), Err(Fault::Junk)),
             (302, r#"{"active":true}"#, Err(Fault::Status)),
-            (500, r#"{"active":true}"#, Err(Fault::Status)),
+            (403, r#"{"active":true}"#, Err(Fault::Status)),
+            (499, r#"{"active":true}"#, Err(Fault::Status)),
+            (500, r#"{"active":true}"#, Err(Fault::Failed)),
+            (501, r#"{"active":true}"#, Err(Fault::Failed)),
+            (599, r#"{"active":true}"#, Err(Fault::Failed)),
+            (429, r#"{"active":true}"#, Err(Fault::Often)),
             (401, r#"{"error":"invalid_client"}"#, Err(Fault::NotUs)),
             (503, "", Err(Fault::Unreachable)),
             (0, "", Err(Fault::Unreachable)),

@@ -1,7 +1,8 @@
 //! What does the issuer say of a token that says nothing itself? RFC 7662.
 //!
 //! A token that is not known yet is asked about, once for all who wait for it. What is said is believed for `cacheDuration`, and never beyond
-//! the token's `exp`. A service that cannot be asked is a 503: nobody knows whether the token is good.
+//! the token's `exp`. A service that cannot be asked is a 503: nobody knows whether the token is good. What one token brings about, which a client may
+//! choose, is that token's alone: a service rests when it fails for several in a row, or says that it is not to be asked.
 //!
 //! What it does *not* protect against: a token that was revoked a moment ago, for as long as the answer is cached; and a flood of
 //! random tokens, each of which costs the service a question (at most [`limits::INTROSPECTIONS`] at a time and worker). Limits on who may come
@@ -9,18 +10,19 @@
 
 pub mod answer;
 pub mod cache;
+mod pending;
+mod question;
 #[cfg(test)]
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
-use std::rc::Rc;
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use self::answer::{Fault, Said};
+use self::answer::{Fault, Said, expiry};
 use self::cache::{Cache, Key, Known};
+pub use self::pending::Pending;
+use self::question::{basic, form};
 use super::stop::{Need, Stop, What};
 use super::target::Target;
 use crate::decision::{Advice, Detail, Reason, Refusal};
@@ -76,23 +78,27 @@ struct Tallies {
 #[derive(Debug, Default)]
 struct State {
     cache: Cache,
-    /// Tokens whose answer is on its way: those of `queue` and of `asked`.
-    pending: HashSet<Key>,
-    /// Tokens that somebody waits for and nobody has asked about yet.
-    queue: VecDeque<(Key, Secret<Vec<u8>>)>,
+    /// Tokens of `queue` and of `asked`, so that all who wait for one wait for one answer.
+    pending: HashMap<Key, Weak<Pending>>,
+    /// Tokens that nobody has asked about yet. Whoever waits holds the answer's place, and nobody else does.
+    queue: VecDeque<(Weak<Pending>, Secret<Vec<u8>>)>,
     /// Questions on their way.
     asked: Vec<Asked>,
     /// Whether the other secret is the one that the service took last.
     by_other: bool,
-    /// After a failure: until when nobody asks, and why.
+    /// Failures in a row.
+    failures: u32,
+    /// After so many: until when nobody asks, and why.
     rest: Option<(u64, Fault)>,
+    /// When a failure was last written to the log.
+    told: Option<u64>,
 }
 
 /// A question on its way.
 #[derive(Debug)]
 struct Asked {
     call: CallId,
-    key: Key,
+    about: Rc<Pending>,
     /// When it is given up.
     until: u64,
     /// Whether it was asked with the other secret.
@@ -152,31 +158,36 @@ impl Introspection {
         let key = hmac_sha256::Hash::hash(token);
         let mut state = self.state.borrow_mut();
         let known = state.cache.get(&key, now);
-        if known.is_some() {
+        if matches!(known, Some(Known::Active(_) | Known::Inactive)) {
             self.tallies.cached.count();
         }
         match known {
             Some(Known::Active(claims)) => return Ok(claims),
             Some(Known::Inactive) => return Err(Reason::TokenInactive.into()),
+            Some(Known::Failed(fault)) => return Err(self.unavailable(fault.words()).into()),
             None => {}
         }
         if let Err(why) = &self.authorization {
             let advice = Advice::RetryAfter(limits::KEYS_RETRY_SECONDS);
             return Err(Refusal::because(Reason::KeysUnavailable, why.clone()).advise(advice).into());
         }
-        if let Some((until, fault)) = state.rest
-            && now.nanos() < until
-        {
+        if let Some(fault) = state.resting(now) {
             return Err(self.unavailable(fault.words()).into());
         }
-        if !state.pending.contains(&key) {
-            if state.queue.len() >= limits::WAITERS {
+        let others = state.pending.get(&key).and_then(Weak::upgrade);
+        let about = match others.filter(|others| others.is_on_its_way()) {
+            Some(others) => others,
+            None if state.queue.len() >= limits::WAITERS => {
                 return Err(self.unavailable("too many tokens to ask about: provider").into());
             }
-            state.pending.insert(key);
-            state.queue.push_back((key, Secret::new(token.to_vec())));
-        }
-        let what = What::Token { provider: Rc::clone(&self.source.provider), token: key };
+            None => {
+                let about = Rc::new(Pending::about(key));
+                state.pending.insert(key, Rc::downgrade(&about));
+                state.queue.push_back((Rc::downgrade(&about), Secret::new(token.to_vec())));
+                about
+            }
+        };
+        let what = What::Token(about);
         let patience = self.source.timeout.saturating_add(SECOND / 4);
         let otherwise = self.unavailable(Fault::Timeout.words());
         Err(Stop::Wait(Box::new(Need { what, patience, otherwise })))
@@ -187,38 +198,34 @@ impl Introspection {
         Refusal::because(Reason::IntrospectionUnavailable, detail).advise(Advice::RetryAfter(1))
     }
 
-    /// Whether an answer about that token is on its way.
-    pub fn is_pending(&self, key: &Key) -> bool {
-        self.state.borrow().pending.contains(key)
-    }
-
-    /// Whether anything is.
+    /// Whether any answer is on its way.
     pub fn is_busy(&self) -> bool {
-        !self.state.borrow().pending.is_empty()
+        let state = self.state.borrow();
+        !state.queue.is_empty() || !state.asked.is_empty()
     }
 
     /// Asks about the tokens that are waited for, as many as may be asked about at a time.
     pub fn tick(&self, host: &impl Host, now: Timestamp) {
+        self.state.borrow_mut().forget(now);
         loop {
             let mut state = self.state.borrow_mut();
-            state.forget(now);
-            if state.rest.is_some_and(|(until, _)| now.nanos() < until) {
+            if state.resting(now).is_some() {
                 // Whoever waits hears that nobody asks.
-                while let Some((key, _)) = state.queue.pop_front() {
-                    state.pending.remove(&key);
+                for (about, _) in state.queue.drain(..) {
+                    about.upgrade().inspect(|about| about.end());
                 }
                 return;
             }
             if state.asked.len() >= limits::INTROSPECTIONS {
                 return;
             }
-            let Some((key, token)) = state.queue.pop_front() else { return };
+            let Some((about, token)) = state.queue.pop_front() else { return };
+            let Some(about) = about.upgrade() else { continue };
             let by_other = state.by_other;
             drop(state);
             let again = Again { by_other: self.other.is_some(), over_another: true };
-            if let Err(fault) = self.put(host, key, token, by_other, again, now) {
-                self.state.borrow_mut().pending.remove(&key);
-                self.fail(host, fault, now);
+            if let Err(fault) = self.put(host, &about, token, by_other, again, now) {
+                self.fail(host, &about, fault, now);
             }
         }
     }
@@ -227,7 +234,7 @@ impl Introspection {
     fn put(
         &self,
         host: &impl Host,
-        key: Key,
+        about: &Rc<Pending>,
         token: Secret<Vec<u8>>,
         by_other: bool,
         again: Again,
@@ -236,7 +243,8 @@ impl Introspection {
         let call = self.ask(host, &token, by_other)?;
         // The host gives up at the timeout; an answer that never comes is forgotten a little later.
         let until = now.nanos().saturating_add(self.source.timeout).saturating_add(SECOND / 8);
-        self.state.borrow_mut().asked.push(Asked { call, key, until, by_other, token, again });
+        let about = Rc::clone(about);
+        self.state.borrow_mut().asked.push(Asked { call, about, until, by_other, token, again });
         Ok(())
     }
 
@@ -273,9 +281,9 @@ impl Introspection {
         let Some(place) = state.asked.iter().position(|asked| asked.call == id) else {
             return false;
         };
-        let Asked { key, by_other, token, again, .. } = state.asked.swap_remove(place);
+        let Asked { about, by_other, token, again, .. } = state.asked.swap_remove(place);
         let said = answer::read(answer);
-        let rests = state.rest.is_some_and(|(until, _)| now.nanos() < until);
+        let rests = state.resting(now).is_some();
         let second = if again.by_other && answer.status == UNAUTHORIZED {
             // It may be that the issuer has changed to the other secret. If it takes neither, that is found out with the second question.
             state.by_other = !by_other;
@@ -288,13 +296,17 @@ impl Introspection {
         };
         if let Some((by_other, again)) = second {
             drop(state);
-            if self.put(host, key, token, by_other, again, now).is_ok() {
+            if self.put(host, &about, token, by_other, again, now).is_ok() {
                 return true;
             }
             state = self.state.borrow_mut();
         }
-        state.pending.remove(&key);
+        about.end();
+        let key = about.key();
         let bytes = answer.body.as_ref().map_or(0, Vec::len);
+        if said.is_ok() {
+            state.failures = 0;
+        }
         match said {
             Ok(Said::Active(claims)) => {
                 self.tallies.active.count();
@@ -310,7 +322,7 @@ impl Introspection {
             }
             Err(fault) => {
                 drop(state);
-                self.fail(host, fault, now);
+                self.fail(host, &about, fault, now);
             }
         }
         true
@@ -326,57 +338,49 @@ impl Introspection {
         }
     }
 
-    fn fail(&self, host: &impl Host, fault: Fault, now: Timestamp) {
+    /// Nobody can tell about that token now: whoever waits for it hears so, and for a moment it is not asked about again.
+    fn fail(&self, host: &impl Host, about: &Pending, fault: Fault, now: Timestamp) {
+        about.end();
         self.tallies.failed.count();
         let until = now.nanos().saturating_add(limits::INTROSPECTION_REST);
-        self.state.borrow_mut().rest = Some((until, fault));
+        let mut state = self.state.borrow_mut();
+        state.cache.put(about.key(), Known::Failed(fault), 0, until);
+        state.failures = state.failures.saturating_add(fault.weight());
+        if fault.weight() > 0 && state.failures >= limits::INTROSPECTION_FAILURES {
+            state.rest = Some((until, fault));
+        }
+        // Clients may make it fail as often as they like.
+        let told = state.told.replace(now.nanos());
+        if told.is_some_and(|told| now.nanos().abs_diff(told) < limits::INTROSPECTION_REST) {
+            state.told = told;
+            return;
+        }
+        drop(state);
         host.log(Level::Warn, &format!("portcullis: {} `{}`", fault.words(), self.source.provider));
     }
 }
 
 impl State {
-    /// Gives up on answers that never came: the host answers at the timeout at the latest.
+    /// Why nobody asks, if so. What worked ends it, and so does a clock that was set back.
+    fn resting(&self, now: Timestamp) -> Option<Fault> {
+        let (until, fault) = self.rest.filter(|_| self.failures >= limits::INTROSPECTION_FAILURES)?;
+        let left = until.saturating_sub(now.nanos());
+        (left > 0 && left <= limits::INTROSPECTION_REST).then_some(fault)
+    }
+
+    /// Gives up on answers that never came (the host answers at the timeout at the latest), and on questions whose answer nobody waits for
+    /// any more: whoever comes and leaves takes nobody's place.
     fn forget(&mut self, now: Timestamp) {
-        let Self { asked, pending, .. } = self;
-        asked.retain(|asked| {
-            let waits = now.nanos() < asked.until;
-            if !waits {
-                pending.remove(&asked.key);
+        self.asked.retain(|asked| {
+            if now.nanos() >= asked.until {
+                asked.about.end();
             }
-            waits
+            asked.about.is_on_its_way()
         });
+        self.queue.retain(|(about, _)| about.strong_count() > 0);
+        self.pending.retain(|_, about| about.strong_count() > 0);
     }
 }
 
 /// RFC 6749 §5.2: the service does not know the client by this secret.
 const UNAUTHORIZED: u16 = 401;
-
-/// `exp` in nanoseconds; the end of time if there is none. One that cannot be read is refused by the check of the claims.
-fn expiry(claims: &Json) -> u64 {
-    match claims.get("exp") {
-        Some(Json::Integer(seconds)) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(SECOND),
-        _ => u64::MAX,
-    }
-}
-
-/// RFC 6749 §2.3.1: name and secret are form-encoded before they are joined and written in base64.
-fn basic(client_id: &str, secret: &Secret<Vec<u8>>) -> String {
-    let joined = Secret::new(format!("{}:{}", form(client_id.as_bytes()), form(secret.expose())));
-    format!("Basic {}", STANDARD.encode(joined.expose()))
-}
-
-/// `application/x-www-form-urlencoded`: RFC 3986's unreserved characters as they are, all else by its bytes. A blank as `%20` is read by
-/// every decoder.
-fn form(bytes: &[u8]) -> String {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let mut out = String::with_capacity(bytes.len());
-    for b in bytes {
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(*b));
-        } else {
-            out.push('%');
-            out.extend([b >> 4, b & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
-        }
-    }
-    out
-}

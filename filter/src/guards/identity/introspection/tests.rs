@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::{Introspection, Source, form};
+use super::question::form;
+use super::{Introspection, Source};
 use crate::decision::Reason;
 use crate::guards::identity::stop::{Stop, What};
 use crate::guards::identity::target::Target;
@@ -11,7 +12,7 @@ use crate::host::{
     Answer, Call, CallId, Calls, Cas, Host, HostError, Level, LocalResponse, Metrics, SharedData, Swap,
     Verdict, Verifier,
 };
-use crate::limits::{INTROSPECTIONS, WAITERS};
+use crate::limits::{INTROSPECTED, INTROSPECTIONS, WAITERS};
 use crate::testing::test;
 use crate::time::{SECOND, Timestamp};
 
@@ -130,8 +131,10 @@ fn outcome(endpoint: &Introspection, token: &str, now: Timestamp) -> String {
         Ok(claims) => claims.get("sub").and_then(|sub| sub.as_text()).unwrap_or("nobody").to_owned(),
         Err(Stop::Refused(refusal)) => refusal.reason.code().to_owned(),
         Err(Stop::Wait(need)) => {
-            let What::Token { token, .. } = need.what else { panic!("another need") };
-            assert!(endpoint.is_pending(&token));
+            let What::Token(about) = &need.what else { panic!("another need") };
+            assert!(about.is_on_its_way() && endpoint.is_busy());
+            // Somebody waits for as long as the test takes.
+            Box::leak(need);
             "waits".to_owned()
         }
     }
@@ -252,32 +255,111 @@ fn inactive_is_told_and_remembered_shortly() {
     assert_eq!(outcome(&endpoint, "t", at(5)), "waits");
 }
 
+/// What the service says to one token says nothing of itself: a client that chooses such a token harms nobody else, however often.
+#[test]
+fn what_one_token_brings_about_ends_with_that_token() {
+    for (status, words) in
+        [(200, "cannot be read"), (302, "another status"), (403, "another status"), (414, "another status")]
+    {
+        let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+        for round in 0..10 {
+            let token = format!("odd {round}");
+            for token in [token.as_str(), "u"] {
+                assert_eq!(outcome(&endpoint, token, at(round)), "waits");
+            }
+            endpoint.tick(&proxy, at(round));
+            let [odd, good] = [1, 2].map(|n| CallId(u32::try_from(round * 2 + n).unwrap()));
+            endpoint.answered(&proxy, odd, &mut answer(status, "<html>"), at(round));
+            assert_eq!(outcome(&endpoint, &token, at(round)), "introspection_unavailable");
+            endpoint.answered(&proxy, good, &mut answer(200, r#"{"active":true,"exp":1}"#), at(round));
+            assert_eq!(outcome(&endpoint, "u", at(round)), "nobody");
+        }
+        assert!(proxy.log.borrow()[0].contains(words), "{:?}", proxy.log);
+        // And with nothing that works in between.
+        for number in 0..10 {
+            let token = format!("odder {number}");
+            assert_eq!(outcome(&endpoint, &token, at(20)), "waits", "nobody rests");
+            endpoint.tick(&proxy, at(20));
+            let call = CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+            endpoint.answered(&proxy, call, &mut answer(status, "<html>"), at(20));
+            assert_eq!(outcome(&endpoint, &token, at(20)), "introspection_unavailable");
+        }
+        assert_eq!(proxy.log.borrow().len(), 11, "told once a second: {:?}", proxy.log);
+        assert_eq!(outcome(&endpoint, "odder 0", at(21)), "waits", "it is asked about again after a second");
+    }
+}
+
+/// A failure may be one token's doing, so one is not enough; what cannot be a token's doing is.
 #[test]
 fn a_service_that_fails_is_503_for_all_and_left_alone_for_a_second() {
-    for (status, words) in [
-        (503, "cannot be reached"),
-        (504, "did not answer in time"),
-        (401, "does not take the gateway's own"),
-        (200, "cannot be read"),
-        (302, "another status than 200"),
+    for (status, failures, words) in [
+        (0, 3, "cannot be reached"),
+        (503, 3, "cannot be reached"),
+        (504, 3, "did not answer in time"),
+        (500, 3, "failed"),
+        (599, 3, "failed"),
+        (401, 1, "does not take the gateway's own"),
+        (429, 1, "asked too often"),
     ] {
         let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
-        for token in ["t", "u"] {
+        let last = || CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+        let fails = |token: &str, now| {
+            assert_eq!(outcome(&endpoint, token, now), "waits", "{status} {token}");
+            endpoint.tick(&proxy, now);
+            endpoint.answered(&proxy, last(), &mut answer(status, "<html>"), now);
+            if matches!(status, 0 | 503) {
+                assert_eq!(
+                    outcome(&endpoint, token, now),
+                    "waits",
+                    "the connection may have ended: once more"
+                );
+                endpoint.answered(&proxy, last(), &mut answer(status, "<html>"), now);
+            }
+            assert_eq!(outcome(&endpoint, token, now), "introspection_unavailable");
+        };
+        let works = |token: &str, now| {
+            assert_eq!(outcome(&endpoint, token, now), "waits", "{status} {token}");
+            endpoint.tick(&proxy, now);
+            endpoint.answered(&proxy, last(), &mut answer(200, r#"{"active":true,"sub":"bob"}"#), now);
+            assert_eq!(outcome(&endpoint, token, now), "bob");
+        };
+        // A success in between, and it begins anew.
+        (1..failures).for_each(|number| fails(&format!("one {number}"), at(0)));
+        works("good", at(0));
+        (1..failures).for_each(|number| fails(&format!("two {number}"), at(0)));
+        for token in ["u", "w"] {
             assert_eq!(outcome(&endpoint, token, at(0)), "waits");
         }
         endpoint.tick(&proxy, at(0));
-        endpoint.answered(&proxy, CallId(1), &mut answer(status, "<html>"), at(0));
-        if status == 503 {
-            assert_eq!(outcome(&endpoint, "t", at(0)), "waits", "the connection may have ended: once more");
-            endpoint.answered(&proxy, CallId(3), &mut answer(status, "<html>"), at(0));
+        let [u, w] = [1, 0].map(|back| CallId(last().0 - back));
+        assert_eq!(outcome(&endpoint, "queued", at(0)), "waits");
+        endpoint.answered(&proxy, w, &mut answer(status, "<html>"), at(0));
+        if matches!(status, 0 | 503) {
+            endpoint.answered(&proxy, last(), &mut answer(status, "<html>"), at(0));
         }
-        assert_eq!(outcome(&endpoint, "t", at(0)), "introspection_unavailable");
-        assert_eq!(outcome(&endpoint, "v", at(0)), "introspection_unavailable", "nobody asks");
+        let calls = proxy.calls.borrow().len();
+        endpoint.tick(&proxy, at(0));
+        for token in ["w", "queued", "v"] {
+            assert_eq!(
+                outcome(&endpoint, token, at(0)),
+                "introspection_unavailable",
+                "{status}: nobody asks"
+            );
+        }
+        assert_eq!(proxy.calls.borrow().len(), calls, "{status}");
         assert!(proxy.log.borrow()[0].contains(words), "{:?}", proxy.log);
-        // The other answer comes all the same.
-        endpoint.answered(&proxy, CallId(2), &mut answer(200, r#"{"active":true,"sub":"bob"}"#), at(0));
+        // The other answer comes all the same, and tells that it is back.
+        endpoint.answered(&proxy, u, &mut answer(200, r#"{"active":true,"sub":"bob"}"#), at(0));
         assert_eq!(outcome(&endpoint, "u", at(0)), "bob");
-        assert_eq!(outcome(&endpoint, "t", at(1)), "waits", "it is asked again");
+        assert_eq!(outcome(&endpoint, "good", at(0)), "bob", "what is known serves");
+        (0..failures).for_each(|number| fails(&format!("three {number}"), at(1)));
+        assert_eq!(outcome(&endpoint, "v", at(1)), "introspection_unavailable");
+        // After a rest one failure is enough, and one success to be done with it.
+        fails("four", at(2));
+        assert_eq!(outcome(&endpoint, "v", at(2)), "introspection_unavailable");
+        works("v", at(3));
+        (1..failures).for_each(|number| fails(&format!("five {number}"), at(3)));
+        works("w", at(3));
     }
     let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
     proxy.is_deaf.set(true);
@@ -313,9 +395,8 @@ fn a_flood_of_tokens_is_asked_about_at_a_bounded_width() {
     endpoint.answered(&proxy, CallId(2), &mut answer(503, ""), at(0));
     endpoint.tick(&proxy, at(0));
     assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS + 2, "once more");
-    let second = CallId(u32::try_from(INTROSPECTIONS + 2).unwrap());
-    endpoint.answered(&proxy, second, &mut answer(0, ""), at(0));
-    endpoint.answered(&proxy, CallId(3), &mut answer(503, ""), at(0));
+    endpoint.answered(&proxy, CallId(3), &mut answer(429, ""), at(0));
+    endpoint.answered(&proxy, CallId(4), &mut answer(503, ""), at(0));
     endpoint.tick(&proxy, at(0));
     assert_eq!(proxy.calls.borrow().len(), INTROSPECTIONS + 2, "it rests");
     assert_eq!(outcome(&endpoint, &format!("t{}", WAITERS - 1), at(0)), "introspection_unavailable");
@@ -335,4 +416,63 @@ fn forms() {
     assert_eq!(form(b"aZ9-._~"), "aZ9-._~");
     assert_eq!(form(b"a b&c=d+\xff\x00"), "a%20b%26c%3Dd%2B%FF%00");
     assert_eq!(Rc::<str>::from(form(b"")).len(), 0);
+}
+
+/// A flood of tokens that are none pushes out no answer about a token that is one.
+#[test]
+fn strangers_push_out_no_token_that_is_known() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    let ask = |token: &str, status, said: &str| {
+        assert_eq!(outcome(&endpoint, token, at(0)), "waits", "{token}");
+        endpoint.tick(&proxy, at(0));
+        let call = CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+        endpoint.answered(&proxy, call, &mut answer(status, said), at(0));
+    };
+    ask("ada's", 200, r#"{"active":true,"sub":"ada"}"#);
+    for number in 0..INTROSPECTED {
+        let (status, said) = if number % 2 == 0 { (200, r#"{"active":false}"#) } else { (400, "") };
+        ask(&format!("random {number}"), status, said);
+    }
+    assert_eq!(outcome(&endpoint, "ada's", at(0)), "ada");
+}
+
+/// Whoever has left, or could not wait, is not asked for, and takes nobody's place.
+#[test]
+fn what_nobody_waits_for_is_not_asked() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    let comes = |token: &str| match endpoint.claims(token.as_bytes(), at(0)) {
+        Err(Stop::Wait(need)) => need,
+        other => panic!("{token}: {other:?}"),
+    };
+    for number in 0..WAITERS {
+        drop(comes(&format!("left {number}")));
+    }
+    endpoint.tick(&proxy, at(0));
+    assert_eq!((proxy.calls.borrow().len(), endpoint.is_busy()), (0, false));
+    let (first, second) = (comes("t"), comes("t"));
+    drop(first);
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), 1, "one of two is still there");
+    let third = comes("t");
+    drop(second);
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), 1, "one question for one token");
+    endpoint.answered(&proxy, CallId(1), &mut answer(200, r#"{"active":true,"sub":"ada"}"#), at(0));
+    drop(third);
+    assert_eq!(outcome(&endpoint, "t", at(0)), "ada");
+    // One left while it was queued, another comes for the same token.
+    drop(comes("u"));
+    let late = comes("u");
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(proxy.calls.borrow().len(), 2);
+    drop(late);
+    // With as many on their way as there may be, those who leave free the queue all the same.
+    let asked: Vec<_> = (2..INTROSPECTIONS).map(|number| comes(&format!("asked {number}"))).collect();
+    endpoint.tick(&proxy, at(0));
+    let full: Vec<_> = (0..WAITERS).map(|number| comes(&format!("full {number}"))).collect();
+    endpoint.tick(&proxy, at(0));
+    drop(full);
+    endpoint.tick(&proxy, at(0));
+    assert_eq!(outcome(&endpoint, "one more", at(0)), "waits");
+    drop(asked);
 }

@@ -98,16 +98,56 @@ pub fn check(
 }
 
 /// Checks what an issuer says of an opaque token by the rules for a token's own claims. `iss` may be left out (RFC 7662 §2.2): it was the issuer
-/// that said it.
+/// that said it, so it is filled in. Else names of two issuers, and of API keys, which have none, would be one.
 pub fn check_said(claims: &Json, provider: &Provider, now: Timestamp) -> Result<Token, Refusal> {
-    match claims.get("iss") {
-        None | Some(Json::Null) => {}
-        Some(Json::Text(issuer)) if **issuer == *provider.issuer => {}
+    let is_named = match claims.get("iss") {
+        None | Some(Json::Null) => false,
+        Some(Json::Text(issuer)) if **issuer == *provider.issuer => true,
         Some(_) => return Err(named(Reason::IssuerUnknown, provider)),
-    }
+    };
+    check_use(claims, provider)?;
     claims::check(claims, provider, now)?;
     provider.revoked.check(claims)?;
-    Ok(Token::new(Rc::clone(&provider.name), None, claims.clone()))
+    let mut claims = claims.clone();
+    if !is_named && let Json::Map(fields) = &mut claims {
+        let issuer = Json::Text(provider.issuer.to_string());
+        match fields.iter_mut().find(|(name, _)| name == "iss") {
+            Some((_, null)) => *null = issuer,
+            None => fields.push(("iss".to_owned(), issuer)),
+        }
+    }
+    Ok(Token::new(Rc::clone(&provider.name), None, claims))
+}
+
+/// RFC 7662 §2.2: `active` may be said of a refresh token, too. `token_use` says what a token is for. `typ` and `token_type` may also say how
+/// it is presented (`Bearer`, `DPoP`, `N_A`), so there only the words for another use are refused. A service that says nothing is believed.
+fn check_use(claims: &Json, provider: &Provider) -> Result<(), Refusal> {
+    let Json::Map(fields) = claims else { return Ok(()) };
+    for (name, value) in fields {
+        let is_use = name == "token_use";
+        if !is_use && name != "typ" && name != "token_type" {
+            continue;
+        }
+        let is_access = match value {
+            Json::Null => true,
+            Json::Text(word) if is_use => is_one_of(word, &["access_token", "access"]),
+            Json::Text(word) => !is_one_of(
+                word,
+                &["refresh", "refresh_token", "offline", "id", "id_token", "logout", "logout+jwt"],
+            ),
+            _ => false,
+        };
+        if !is_access {
+            return Err(named(Reason::TokenTypeUnaccepted, provider));
+        }
+    }
+    Ok(())
+}
+
+/// Not for each word anew, which would be larger.
+#[inline(never)]
+fn is_one_of(word: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn named(reason: Reason, provider: &Provider) -> Refusal {

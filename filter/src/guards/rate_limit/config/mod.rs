@@ -4,6 +4,8 @@ mod cost;
 pub(super) mod part;
 pub(super) mod plan;
 
+use std::rc::Rc;
+
 use super::concurrency::{self, CONCURRENCY};
 use super::failures::{self, FAILURES};
 use super::global;
@@ -141,7 +143,7 @@ pub fn read(field: &Field<'_>, scope: Scope<'_>) -> Option<Rules> {
         return None;
     }
     let global = match section.get("global") {
-        Some(field) => global::read(&field, rules.as_deref(), scope).map(|global| Some(Box::new(global))),
+        Some(field) => global::read(&field, rules.as_deref(), scope).map(|global| Some(Rc::new(global))),
         None => Some(None),
     };
     Some(Rules {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::answer::Fault;
 use super::lease::Leases;
 use super::refused::Refusals;
+use super::{Global, Question};
 use crate::host::{CallId, Metrics};
 use crate::limits;
 use crate::metrics::{Metric, Tally};
@@ -39,8 +40,8 @@ pub(super) struct Tallies {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Questions on their way, and when they are given up: of the answer for a client that left, nobody tells us.
-    asked: Vec<(CallId, u64)>,
+    /// Questions on their way, by which limit, and when they are given up.
+    asked: Vec<(Question, Rc<Global>, u64)>,
     /// By cluster: as many as the policy names.
     circuits: HashMap<Rc<str>, Circuit>,
 }
@@ -76,7 +77,7 @@ impl Asker {
     /// nobody else is let through.
     pub fn admit(&self, cluster: &str, timeout: u64, now: Timestamp) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
-        state.asked.retain(|(_, until)| now.nanos() < *until);
+        state.asked.retain(|(.., until)| now.nanos() < *until);
         if state.asked.len() >= limits::LIMITER_QUESTIONS {
             return Err(Fault::Crowded);
         }
@@ -94,15 +95,16 @@ impl Asker {
     }
 
     /// A question was sent, and is given up at that time.
-    pub fn sent(&self, call: CallId, until: u64) {
-        self.state.borrow_mut().asked.push((call, until));
+    pub fn sent(&self, question: Question, global: &Rc<Global>, until: u64) {
+        self.state.borrow_mut().asked.push((question, Rc::clone(global), until));
     }
 
-    /// A question was answered; whether it was one of ours.
-    pub fn answered(&self, call: CallId) -> bool {
+    /// A question was answered: which, if it was one of ours.
+    pub fn answered(&self, call: CallId) -> Option<(Question, Rc<Global>)> {
         let mut state = self.state.borrow_mut();
-        let place = state.asked.iter().position(|(ours, _)| *ours == call);
-        place.map(|place| state.asked.swap_remove(place)).is_some()
+        let place = state.asked.iter().position(|(question, ..)| question.call == call)?;
+        let (question, global, _) = state.asked.swap_remove(place);
+        Some((question, global))
     }
 
     /// The service answered as it should.
@@ -132,7 +134,9 @@ impl Asker {
 mod tests {
     use std::rc::Rc;
 
+    use super::super::Question;
     use super::super::answer::Fault;
+    use super::super::tests::{document, global};
     use super::Asker;
     use crate::host::CallId;
     use crate::limits::{LIMITER_FAILURES, LIMITER_QUESTIONS, LIMITER_REST};
@@ -186,18 +190,20 @@ mod tests {
 
     #[test]
     fn questions_are_bounded_and_forgotten() {
-        let asker = Asker::default();
+        let (asker, global) = (Asker::default(), global(&document("")));
+        let question = |call| Question { call: CallId(call), patience: TIMEOUT, key: [0; 32], lease: None };
         for number in 0..LIMITER_QUESTIONS {
             assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Ok(()));
-            asker.sent(CallId(u32::try_from(number).unwrap()), NOW + TIMEOUT);
+            asker.sent(question(u32::try_from(number).unwrap()), &global, NOW + TIMEOUT);
         }
         assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Err(Fault::Crowded));
-        assert!(asker.answered(CallId(7)) && !asker.answered(CallId(7)));
+        assert_eq!(asker.answered(CallId(7)).map(|(found, _)| found), Some(question(7)));
+        assert!(asker.answered(CallId(7)).is_none());
         assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Ok(()));
-        asker.sent(CallId(7), NOW + TIMEOUT);
+        asker.sent(question(7), &global, NOW + TIMEOUT);
         assert_eq!(asker.admit("rls", TIMEOUT, at(NOW)), Err(Fault::Crowded));
         assert_eq!(asker.admit("rls", TIMEOUT, at(NOW + TIMEOUT)), Ok(()));
-        assert!(!asker.answered(CallId(8)), "given up");
+        assert!(asker.answered(CallId(8)).is_none(), "given up");
     }
 
     /// It rests from the last failure on, and the log hears of it as often.

@@ -124,7 +124,7 @@ impl Global {
 
     /// Asks, if somebody can wait for the answer. In `table` are the buckets of a `fallback`.
     pub fn ask(
-        &self,
+        self: &Rc<Self>,
         facts: &Facts<'_>,
         asker: &Asker,
         table: &Result<Table, HostError>,
@@ -156,8 +156,9 @@ impl Global {
         };
         match sent {
             Ok(call) => {
-                asker.sent(call, now.nanos().saturating_add(patience));
-                Ok(Asked::Sent(Question { call, patience, key, lease }))
+                let question = Question { call, patience, key, lease };
+                asker.sent(question, self, now.nanos().saturating_add(patience));
+                Ok(Asked::Sent(question))
             }
             Err(fault) => {
                 match fault {
@@ -233,6 +234,20 @@ impl Global {
         host: &impl Host,
         now: Timestamp,
     ) -> Result<Response, Fault> {
+        let said = self.heard(question, answer, asker, host, now);
+        said.map_err(|fault| self.instead(fault, &question.key, table, host, now))
+    }
+
+    /// The same for a question of a request that is gone: what was asked for in the name of others, too, is theirs, and how the service fares
+    /// is everybody's.
+    pub fn heard(
+        &self,
+        question: Question,
+        answer: Option<Answer>,
+        asker: &Asker,
+        host: &impl Host,
+        now: Timestamp,
+    ) -> Result<Response, Fault> {
         let said = answer.ok_or(Fault::Late).and_then(|answer| answer::read(answer, self.rules.len()));
         let said =
             said.and_then(|said| if said.overall == Code::Unknown { Err(Fault::Unknown) } else { Ok(said) });
@@ -255,7 +270,7 @@ impl Global {
                 self.failed(asker, host, *fault, now);
             }
         }
-        said.map_err(|fault| self.instead(fault, &key, table, host, now))
+        said
     }
 
     /// What holds in the place of an answer that did not come.

@@ -1,6 +1,7 @@
 //! What may be written, what is asked, and what follows from what is said?
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use super::message::{Code, Response, Status};
 use super::{Asked, Asker, FailureMode, Fault, Global, Question, frame};
@@ -116,15 +117,15 @@ fn read(text: &str) -> (Option<Rules>, String) {
     (rules, lines.join("\n"))
 }
 
-fn document(more: &str) -> String {
+pub(super) fn document(more: &str) -> String {
     format!(
         r#"{{"service":{{"cluster":"rls"}},"domain":"shop","rules":[{{"name":"r","by":["route"]}}]{more}}}"#
     )
 }
 
-fn global(document: &str) -> Global {
+pub(super) fn global(document: &str) -> Rc<Global> {
     let (rules, said) = read(&format!(r#"{{"global":{document}}}"#));
-    *rules.unwrap_or_else(|| panic!("{document}: {said}")).global.unwrap()
+    rules.unwrap_or_else(|| panic!("{document}: {said}")).global.unwrap()
 }
 
 const LOCAL: &str = r#""local":{"rules":[{"name":"l","limit":{"requests":1,"unit":"Day"}}]}"#;
@@ -257,7 +258,7 @@ fn head() -> Head {
     Head::parse(serialize(pseudo.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())))).unwrap()
 }
 
-fn ask(global: &Global, asker: &Asker, proxy: &Proxy, now: u64) -> Result<Question, Fault> {
+fn ask(global: &Rc<Global>, asker: &Asker, proxy: &Proxy, now: u64) -> Result<Question, Fault> {
     let head = head();
     let facts = Facts {
         client_address: None,
@@ -308,7 +309,7 @@ fn nobody_asks_a_service_that_fails_and_it_is_logged_once() {
     proxy.is_down = false;
     let now = SECOND + limits::LIMITER_REST;
     let question = ask(&global, &asker, &proxy, now).unwrap();
-    assert!(asker.answered(question.call));
+    assert!(asker.answered(question.call).is_some());
     let at = Timestamp::from_nanos(now);
     // No is an answer: the service is well.
     assert!(global.hear(question, Some(answer(&[8, 2])), &asker, &NO_TABLE, &proxy, at).is_ok());
@@ -407,7 +408,7 @@ fn what_was_asked_for_at_once_is_spent_without_asking() {
         match global.ask(&facts, &asker, &NO_TABLE, &proxy, now, true).unwrap() {
             Asked::Before => passed += 1,
             Asked::Sent(question) => {
-                assert!(asker.answered(question.call));
+                assert!(asker.answered(question.call).is_some());
                 assert!(global.hear(question, Some(answer(&[8, 1])), &asker, &NO_TABLE, &proxy, now).is_ok());
             }
         }
@@ -440,7 +441,7 @@ fn a_no_is_remembered_for_the_same_question() {
         global(r#","refusalHolds":"0s","failureMode":"Allow""#),
     );
     let hear = |global: &Global, question: Question, message: &[u8], now| {
-        assert!(asker.answered(question.call));
+        assert!(asker.answered(question.call).is_some());
         let at = Timestamp::from_nanos(now);
         global.verdict(global.hear(question, Some(answer(message)), &asker, &NO_TABLE, &proxy, at))
     };
@@ -513,7 +514,7 @@ fn the_fallback_holds_while_the_service_is_away() {
     let (mut proxy, asker) = (Proxy { data: Some(Shared::default()), ..Proxy::default() }, Asker::default());
     let now = Timestamp::from_nanos(1_795_489_800 * SECOND);
     let global = global(&document(fallback));
-    let with = |table: &Result<Table, HostError>, proxy: &Proxy, global: &Global, route: &str| {
+    let with = |table: &Result<Table, HostError>, proxy: &Proxy, global: &Rc<Global>, route: &str| {
         let head = head();
         let (caller, attempt) = (&Caller::Anonymous, Attempt::default());
         let facts = Facts { client_address: None, route, head: &head, caller, attempt };
@@ -532,7 +533,7 @@ fn the_fallback_holds_while_the_service_is_away() {
         assert_eq!(with(&NO_TABLE, &proxy, global, "orders").unwrap_err().reason, Reason::HostFailed);
     }
     let table = Table::prepare(&proxy, [7; 16], 0);
-    let passes = |proxy: &Proxy, global: &Global, route: &str| with(&table, proxy, global, route);
+    let passes = |proxy: &Proxy, global: &Rc<Global>, route: &str| with(&table, proxy, global, route);
     // As long as there are answers it is not charged.
     proxy.is_down = false;
     for _ in 0..20 {
