@@ -71,3 +71,103 @@ impl Providers {
         self.list.iter().filter_map(|provider| provider.remote())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::read_jwt;
+    use super::super::jwt::algorithm::Family;
+    use super::super::jwt::remote::tests::Process;
+    use super::super::jwt::vectors::{jwk, set};
+    use super::super::stop::{Need, Stop};
+    use super::{Providers, What};
+    use crate::decision::{Reason, Refusal};
+    use crate::document::Field;
+    use crate::host::Answer;
+    use crate::json::Json;
+    use crate::problem::Problems;
+    use crate::testing::test;
+
+    const REMOTE: &str = r#""remoteJWKS": {"cluster": "id", "uri": "https://id.example/jwks"}"#;
+    const ASKING: &str = r#""introspection": {"cluster": "id", "uri": "https://id.example/introspect", "clientId": "g", "clientSecret": {"env": "S"}}"#;
+
+    /// A provider with each of these members, named by its place.
+    fn providers(members: &[&str]) -> Providers {
+        let one = |(nth, more): (usize, &&str)| {
+            format!(
+                r#"{{"name": "p{nth}", "issuer": "https://{nth}.example", "audiences": ["api"], "maxLifetime": "1h", {more}}}"#
+            )
+        };
+        let all: Vec<String> = members.iter().enumerate().map(one).collect();
+        let text: Json = serde_json::from_str(&format!(r#"{{"providers": [{}]}}"#, all.join(","))).unwrap();
+        let problems = Problems::new();
+        let mut providers = read_jwt(&Field::at("jwt", &text, &problems));
+        assert!(!problems.is_fatal(), "{:?}", problems.into_vec());
+        providers.resolve(|_| Some(b"secret".to_vec()));
+        providers
+    }
+
+    fn wait<T>(found: Result<T, Stop>) -> Need {
+        match found {
+            Err(Stop::Wait(need)) => *need,
+            Err(Stop::Refused(refusal)) => panic!("{refusal:?}"),
+            Ok(_) => panic!("there is an answer"),
+        }
+    }
+
+    #[test]
+    fn who_looks_outside() {
+        let keys = Json::Text(set(&[jwk(Family::P256, "")]));
+        let local = format!(r#""localJWKS": {{"inline": {keys}}}"#);
+        for (members, looks) in [
+            (vec![&*local], false),
+            (vec![REMOTE], true),
+            (vec![ASKING], true),
+            (vec![&local, ASKING, REMOTE], true),
+        ] {
+            let providers = providers(&members);
+            assert_eq!(providers.look_outside(), looks, "{members:?}");
+            assert!(!providers.is_busy(), "nobody has asked for anything");
+        }
+    }
+
+    #[test]
+    fn keys_come_to_whoever_waits_for_them() {
+        let process = Process::new();
+        let (providers, now) = (providers(&[REMOTE, ASKING]), process.time());
+        providers.prepare(&process, 7);
+        let provider = &providers.list[0];
+        let need = wait(provider.keys(now));
+        assert!(providers.is_pending(&need.what));
+        let What::Keys { outcomes, .. } = need.what else { panic!("{need:?}") };
+        assert!(!providers.is_pending(&What::Keys { provider: "p1".into(), outcomes }), "it has no keys");
+        providers.tick(&process, now);
+        assert!(process.called() == 1 && providers.is_busy());
+        let (id, _) = process.calls.borrow_mut().pop_front().unwrap();
+        let body = set(&[jwk(Family::P256, r#""kid":"one","#)]).into_bytes();
+        providers.answered(&process, id, Answer { status: 200, body: Some(body), ..Answer::default() }, now);
+        assert!(!providers.is_pending(&need.what) && !providers.is_busy());
+        assert!(provider.keys(now).is_ok());
+        assert_eq!((providers.rotations().count(), providers.rotations().count()), (1, 0));
+
+        // A name that they lack may be newer than they are; what else is wrong with a token no fetch mends.
+        let lacks = |reason: Reason| provider.without_key(Some("two"), Refusal::new(reason), now);
+        assert!(matches!(lacks(Reason::AlgorithmUnaccepted), Stop::Refused(_)));
+        assert!(matches!(lacks(Reason::KeyUnknown), Stop::Wait(_)));
+    }
+
+    #[test]
+    fn what_an_issuer_says_comes_to_whoever_waits_for_it() {
+        let process = Process::new();
+        let (providers, now) = (providers(&[ASKING]), process.time());
+        let asking = providers.list[0].introspection.as_ref().unwrap();
+        let need = wait(asking.claims(b"opaque", now));
+        assert!(providers.is_pending(&need.what) && providers.is_busy());
+        providers.tick(&process, now);
+        assert!(process.called() == 1 && providers.is_busy(), "asked");
+        let (id, _) = process.calls.borrow_mut().pop_front().unwrap();
+        let body = br#"{"active":true,"sub":"ada"}"#.to_vec();
+        providers.answered(&process, id, Answer { status: 200, body: Some(body), ..Answer::default() }, now);
+        assert!(!providers.is_pending(&need.what) && !providers.is_busy());
+        assert!(asking.claims(b"opaque", now).is_ok());
+    }
+}

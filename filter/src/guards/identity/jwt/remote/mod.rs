@@ -12,7 +12,7 @@ pub mod record;
 mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::guards::identity) mod tests;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

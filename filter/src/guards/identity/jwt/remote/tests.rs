@@ -20,11 +20,11 @@ use crate::time::{SECOND, Timestamp};
 const START: u64 = 1_800_000_000 * SECOND;
 
 /// A process: what is shared, the calls that were made and not answered, the log, the clock.
-struct Process {
+pub(in crate::guards::identity) struct Process {
     now: Cell<u64>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, Cas)>>,
     writes: Cell<u32>,
-    calls: RefCell<VecDeque<(CallId, String)>>,
+    pub(in crate::guards::identity) calls: RefCell<VecDeque<(CallId, String)>>,
     made: Cell<u32>,
     log: RefCell<Vec<String>>,
     /// Whether calls can be made, and shared data read.
@@ -32,7 +32,7 @@ struct Process {
 }
 
 impl Process {
-    fn new() -> Self {
+    pub(in crate::guards::identity) fn new() -> Self {
         Self {
             now: Cell::new(START),
             shared: RefCell::default(),
@@ -44,7 +44,7 @@ impl Process {
         }
     }
 
-    fn time(&self) -> Timestamp {
+    pub(in crate::guards::identity) fn time(&self) -> Timestamp {
         Timestamp::from_nanos(self.now.get())
     }
 
@@ -52,7 +52,7 @@ impl Process {
         self.now.set(self.now.get() + nanos);
     }
 
-    fn called(&self) -> u32 {
+    pub(in crate::guards::identity) fn called(&self) -> u32 {
         self.made.get()
     }
 
@@ -615,4 +615,24 @@ fn several_names_that_keys_lacked_are_remembered() {
     assert!(!newer(&last));
     process.pass(1);
     assert!(newer(&last), "its time is over");
+}
+
+#[test]
+fn the_log_hears_of_what_changes() {
+    let process = Process::new();
+    let workers = workers(&process, 1);
+    let fetch = |status: u16, keys: &str| {
+        process.log.borrow_mut().clear();
+        process.tick(&workers);
+        process.answer(&workers, status, keys);
+        process.pass(300 * SECOND);
+        process.log.borrow().clone()
+    };
+    assert!(fetch(200, &one())[0].contains("1 keys fetched, set 1"));
+    assert_eq!(fetch(200, &one()), [""; 0], "the same keys");
+    assert!(fetch(500, "")[0].contains("attempt 1"));
+    assert!(fetch(500, "")[0].contains("attempt 2"));
+    assert!(fetch(200, &one())[0].contains("keys fetched again"));
+    assert_eq!(fetch(200, &one()), [""; 0], "it works as before");
+    assert!(fetch(500, "")[0].contains("attempt 1"), "the count begins anew");
 }

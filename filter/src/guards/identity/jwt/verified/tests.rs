@@ -381,6 +381,15 @@ fn all_bytes_are_compared() {
             }
         }
         assert!(!same(&bytes, &[&bytes[..], &[0]].concat()));
+        // The same difference twice is two.
+        for apart in [1, 2, 8, 16] {
+            for at in 0..length.saturating_sub(apart) {
+                let mut other = bytes.clone();
+                other[at] ^= 0x10;
+                other[at + apart] ^= 0x10;
+                assert!(!same(&bytes, &other), "{length}: {at} and {apart} behind it");
+            }
+        }
     }
 }
 
