@@ -131,6 +131,9 @@ fn it_can_be_narrowed() {
         (&["--top", "0"], 2),
         (&["no-such-file"], 2),
         (&["--decision", "odd"], 2),
+        (&["--address", "192.0.2.1/24"], 2),
+        (&["--address", "h"], 2),
+        (&["--every", "0s"], 2),
     ] {
         let out = run(arguments, b"");
         assert_eq!(out.status.code(), Some(status), "{arguments:?}");
