@@ -147,6 +147,8 @@ mod tests {
             Request { body: Body::Chunks(vec![b"ab".to_vec(), b"c".to_vec()]), ..Request::get("a", "/") };
         let wire = latin1(&chunks.to_wire());
         assert!(wire.ends_with("transfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"), "{wire}");
+        let wire = latin1(&Request { trailers: vec![("x-a".to_owned(), b"b".to_vec())], ..chunks }.to_wire());
+        assert!(wire.ends_with("\r\nc\r\n0\r\nx-a: b\r\n\r\n"), "{wire}");
     }
 
     #[test]

@@ -486,6 +486,7 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
     let exported = String::from_utf8_lossy(&exported.lock().unwrap()).into_owned();
     assert_eq!(leak(&exported, &hidden), None, "the collector, seed {seed}");
     assert!(envoy.wait_for_log(&[&last, "\"portcullis.decision\""]).is_some(), "no audit event of {last}");
+    assert!(envoy.log().contains("proxy_on_request_trailers("), "the filter saw no trailers");
     assert_eq!(leak(&envoy.log(), &hidden), None, "Envoy's log, with the events in it");
     assert_eq!(leak(&envoy.admin_text("/stats").unwrap(), &hidden), None, "metrics");
     assert_eq!(leak(&envoy.admin_text("/stats/prometheus").unwrap(), &hidden), None, "metrics");
