@@ -166,6 +166,16 @@ fn an_access_log_at_a_collector() {
     assert_eq!(report["from"], "2026-11-26T09:39:12.216Z");
 }
 
+/// A collector gathers from many.
+#[test]
+fn records_of_others_are_counted_apart() {
+    let mixed =
+        OTLP.replace(r#""logRecords":["#, r#""logRecords":[{"body":{"stringValue":"x"},"attributes":[]},"#);
+    let report = report(&[], &mixed);
+    is_the_run(&report, "a collector's with other records");
+    assert_eq!([&report["events"], &report["otherLines"], &report["unreadLines"]], [10, 2, 0]);
+}
+
 #[test]
 fn it_can_be_asked_for_a_part() {
     for (arguments, events, penalties) in [

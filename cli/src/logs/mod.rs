@@ -95,13 +95,18 @@ impl Logs {
             if self.file == "-" { Box::new(io::stdin()) } else { Box::new(File::open(&self.file)?) };
         lines::each(&mut BufReader::with_capacity(1 << 16, input), |line| {
             let mut report = lock(report);
-            let mut unread = matches!(line, Line::Whole(line) if event::is_named_in(line));
+            let before = report.ours();
             let mut take = |event| match event {
                 Some(event) => report.add(event, &self.asked),
-                None => report.pass_over(std::mem::take(&mut unread)),
+                None => report.pass_over(),
             };
             match line {
-                Line::Whole(line) => read::line(line, &mut take),
+                Line::Whole(line) => {
+                    read::line(line, &mut take);
+                    if report.ours() == before && event::is_named_in(line) {
+                        report.could_not_read();
+                    }
+                }
                 Line::Long(begin, all) => {
                     if !otlp::is_one(begin) || !otlp::each(all, &mut take) {
                         take(None);

@@ -96,8 +96,8 @@ impl Report {
         let wanted = asked.is_for(&event);
         let Event { time, what } = event;
         match what {
-            What::Request(request) if wanted => self.requests.add(time, request),
-            What::Entry(request) if wanted => self.entries.add(time, request),
+            What::Request(request) if wanted => self.requests.add(time, &request),
+            What::Entry(request) if wanted => self.entries.add(time, &request),
             What::Request(_) => self.requests.skipped += 1,
             What::Entry(_) => self.entries.skipped += 1,
             What::Penalty(penalty) if wanted => self.beside(time, |report| {
@@ -116,10 +116,14 @@ impl Report {
         count(self);
     }
 
-    /// A line or a record that is no event. `unread`: it names the schema of events all the same.
-    pub(super) fn pass_over(&mut self, unread: bool) {
+    /// A line or a record that is no event.
+    pub(super) fn pass_over(&mut self) {
         self.others += 1;
-        self.unread += u64::from(unread);
+    }
+
+    /// A line names the schema of events, and none was found in it.
+    pub(super) fn could_not_read(&mut self) {
+        self.unread += 1;
     }
 
     /// Lines that name the schema of events and could not be read as one.
@@ -127,14 +131,19 @@ impl Report {
         self.unread
     }
 
+    /// How much there was of ours so far, asked for or not.
+    pub(super) fn ours(&self) -> u64 {
+        self.requests.read() + self.entries.read() + self.besides + self.skipped
+    }
+
     /// How much has been taken so far.
     pub(super) fn lines(&self) -> u64 {
-        self.requests.read() + self.entries.read() + self.besides + self.skipped + self.others
+        self.ours() + self.others
     }
 
     /// The number of lines, if there is something in the log and nothing of it is ours.
     pub(super) fn holds_nothing_of_ours(&self) -> Option<u64> {
-        (self.others > 0 && self.lines() == self.others).then_some(self.others)
+        (self.others > 0 && self.ours() == 0).then_some(self.others)
     }
 
     /// The requests to show, those that are left out for them, and whether the former are of the access log.

@@ -6,7 +6,7 @@ use portcullis_filter::time::Timestamp;
 
 use super::event::{Decision, Request};
 use super::report::{NO_ROUTE, Span};
-use super::table::Table;
+use super::table::{Table, cut};
 use super::timeline::{Counts, Timeline};
 
 /// Routes whose exposure is held: a policy has fewer.
@@ -29,7 +29,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn add(&mut self, time: Timestamp, request: Request) {
+    pub(super) fn add(&mut self, time: Timestamp, request: &Request) {
         self.count += 1;
         Span::add(&mut self.span, time);
         let place = Decision::ALL.iter().position(|decision| *decision == request.decision).unwrap_or(0);
@@ -43,11 +43,11 @@ impl Sums {
         self.callers.count(request.caller.as_deref().unwrap_or("(nobody known)"));
         self.routes.count(request.route.as_deref().unwrap_or(NO_ROUTE));
         self.addresses.count(request.address.as_deref().unwrap_or("(none)"));
-        if let (Some(route), Some(exposure)) = (request.route, request.exposure)
+        if let (Some(route), Some(exposure)) = (&request.route, &request.exposure)
             && self.exposures.len() < EXPOSURES
         {
             // The last word is that of the policy in force.
-            self.exposures.insert(route, exposure);
+            self.exposures.insert(cut(route).to_owned(), cut(exposure).to_owned());
         }
     }
 
