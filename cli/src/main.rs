@@ -38,7 +38,17 @@ enum Command {
     Reference,
     /// Sum up the audit events of a log: decisions, reasons, callers, routes, addresses, and when.
     ///
-    /// Lines that are no audit events are counted and passed over. Exit status: 0, or 2 if the log could not be read.
+    /// It reads audit events alone, one a line; Envoy's log, as it is, in Istio's format, in that for Google's logs, or as JSON with the message under
+    /// `message`, `msg` or `log`; each of these behind what Kubernetes, CRI, Docker, Compose, journald or syslog puts before it; the access log as JSON, with
+    /// the fields of `envoy.yaml`; and OTLP as JSON, as a collector's file exporter writes it. Other lines are counted and passed over.
+    ///
+    /// A request may have left an event and a line in the access log: the events are summed up, and the access log only if there are none, or with
+    /// `--access-log`.
+    ///
+    /// Ctrl-C ends this program as it ends `tail -f`, before there is a report: have one again and again with `--every 5s`, or one at the end with
+    /// `tail -f envoy.log | (trap '' INT; portcullis logs)`.
+    ///
+    /// Exit status: 0; 1 if there are lines and none of them is ours; 2 if the log could not be read, or the report not be written.
     Logs(logs::Logs),
     /// Make API keys for clients.
     #[command(subcommand, name = "apikey")]

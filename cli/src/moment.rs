@@ -10,11 +10,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_seconds(since.as_secs())
 }
 
-/// `90d`, `12h`, `30m`, in nanoseconds.
+/// `90d`, `12h`, `30m`, `5s`, in nanoseconds.
 pub(crate) fn span(text: &str) -> Option<u64> {
     let unit = |(unit, seconds): (char, u64)| {
         let count = text.strip_suffix(unit)?.parse::<u64>().ok()?;
         count.checked_mul(seconds)?.checked_mul(SECOND)
     };
-    [('d', 86_400), ('h', 3600), ('m', 60)].into_iter().find_map(unit)
+    [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)].into_iter().find_map(unit)
 }

@@ -131,6 +131,9 @@ fn it_can_be_narrowed() {
         (&["--top", "0"], 2),
         (&["no-such-file"], 2),
         (&["--decision", "odd"], 2),
+        (&["--address", "192.0.2.1/24"], 2),
+        (&["--address", "h"], 2),
+        (&["--every", "0s"], 2),
     ] {
         let out = run(arguments, b"");
         assert_eq!(out.status.code(), Some(status), "{arguments:?}");
@@ -198,7 +201,15 @@ fn memory_is_bounded_whatever_the_log() {
         for number in 0..60_000 {
             let name =
                 if number % 4 == 0 { "often".to_owned() } else { format!("{number}-{}", "n".repeat(500)) };
-            writeln!(stdin, "{}", pattern.replace("NAME", &name)).unwrap();
+            let route = format!(
+                r#""portcullis.exposure":"Admin","portcullis.route":"{number}-{}""#,
+                "r".repeat(20_000)
+            );
+            let line = pattern.replace("NAME", &name);
+            // Some with a route as long as no policy has one, and an exposure.
+            let line =
+                if number < 6000 { line.replace(r#""portcullis.route":"orders""#, &route) } else { line };
+            writeln!(stdin, "{line}").unwrap();
         }
     });
     let out = child.wait_with_output().unwrap();

@@ -43,7 +43,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    Requests = "portcullis_requests_total", Counter, ["route", "decision", "reason"], "Requests that are over, each once. `decision` is `allowed`, `refused`, `answered` (by the gateway itself: CORS) or `shadow` (it would not have passed, but for Shadow); `reason` is a code of the README's table, or `(none)`; `route` is `(none)` where none matched, and `(other)` for the routes of the policy behind its first 250.";
+    Requests = "portcullis_requests_total", Counter, ["route", "decision", "reason"], "Requests that are over, each once. `decision` is `allowed`, `refused`, `answered` (by the gateway itself: a CORS preflight, or its public keys) or `shadow` (it would not have passed, but for Shadow); `reason` is a code of the README's table, or `(none)`; `route` is `(none)` where none matched, and `(other)` for the routes of the policy behind its first 250.";
     Decision = "portcullis_decision_microseconds", Histogram, [], "How long the filter took to decide on a head, by the proxy's clock, in microseconds, waiting apart. Of every eighth request.";
     Tokens = "portcullis_tokens_total", Counter, ["provider", "outcome"], "Signed tokens, by what was found: `checked` (the signature held), `forged` (it did not), and `known` or `known_forged` where these very bytes had been looked at before.";
     KeysAge = "portcullis_keys_age_seconds", Gauge, ["provider"], "How long ago the keys of `remoteJWKS` were fetched; since the start, as long as there are none.";

@@ -14,6 +14,15 @@ pub struct HeaderMap {
 }
 
 impl HeaderMap {
+    /// The map that the filter finds for a request's trailers.
+    pub fn of_trailers(request: &Request) -> Self {
+        let mut map = Self::default();
+        for (name, value) in &request.trailers {
+            map.add(name, value.trim_ascii());
+        }
+        map
+    }
+
     /// The map that the filter finds for a request.
     pub fn of(request: &Request) -> Self {
         let mut map = Self::default();

@@ -14,6 +14,8 @@ pub struct Request {
     pub fields: Fields,
     /// What follows the head.
     pub body: Body,
+    /// What follows a body in chunks.
+    pub trailers: Fields,
     /// The SHA-256 of the client's certificate, where a proxy is played.
     pub certificate: Option<String>,
 }
@@ -95,7 +97,11 @@ impl Request {
                     wire.extend_from_slice(chunk);
                     wire.extend_from_slice(b"\r\n");
                 }
-                wire.extend_from_slice(b"0\r\n\r\n");
+                wire.extend_from_slice(b"0\r\n");
+                for (name, value) in &self.trailers {
+                    write_field(&mut wire, name, value);
+                }
+                wire.extend_from_slice(b"\r\n");
             }
         }
         wire
@@ -141,6 +147,8 @@ mod tests {
             Request { body: Body::Chunks(vec![b"ab".to_vec(), b"c".to_vec()]), ..Request::get("a", "/") };
         let wire = latin1(&chunks.to_wire());
         assert!(wire.ends_with("transfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"), "{wire}");
+        let wire = latin1(&Request { trailers: vec![("x-a".to_owned(), b"b".to_vec())], ..chunks }.to_wire());
+        assert!(wire.ends_with("\r\nc\r\n0\r\nx-a: b\r\n\r\n"), "{wire}");
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub struct FakeHost {
     world: Rc<World>,
     request: Request,
     headers: RefCell<HeaderMap>,
+    trailers: RefCell<HeaderMap>,
     properties: RefCell<BTreeMap<String, Vec<u8>>>,
     filter_state: RefCell<BTreeMap<String, Vec<u8>>>,
     response: RefCell<Option<LocalResponse>>,
@@ -105,6 +106,7 @@ impl FakeHost {
             world,
             request: request.clone(),
             headers: RefCell::new(HeaderMap::of(request)),
+            trailers: RefCell::new(HeaderMap::of_trailers(request)),
             properties: RefCell::new(edge::properties(request)),
             filter_state: RefCell::default(),
             response: RefCell::default(),
@@ -311,10 +313,11 @@ impl Host for FakeHost {
     }
 
     fn request_trailers(&self) -> Result<Vec<u8>, HostError> {
-        Ok(HeaderMap::default().to_abi())
+        Ok(self.trailers.borrow().to_abi())
     }
 
-    fn remove_request_trailer(&self, _: &str) -> Result<(), HostError> {
+    fn remove_request_trailer(&self, name: &str) -> Result<(), HostError> {
+        self.trailers.borrow_mut().remove(name);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use host_tests::canaries::{Dice, KINDS, ORDINARY, encoded, ordinary, secret};
 use host_tests::corpus::Case;
 use host_tests::exchange::{Body, Request};
 use host_tests::fake_host::{FakeHost, World};
-use host_tests::observed::{any_event, told};
+use host_tests::observed::{self, any_event};
 use host_tests::scenario::{self, TokenSpec};
 use host_tests::tokens::Keys;
 use portcullis_filter::gateway::{Flow, Gateway, Stream};
@@ -25,7 +25,7 @@ const MISTAKEN: usize = 10;
 /// Where a client can put something: its name, and the request that has it there.
 type Place = (&'static str, fn(&str) -> Request);
 
-const PLACES: [Place; 21] = [
+const PLACES: [Place; 24] = [
     ("bearer", |s| get("/").with("authorization", format!("Bearer {s}"))),
     ("basic", |s| get("/").with("authorization", format!("Basic {s}"))),
     ("cookie", |s| get("/").with("cookie", format!("a=1; session={s}; b={s}"))),
@@ -59,7 +59,28 @@ const PLACES: [Place; 21] = [
         Request { method: "POST".to_owned(), body: Body::Chunks(vec![s.repeat(9).into_bytes()]), ..get("/") }
             .with("content-type", "text/plain")
     }),
+    ("trailer", |s| {
+        let names = ["authorization", "cookie", "x-api-key", "x-request-id", "traceparent", "x-note"];
+        Request {
+            method: "POST".to_owned(),
+            body: Body::Chunks(vec![b"{}".to_vec()]),
+            trailers: names.map(|name| (name.to_owned(), s.as_bytes().to_vec())).into(),
+            ..get("/")
+        }
+        .with("content-type", "text/plain")
+    }),
+    ("origin", |s| get("/").with("origin", format!("https://{s}.example.com"))),
+    ("header asked for", |s| get("/").with("access-control-request-headers", format!("authorization, {s}"))),
 ];
+
+/// The same, as a browser that asks first. The places of a preflight are judged as its own.
+fn preflight(mut request: Request) -> Request {
+    "OPTIONS".clone_into(&mut request.method);
+    if !request.fields.iter().any(|(name, _)| name == "origin") {
+        request = request.with("origin", "https://app.example.com");
+    }
+    request.with("access-control-request-method", "GET")
+}
 
 fn get(path: &str) -> Request {
     Request::get("api.example.com", path).with("x-request-id", "canary")
@@ -71,9 +92,16 @@ fn with_token(claims: &Value) -> Request {
 
 fn token(claims: &Value) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let spec = TokenSpec { claims: claims.as_object().cloned().unwrap(), ..TokenSpec::of("es256") };
+    let mut claims = claims.as_object().cloned().unwrap();
+    // Each request takes a second of a world's time.
+    claims.insert("exp".to_owned(), json!(now.as_secs() + 86_400));
+    let spec = TokenSpec { claims, ..TokenSpec::of("es256") };
     Keys::of_this_run().mint(&spec, now.as_secs()).unwrap()
 }
+
+/// What a proxy's own format does not show unless it is asked to.
+const UNSHOWN: [&str; 6] =
+    ["x-note", "traceparent", "tracestate", "content-type", "origin", "access-control-request-headers"];
 
 /// A gateway that tells everything to everybody.
 struct Teller {
@@ -104,7 +132,8 @@ impl Teller {
              otlp: {{cluster: c, uri: 'http://c/v1/logs', maxDelay: 100ms}}}}}}\n  jwt: {{providers: [{{name: corp, issuer: 'https://id.example.com', \
              audiences: [orders-api], localJWKS: {{inline: '{{{{jwks: es256}}}}'}}, extractFrom: {{headers: [{{name: authorization, valuePrefix: 'Bearer '}}], \
              cookies: [session]}}}}]}}\n  apiKeyAuth: {{keys: [{{client: a, keyHash: 'sha256:{0}'}}]}}\n  routes:\n  - {{name: all, match: {{}}, authentication: {{anyOf: \
-             [{{jwt: {{}}}}, {{apiKey: {{}}}}]}}, request: {{body: {{maxBytes: 8B}}}}}}\nrequests: []\n",
+             [{{jwt: {{}}}}, {{apiKey: {{}}}}]}}, cors: {{allowOrigins: ['https://app.example.com'], allowHeaders: [authorization, x-api-key]}}, request: {{body: \
+             {{maxBytes: 8B}}}}}}\nrequests: []\n",
             "0".repeat(64)
         );
         let policy = Case::new(scenario::parse(&text).unwrap()).unwrap().policy;
@@ -125,6 +154,9 @@ impl Teller {
                     break;
                 }
             }
+            if !request.trailers.is_empty() {
+                let _ = stream.borrow_mut().on_request_trailers(&host);
+            }
         }
         host.finish();
         stream.borrow_mut().on_log(&host);
@@ -141,8 +173,7 @@ impl Teller {
         Told {
             log: log.join("\n"),
             exported: bodies.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect(),
-            // Formats do not show what only a policy or an operator would ask for.
-            access_log: host.written(&["x-note", "traceparent", "tracestate", "content-type"]),
+            access_log: host.written(&UNSHOWN),
             answer: host.answered_with(),
             passed: !host.has_answered(),
         }
@@ -171,27 +202,32 @@ fn no_secret_is_told_by_anybody() {
     let mut dice = Dice::of(seed);
     let tellers = [Teller::start("Enforce"), Teller::start("Shadow")];
     let good = format!("Bearer {}", token(&json!({})));
-    let (mut sent, mut events, mut found) = (0_usize, 0_usize, Vec::new());
+    let (mut sent, mut ends, mut found) = (0_usize, BTreeMap::<String, usize>::new(), Vec::new());
     for kind in KINDS {
         for _ in 0..EACH {
             let secret = secret(kind, &mut dice);
             for (place, request) in PLACES {
                 let request = request(&secret);
                 let authorized = request.fields.iter().any(|(name, _)| name == "authorization");
-                // Refused; passed in Shadow; and, where it has no credential yet, passed with one.
+                // Refused; passed in Shadow; where it has no credential yet, passed with one; and answered, if it may be a preflight.
                 let with_credential =
                     (!authorized).then(|| request.clone().with("authorization", good.as_str()));
+                let asked = preflight(request.clone());
                 let cases = [
                     (&tellers[0], Some(request.clone())),
                     (&tellers[1], Some(request)),
                     (&tellers[0], with_credential),
+                    (&tellers[0], Some(asked)),
                 ];
                 for (teller, request) in
                     cases.into_iter().filter_map(|(teller, request)| Some((teller, request?)))
                 {
                     let told = teller.tell(&request);
                     sent += 1;
-                    events += usize::from(told.log.lines().any(|line| any_event(line).is_some()));
+                    if let Some(event) = told.log.lines().find_map(any_event) {
+                        let end = observed::told(&event, "decision").as_str().unwrap_or_default().to_owned();
+                        *ends.entry(end).or_default() += 1;
+                    }
                     for sink in leaks(&told, &secret) {
                         found.push(format!("{kind} in the {place}: {sink}"));
                     }
@@ -201,14 +237,18 @@ fn no_secret_is_told_by_anybody() {
     }
     found.sort();
     found.dedup();
+    let events: usize = ends.values().sum();
     println!(
-        "canaries: {sent} requests with {} secrets, {events} events, {} leaks (seed {seed})",
+        "canaries: {sent} requests with {} secrets, {events} events {ends:?}, {} leaks (seed {seed})",
         KINDS.len() * EACH,
         found.len()
     );
     assert!(found.is_empty(), "seed {seed}: {found:#?}");
     assert_eq!(events, sent, "a request left no event, so it shows nothing");
     assert!(sent > 5000, "{sent}");
+    for decision in ["allowed", "refused", "shadow", "answered"] {
+        assert!(ends.get(decision).is_some_and(|count| *count > 1000), "{decision}: {ends:?}");
+    }
 }
 
 /// A suite that finds nothing would be worthless: what is not shaped like a secret is found in every sink.
@@ -218,6 +258,9 @@ fn what_is_told_is_found() {
     let told = teller.tell(&get("/a/an-ordinary-word?q=x"));
     assert_eq!(leaks(&told, "an-ordinary-word"), ["the log", "the collector", "the access log"]);
     let told = teller.tell(&with_token(&json!({"sub": "an-ordinary-word"})));
+    assert_eq!(leaks(&told, "an-ordinary-word"), ["the log", "the collector", "the access log"]);
+    let told = teller.tell(&preflight(get("/a/an-ordinary-word?q=x")));
+    assert!(told.log.contains("\"answered\""), "{}", told.log);
     assert_eq!(leaks(&told, "an-ordinary-word"), ["the log", "the collector", "the access log"]);
     let told = teller.tell(&get("/").with("x-note", "an-ordinary-word"));
     assert_eq!(leaks(&told, "an-ordinary-word"), Vec::<&str>::new());
@@ -237,7 +280,7 @@ fn ordinary_text_stays_readable() {
             let told_of = teller.tell(&get(&format!("/o/{shown}?q={shown}")));
             let event = told_of.log.lines().find_map(any_event).unwrap();
             count += 1;
-            if told(&event, "path") != format!("/o/{shown}?q={shown}") {
+            if observed::told(&event, "path") != format!("/o/{shown}?q={shown}") {
                 *mistaken.entry(kind).or_default() += 1;
                 example.insert(kind, text);
             }

@@ -1,15 +1,23 @@
 //! Where does a secret that a client sends end up? Marks in every place where one travels, on every path through the filter, with
-//! Envoy's `wasm` component at `trace`.
+//! Envoy's `wasm` component at `trace`. It is looked for in Envoy's log, its access logs in every form of docs/audit.md, its traces and metrics,
+//! at the collector, and in the answer.
+
+#[path = "audit_sinks/access_log_service.rs"]
+mod access_log_service;
+#[path = "audit_sinks/document.rs"]
+mod document;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use access_log_service::Service;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use host_tests::artifacts;
 use host_tests::canaries::{Dice, KINDS, encoded, secret};
 use host_tests::client;
+use host_tests::collector::Collector;
 use host_tests::corpus::Case;
 use host_tests::envoy::{Envoy, Launch};
 use host_tests::envoy_config::{Cluster, Listener};
@@ -65,6 +73,10 @@ policy:
     match: {path: {type: Exact, value: /scoped}}
     authentication: {jwt: {}}
     authorization: {rules: [{name: admins, action: Allow, principal: {scopes: [admin]}}]}
+  - name: pages
+    match: {path: {type: PathPrefix, value: /pages}}
+    authentication: {jwt: {}}
+    cors: {allowOrigins: ['https://app.example.com'], allowHeaders: [authorization]}
   - name: trial
     mode: Shadow
     match: {path: {type: Exact, value: /trial}}
@@ -79,10 +91,12 @@ enum End {
     Consumed,
     /// It was refused: what is secret in its head has been written over before Envoy's access log reads it.
     Refused(u16),
+    /// The gateway answered it, which leaves of it what a refusal leaves.
+    Answered,
     /// It passed in Shadow: nothing was taken off, and Envoy's access log may hold it if its format asks for it.
     Passed,
 }
-use End::{Consumed, Passed, Refused};
+use End::{Answered, Consumed, Passed, Refused};
 
 fn token(claims: &Value, signature: Signature) -> String {
     let mut claims = claims.as_object().cloned().unwrap();
@@ -107,6 +121,43 @@ fn post(request: Request, media: &str, body: Body) -> Request {
     Request { method: "POST".to_owned(), body, ..request.with("content-type", media) }
 }
 
+/// With a body, and behind it in trailers what could be taken for a credential.
+fn with_trailers(request: Request, body: &[u8]) -> Request {
+    let names = [
+        "authorization",
+        "cookie",
+        "x-api-key",
+        "x-partner-key",
+        "x-internal",
+        "x-request-id",
+        "traceparent",
+        "x-note",
+    ];
+    let trailers = names.map(|name| (name.to_owned(), format!("{PLAIN} {SHAPED}").into_bytes())).into();
+    Request { trailers, ..post(request, "application/json", Body::Chunks(vec![body.to_vec()])) }
+}
+
+/// What a browser asks before it asks.
+fn preflight(request: Request) -> Request {
+    Request { method: "OPTIONS".to_owned(), ..request }
+        .with("origin", "https://app.example.com")
+        .with("access-control-request-method", "GET")
+}
+
+/// Preflights, in which no credential is looked for.
+fn answered() -> Vec<(Request, End)> {
+    let good = token(&json!({"sub": PLAIN}), Signature::Good);
+    let requests = [
+        get(&format!("/pages/{SHAPED}?token={PLAIN}&q={SHAPED}")),
+        get("/pages")
+            .with("authorization", format!("Bearer {good}"))
+            .with("cookie", format!("session={PLAIN}")),
+        get("/pages").with("x-partner-key", PLAIN).with("x-api-key", PLAIN).with("x-internal", PLAIN),
+        get(&format!("/pages?ticket-x={good}&partner-ref={PLAIN}")),
+    ];
+    requests.into_iter().map(|request| (preflight(request), Answered)).collect()
+}
+
 /// Every way of a used credential.
 fn consumed() -> Vec<(Request, End)> {
     let good = token(&json!({"sub": PLAIN}), Signature::Good);
@@ -117,6 +168,7 @@ fn consumed() -> Vec<(Request, End)> {
         get(&format!("/orders?%74icket-x={good}")),
         with_token("/limited", &json!({"sub": PLAIN})),
         post(with_token("/orders", &json!({})), "application/json", Body::Whole(b"{}".to_vec())),
+        with_trailers(with_token("/orders", &json!({"sub": PLAIN})), b"{}"),
         // As API keys.
         get("/partners").with("x-partner-key", PLAIN),
         get("/partners").with("cookie", format!("a=1; partner={PLAIN}")),
@@ -215,6 +267,14 @@ fn refused_for_other_things() -> Vec<(Request, End)> {
         // Cut off in the middle: the head has gone, but its credential had been taken off it.
         (post(with_token("/orders", &json!({"sub": PLAIN})), media, chunks), 413),
         (post(grpc, "application/grpc", Body::Whole(vec![0; 5])), 200),
+        (with_trailers(get("/orders"), b"{}"), 401),
+        (with_trailers(with_token("/orders", &json!({"sub": PLAIN})), &body), 413),
+        (preflight(get("/pages")).with("origin", format!("https://{SHAPED}.example")), 403),
+        (
+            preflight(get(&format!("/pages/{SHAPED}?pin={PLAIN}")))
+                .with("access-control-request-headers", SHAPED),
+            403,
+        ),
     ];
     rows.into_iter().map(|(request, status)| (request, Refused(status))).collect()
 }
@@ -291,6 +351,74 @@ fn written(path: &Path, count: usize) -> String {
 /// A log that an operator could write: every header in which a credential may stand.
 const CURIOUS: &str = "%REQ(X-REQUEST-ID)% %REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(COOKIE)% %REQ(X-API-KEY)% %REQ(X-AUTH-TOKEN)% %REQ(X-INTERNAL)% %REQ(X-PARTNER-KEY)% %FILTER_STATE(wasm.portcullis_decision:PLAIN)% %FILTER_STATE(wasm.portcullis_reason:PLAIN)% %FILTER_STATE(wasm.portcullis_subject:PLAIN)% %FILTER_STATE(wasm.portcullis_route:PLAIN)%\n";
 
+/// The sinks that speak gRPC: Envoy's access log as entries and as records of OpenTelemetry, and its spans.
+struct Grpc {
+    service: Service,
+    /// `None` on a machine that has none.
+    collector: Option<Collector>,
+}
+
+impl Grpc {
+    /// Starts them, and has a listener tell them everything.
+    fn start(listener: &mut Listener, clusters: &mut Vec<Cluster>) -> Self {
+        let (service, collector) = (Service::start(), Collector::start());
+        // Before 1.37 Envoy knows no `value` of a tag.
+        let has_tags = artifacts::envoy_version().unwrap() >= (1, 37);
+        let mut entries = document::block("grpc");
+        if !has_tags {
+            entries["typed_config"]["common_config"].as_object_mut().unwrap().remove("custom_tags");
+        }
+        listener.access_log.push(entries);
+        clusters.push(Cluster::of_grpc("access_log_service", service.port()));
+        if let Some(collector) = &collector {
+            let mut tracing = document::block("tracing");
+            if !has_tags {
+                tracing.as_object_mut().unwrap().remove("custom_tags");
+            }
+            listener.tracing = Some(tracing);
+            listener.access_log.push(document::block("opentelemetry"));
+            clusters.push(Cluster::of_grpc("collector_grpc", collector.grpc.port()));
+        }
+        Self { service, collector }
+    }
+
+    /// What they have been told, once it is something of each of `count` requests, of which Envoy traces `traced`: the sinks by their names.
+    fn said(&self, count: usize, traced: usize) -> Vec<(&'static str, String)> {
+        let enough = || Some(self.service.entries()).filter(|entries| entries.len() >= count);
+        let entries = wait("entries by gRPC", enough);
+        let entries: Vec<String> = entries.into_iter().map(|(_, whole)| whole).collect();
+        let mut said = vec![("the access log by gRPC", entries.join("\n"))];
+        if let Some(collector) = &self.collector {
+            let told = collector.wait("records and spans of all requests", |said| {
+                said.matches("-> log: Str(envoy)").count() >= count
+                    && said.matches("Span #").count() >= traced
+            });
+            said.push(("the access log and the spans at a collector", told));
+        }
+        said
+    }
+}
+
+fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "no {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// How ids of requests end. They are UUIDs, by which Envoy decides whether to trace one, and notes in another digit that it does.
+fn id(index: usize) -> String {
+    format!("-a000-{index:012}")
+}
+
+fn identified(request: &Request, index: usize) -> Request {
+    request.clone().with("x-request-id", format!("018f2f6c-7b1e-4c3a{}", id(index)))
+}
+
 #[test]
 fn a_marked_secret_is_in_no_log_answer_or_metric() {
     let upstream = Upstream::start().unwrap();
@@ -300,6 +428,7 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
     let mut listener =
         Listener::new("canary", policy, artifacts::plugin().unwrap(), upstream.address().port());
     listener.access_log = vec![access_log(&usual, None), access_log(&curious, Some(CURIOUS))];
+    listener.manager = json!({"http_protocol_options": {"enable_trailers": true}});
     let component_log_level = Some("wasm:trace".to_owned());
     let (collector, exported) = (KeyServer::start().unwrap(), Arc::new(Mutex::new(Vec::new())));
     let kept = Arc::clone(&exported);
@@ -307,20 +436,28 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
         kept.lock().unwrap().extend_from_slice(&seen.body);
         Answer::of("application/x-protobuf", "")
     });
-    let clusters = vec![Cluster::new("collector", collector.port())];
+    let mut clusters = vec![Cluster::new("collector", collector.port())];
+    let grpc = Grpc::start(&mut listener, &mut clusters);
     let launch = Launch { listeners: vec![listener], clusters, component_log_level, ..Launch::default() };
     let envoy = Envoy::start(&launch).unwrap_or_else(|failure| panic!("{failure}"));
     let (server, mut hidden) = (envoy.listener("canary").unwrap(), hidden());
 
-    let rows = [consumed(), refused_credentials(), refused_for_other_things(), passed()].concat();
+    let rows = [consumed(), refused_credentials(), refused_for_other_things(), answered(), passed()].concat();
     for (index, (request, end)) in rows.iter().enumerate() {
-        let id = format!("canary-{index}-");
-        let response = client::send(server, &request.clone().with("x-request-id", id.as_str())).unwrap();
-        let told = format!("{id} {} {end:?}", latin1(&request.target));
-        let expected = if let Refused(status) = end { *status } else { 200 };
+        let response = client::send(server, &identified(request, index)).unwrap();
+        let told = format!("{} {} {end:?}", id(index), latin1(&request.target));
+        let expected = match end {
+            Refused(status) => *status,
+            Answered => 204,
+            Consumed | Passed => 200,
+        };
         assert_eq!(response.status, expected, "{told}: {}", latin1(&response.body));
-        let seen = upstream.seen_with_id(&id);
-        assert_eq!(seen.is_some(), !matches!(end, Refused(_)), "{told}");
+        let of_this = |value: &str| value.ends_with(&id(index));
+        let seen = upstream
+            .seen()
+            .into_iter()
+            .find(|seen| seen.field("x-request-id").as_deref().is_some_and(of_this));
+        assert_eq!(seen.is_some(), matches!(end, Consumed | Passed), "{told}");
         if *end != Passed {
             // A body that was echoed would be the upstream's; here it is empty or refused.
             let whole = format!("{response:?} {} {seen:?}", latin1(&response.body));
@@ -332,38 +469,45 @@ fn a_marked_secret_is_in_no_log_answer_or_metric() {
 
     let seed = std::process::id().into();
     let generated = generated(&mut Dice::of(seed));
-    for (index, (secret, request)) in generated.iter().enumerate() {
-        let id = format!("canary-{}-", rows.len() + index);
-        let response = client::send(server, &request.clone().with("x-request-id", id.as_str())).unwrap();
-        assert!((400..500).contains(&response.status), "{id} {}", response.status);
+    for (number, (secret, request)) in generated.iter().enumerate() {
+        let index = rows.len() + number;
+        let response = client::send(server, &identified(request, index)).unwrap();
+        assert!((400..500).contains(&response.status), "{index} {}", response.status);
         hidden.extend([secret.clone(), encoded(secret)]);
     }
     hidden.sort();
     hidden.dedup();
     let count = rows.len() + generated.len();
 
-    let last = format!("canary-{}-", count - 1);
-    let start = Instant::now();
-    while !String::from_utf8_lossy(&exported.lock().unwrap()).contains(&last) {
-        assert!(start.elapsed() < Duration::from_secs(10), "the collector has no event of {last}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let last = id(count - 1);
+    wait("event of the last request at the collector", || {
+        String::from_utf8_lossy(&exported.lock().unwrap()).contains(&last).then_some(())
+    });
     let exported = String::from_utf8_lossy(&exported.lock().unwrap()).into_owned();
     assert_eq!(leak(&exported, &hidden), None, "the collector, seed {seed}");
     assert!(envoy.wait_for_log(&[&last, "\"portcullis.decision\""]).is_some(), "no audit event of {last}");
+    assert!(envoy.log().contains("proxy_on_request_trailers("), "the filter saw no trailers");
     assert_eq!(leak(&envoy.log(), &hidden), None, "Envoy's log, with the events in it");
     assert_eq!(leak(&envoy.admin_text("/stats").unwrap(), &hidden), None, "metrics");
     assert_eq!(leak(&envoy.admin_text("/stats/prometheus").unwrap(), &hidden), None, "metrics");
+    // Envoy makes no span of a request whose `traceparent` it cannot read.
+    let untraced =
+        |(_, request): &&(String, Request)| request.fields.iter().any(|(name, _)| name == "traceparent");
+    let traced = count - generated.iter().filter(untraced).count();
+    for (sink, said) in grpc.said(count, traced) {
+        assert!(said.contains("/orders") && said.contains(&last), "{sink} shows nothing");
+        assert_eq!(leak(&said, &hidden), None, "{sink}, seed {seed}");
+    }
     // The usual format shows method, target, host and user agent. A secret that an *allowed* request holds in a place that the policy
     // does not know (`?note=…`) would be in it: such a request goes on as it is, and what Envoy writes of it is Envoy's business.
     assert_eq!(leak(&written(&usual, count), &hidden), None, "access log in the usual format");
     let curious = written(&curious, count);
     for (index, _) in rows.iter().enumerate().filter(|(_, (_, end))| *end != Passed) {
-        let id = format!("canary-{index}-");
-        let line = curious.lines().find(|line| line.starts_with(&id));
-        assert!(line.is_some(), "no line of {id}");
+        let line = curious.lines().find(|line| line.split(' ').next().unwrap().ends_with(&id(index)));
+        assert!(line.is_some(), "no line of {index}");
         assert_eq!(leak(line.unwrap_or_default(), &hidden), None, "access log that asks for credentials");
     }
+    println!("canary: {count} requests of which {} are generated (seed {seed})", generated.len());
 }
 
 /// What finds nothing would make the test above worthless.

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use portcullis_filter::time::{SECOND, Timestamp};
 use serde_json::{Value, json};
 
-use super::event::{Decision, Event, Request, What};
+use super::asked::Asked;
+use super::event::{Decision, Event, What};
+use super::sums::Sums;
 use super::table::Table;
 use super::timeline::{Counts, Timeline};
 
@@ -14,21 +16,45 @@ const BAR: u64 = 40;
 /// Of a bar, as in [`Decision::ALL`].
 const SIGNS: [char; 4] = ['#', '+', '=', '-'];
 
+/// Where there is no route.
+pub(super) const NO_ROUTE: &str = "(none)";
+/// The exposure that is worth a second look.
+const ADMIN: &str = "Admin";
+
 /// Everything that is kept of a log.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    events: u64,
-    skipped: u64,
-    others: u64,
-    span: Option<(Timestamp, Timestamp)>,
-    /// As in [`Decision::ALL`].
-    decisions: Counts,
-    reasons: Table,
-    callers: Table,
-    routes: Table,
-    addresses: Table,
+    /// Requests of which there are events.
+    requests: Sums,
+    /// Requests in lines of the proxy's access log. Those that have an event are in both, so only one of the two is shown.
+    entries: Sums,
+    /// Events that are not of requests.
+    penalties: Table,
     happenings: Table,
-    timeline: Timeline,
+    besides: u64,
+    skipped: u64,
+    span: Option<Span>,
+    others: u64,
+    unread: u64,
+}
+
+/// The first and the last moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span(Timestamp, Timestamp);
+
+impl Span {
+    pub(super) fn add(span: &mut Option<Self>, time: Timestamp) {
+        let Self(first, last) = span.unwrap_or(Self(time, time));
+        *span = Some(Self(first.min(time), last.max(time)));
+    }
+}
+
+/// Which requests are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Those of events, and if there are none, those of the access log.
+    Any,
+    AccessLog,
 }
 
 /// Whether to use colour.
@@ -65,91 +91,168 @@ impl Style {
 }
 
 impl Report {
-    /// Counts an event.
-    pub(super) fn add(&mut self, event: &Event) {
-        self.events += 1;
-        let (first, last) = self.span.unwrap_or((event.time, event.time));
-        self.span = Some((first.min(event.time), last.max(event.time)));
-        match &event.what {
-            What::Other(action) => self.happenings.count(action),
-            What::Request(request) => self.add_request(event.time, request),
+    /// Counts an event, and what nobody asked for as a number.
+    pub(super) fn add(&mut self, event: Event, asked: &Asked) {
+        let wanted = asked.is_for(&event);
+        let Event { time, what } = event;
+        match what {
+            What::Request(request) if wanted => self.requests.add(time, &request),
+            What::Entry(request) if wanted => self.entries.add(time, &request),
+            What::Request(_) => self.requests.skipped += 1,
+            What::Entry(_) => self.entries.skipped += 1,
+            What::Penalty(penalty) if wanted => self.beside(time, |report| {
+                let (rule, address) = (penalty.rule.as_deref(), penalty.address.as_deref());
+                let name = format!("{} from {}", rule.unwrap_or("(no rule)"), address.unwrap_or("(none)"));
+                report.penalties.count(&name);
+            }),
+            What::Other(action) if wanted => self.beside(time, |report| report.happenings.count(&action)),
+            What::Penalty(_) | What::Other(_) => self.skipped += 1,
         }
     }
 
-    fn add_request(&mut self, time: Timestamp, request: &Request) {
-        let place = Decision::ALL.iter().position(|decision| *decision == request.decision).unwrap_or(0);
-        if let Some(count) = self.decisions.get_mut(place) {
-            *count += 1;
-        }
-        self.timeline.count(time.nanos(), place);
-        if let Some(reason) = &request.reason {
-            self.reasons.count(reason);
-        }
-        self.callers.count(request.caller.as_deref().unwrap_or("(nobody known)"));
-        self.routes.count(request.route.as_deref().unwrap_or("(none)"));
-        self.addresses.count(request.address.as_deref().unwrap_or("(none)"));
+    fn beside(&mut self, time: Timestamp, count: impl FnOnce(&mut Self)) {
+        self.besides += 1;
+        Span::add(&mut self.span, time);
+        count(self);
     }
 
-    /// An event that nobody asked for.
-    pub(super) fn skip(&mut self) {
-        self.skipped += 1;
-    }
-
-    /// A line that is no event.
+    /// A line or a record that is no event.
     pub(super) fn pass_over(&mut self) {
         self.others += 1;
     }
 
-    fn tables(&self) -> [(&'static str, &Table); 5] {
+    /// A line names the schema of events, and none was found in it.
+    pub(super) fn could_not_read(&mut self) {
+        self.unread += 1;
+    }
+
+    /// Lines that name the schema of events and could not be read as one.
+    pub(super) fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// How much there was of ours so far, asked for or not.
+    pub(super) fn ours(&self) -> u64 {
+        self.requests.read() + self.entries.read() + self.besides + self.skipped
+    }
+
+    /// How much has been taken so far.
+    pub(super) fn lines(&self) -> u64 {
+        self.ours() + self.others
+    }
+
+    /// The number of lines, if there is something in the log and nothing of it is ours.
+    pub(super) fn holds_nothing_of_ours(&self) -> Option<u64> {
+        (self.others > 0 && self.ours() == 0).then_some(self.others)
+    }
+
+    /// The requests to show, those that are left out for them, and whether the former are of the access log.
+    fn chosen(&self, source: Source) -> (&Sums, &Sums, bool) {
+        let of_access_log =
+            source == Source::AccessLog || (self.requests.read() == 0 && self.entries.read() > 0);
+        if of_access_log {
+            (&self.entries, &self.requests, true)
+        } else {
+            (&self.requests, &self.entries, false)
+        }
+    }
+
+    fn span(&self, sums: &Sums) -> Option<Span> {
+        let mut span = self.span;
+        if let Some(Span(first, last)) = sums.span {
+            Span::add(&mut span, first);
+            Span::add(&mut span, last);
+        }
+        span
+    }
+
+    fn tables<'r>(&'r self, sums: &'r Sums) -> [(&'static str, &'r Table); 6] {
         [
-            ("reasons", &self.reasons),
-            ("callers", &self.callers),
-            ("routes", &self.routes),
-            ("addresses", &self.addresses),
+            ("reasons", &sums.reasons),
+            ("callers", &sums.callers),
+            ("routes", &sums.routes),
+            ("addresses", &sums.addresses),
+            ("penalties", &self.penalties),
             ("other events", &self.happenings),
         ]
     }
 
+    /// What was read, in a line.
+    fn head(&self, source: Source) -> String {
+        let (sums, left_out, of_access_log) = self.chosen(source);
+        let mut head = if of_access_log {
+            format!("{} requests of an access log", sums.count)
+        } else {
+            format!("{} audit events", sums.count + self.besides)
+        };
+        if of_access_log && self.besides > 0 {
+            let _ = write!(head, " and {} audit events", self.besides);
+        }
+        if let Some(Span(first, last)) = self.span(sums) {
+            let _ = write!(head, ", {first} to {last}");
+        }
+        let skipped = sums.skipped + self.skipped;
+        if skipped > 0 {
+            let _ = write!(head, ", {skipped} not asked for");
+        }
+        if left_out.read() > 0 {
+            let what = if of_access_log { "events of requests" } else { "lines of an access log" };
+            let _ = write!(head, "; {} {what} left out", left_out.read());
+        }
+        let _ = write!(head, "; {} other lines", self.others);
+        head
+    }
+
     /// For people.
-    pub(super) fn text(self, top: usize, style: Style) -> String {
-        let mut out = String::new();
-        let span = self.span.map_or(String::new(), |(first, last)| format!(", {first} to {last}"));
-        let skipped =
-            if self.skipped > 0 { format!(", {} not asked for", self.skipped) } else { String::new() };
-        let _ = writeln!(out, "{} audit events{span}{skipped}; {} other lines", self.events, self.others);
-        let all: u64 = self.decisions.iter().sum();
+    pub(super) fn text(&self, source: Source, top: usize, style: Style) -> String {
+        let (sums, ..) = self.chosen(source);
+        let mut out = self.head(source);
+        out.push('\n');
+        let all: u64 = sums.decisions.iter().sum();
         if all > 0 {
             heading("decisions", style, &mut out);
             for (decision, count) in
-                Decision::ALL.into_iter().zip(self.decisions).filter(|(_, count)| *count > 0)
+                Decision::ALL.into_iter().zip(sums.decisions).filter(|(_, count)| *count > 0)
             {
                 let percent = count.saturating_mul(100).checked_div(all).unwrap_or_default();
                 let word = style.decision(decision, decision.word());
                 let _ = writeln!(out, "{count:>10}  {word}  {percent} %");
             }
         }
-        for (name, table) in self.tables() {
-            show(name, table, top, style, &mut out);
+        for (name, table) in self.tables(sums) {
+            let exposure = |route: &str| sums.exposure(route).filter(|_| name == "routes");
+            show(name, table, &exposure, top, style, &mut out);
         }
         if all > 0 {
-            bars(self.timeline, style, &mut out);
+            bars(sums.timeline.clone(), style, &mut out);
         }
         out
     }
 
     /// For programs. A count may be too low by `missed`.
-    pub(super) fn json(self, top: usize) -> Value {
+    pub(super) fn json(&self, source: Source, top: usize) -> Value {
+        let (sums, left_out, of_access_log) = self.chosen(source);
         let table = |table: &Table| {
             let top: Vec<Value> =
                 table.top(top).iter().map(|(name, count)| json!({"name": name, "count": count})).collect();
             json!({"top": top, "missed": table.missed()})
         };
+        let span = self.span(sums);
         let mut report = json!({
-            "events": self.events, "skipped": self.skipped, "otherLines": self.others,
-            "from": self.span.map(|(first, _)| first.to_string()), "to": self.span.map(|(_, last)| last.to_string()),
-            "reasons": table(&self.reasons), "callers": table(&self.callers), "routes": table(&self.routes),
-            "addresses": table(&self.addresses), "otherEvents": table(&self.happenings),
+            "source": if of_access_log { "accessLog" } else { "events" },
+            "events": sums.count + self.besides, "skipped": sums.skipped + self.skipped, "leftOut": left_out.read(),
+            "otherLines": self.others, "unreadLines": self.unread,
+            "from": span.map(|Span(first, _)| first.to_string()), "to": span.map(|Span(_, last)| last.to_string()),
+            "reasons": table(&sums.reasons), "callers": table(&sums.callers), "routes": table(&sums.routes),
+            "addresses": table(&sums.addresses), "penalties": table(&self.penalties),
+            "otherEvents": table(&self.happenings),
         });
+        for route in report["routes"]["top"].as_array_mut().into_iter().flatten() {
+            let exposure = route["name"].as_str().and_then(|name| sums.exposure(name));
+            if let Some(exposure) = exposure {
+                route["exposure"] = exposure.into();
+            }
+        }
         let by_decision = |counts: Counts| {
             let named = Decision::ALL
                 .iter()
@@ -157,8 +260,8 @@ impl Report {
                 .map(|(decision, count)| (decision.word().to_owned(), count.into()));
             Value::Object(named.collect())
         };
-        report["decisions"] = by_decision(self.decisions);
-        let (length, steps) = self.timeline.shown();
+        report["decisions"] = by_decision(sums.decisions);
+        let (length, steps) = sums.timeline.clone().shown();
         let steps: Vec<Value> = steps
             .into_iter()
             .map(|(begin, counts)| json!({"from": at(begin).to_string(), "decisions": by_decision(counts)}))
@@ -172,13 +275,25 @@ fn heading(text: &str, style: Style, out: &mut String) {
     let _ = writeln!(out, "\n{}", style.paint("1", text));
 }
 
-fn show(name: &str, table: &Table, top: usize, style: Style, out: &mut String) {
+fn show<'e>(
+    name: &str,
+    table: &Table,
+    exposure: &dyn Fn(&str) -> Option<&'e str>,
+    top: usize,
+    style: Style,
+    out: &mut String,
+) {
     if table.len() == 0 {
         return;
     }
     heading(name, style, out);
     for (name, count) in table.top(top) {
-        let _ = writeln!(out, "{count:>10}  {}", shown(name));
+        let exposure = match exposure(name) {
+            None => String::new(),
+            Some(ADMIN) => format!("  [{}]", style.paint("1;33", ADMIN)),
+            Some(other) => format!("  [{}]", shown(other)),
+        };
+        let _ = writeln!(out, "{count:>10}  {}{exposure}", shown(name));
     }
     let more = table.len().saturating_sub(top);
     if table.missed() > 0 {
@@ -246,7 +361,8 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Style, shown};
+    use super::{Report, Source, Style, shown};
+    use crate::logs::asked::Asked;
     use crate::logs::event::{Decision, Event, Request, What};
     use portcullis_filter::time::Timestamp;
 
@@ -270,16 +386,18 @@ mod tests {
                 decision: Decision::Refused,
                 reason: Some("token_expired".to_owned()),
                 route: None,
+                exposure: None,
                 caller: Some("\u{1b}[31mred".to_owned()),
                 address: None,
             };
-            report.add(&Event { time: Timestamp::from_seconds(10), what: What::Request(request) });
+            let event = Event { time: Timestamp::from_seconds(10), what: What::Request(request) };
+            report.add(event, &Asked::default());
             report
         };
-        let plain = report().text(10, Style::Plain);
+        let plain = report().text(Source::Any, 10, Style::Plain);
         assert!(plain.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b) || b >= 0x80), "{plain:?}");
         assert!(!plain.contains('\u{1b}'));
-        let coloured = report().text(10, Style::Coloured);
+        let coloured = report().text(Source::Any, 10, Style::Coloured);
         assert!(coloured.contains("\u{1b}[31mrefused\u{1b}[0m") && !coloured.contains("\u{1b}[31mred\n"));
     }
 }

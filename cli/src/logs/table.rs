@@ -61,7 +61,8 @@ impl Table {
     }
 }
 
-fn cut(name: &str) -> &str {
+/// As much of a name as is held.
+pub(super) fn cut(name: &str) -> &str {
     let end = (0..=NAME.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
     &name[..end]
 }

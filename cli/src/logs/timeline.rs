@@ -13,7 +13,7 @@ const LENGTHS: [u64; 13] = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_6
 /// By decision, as in `Decision::ALL`.
 pub(super) type Counts = [u64; 4];
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Timeline {
     /// In seconds.
     length: u64,

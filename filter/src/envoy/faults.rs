@@ -20,6 +20,9 @@ const PIECE: usize = 1 << 20;
 #[derive(Default)]
 pub(super) struct Fault(Vec<u8>);
 
+/// The header whose value is the text of the panic, as that of a bug would be.
+const TEXT: &[u8] = b"request\0headers\0x-fault-text";
+
 impl Fault {
     /// The head is here, which is where a request asks.
     pub(super) fn at_head(&mut self) {
@@ -73,7 +76,7 @@ pub(super) fn fails_to_configure() -> bool {
 
 #[expect(clippy::panic, reason = "this is what it is for")]
 fn fail() -> ! {
-    panic!("a fault that a test asked for")
+    panic!("{}", String::from_utf8_lossy(&raw::property(TEXT).unwrap_or_default()))
 }
 
 /// The allocator gives up in the end, which aborts.

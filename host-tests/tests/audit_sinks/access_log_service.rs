@@ -1,4 +1,4 @@
-//! A service that takes Envoy's access log by gRPC, and keeps the tags of each entry.
+//! A service that takes Envoy's access log by gRPC, and keeps of each entry its tags and all that it says.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) type Tags = BTreeMap<String, String>;
 
 #[derive(Clone, Default)]
-struct Handler(Arc<Mutex<Vec<Tags>>>);
+struct Handler(Arc<Mutex<Vec<(Tags, String)>>>);
 
 /// A service on a free port of the loopback interface.
 pub(crate) struct Service {
@@ -36,11 +36,10 @@ impl AccessLogService for Handler {
         let mut stream = stream.into_inner();
         while let Some(message) = stream.message().await? {
             let Some(LogEntries::HttpLogs(logs)) = message.log_entries else { continue };
-            let tags = logs.log_entry.into_iter().filter_map(|entry| entry.common_properties);
-            self.0
-                .lock()
-                .unwrap()
-                .extend(tags.map(|common| common.custom_tags.into_iter().collect::<Tags>()));
+            self.0.lock().unwrap().extend(logs.log_entry.into_iter().map(|entry| {
+                let whole = format!("{entry:?}");
+                (entry.common_properties.unwrap_or_default().custom_tags.into_iter().collect(), whole)
+            }));
         }
         Ok(Response::new(StreamAccessLogsResponse {}))
     }
@@ -65,7 +64,8 @@ impl Service {
         self.port
     }
 
-    pub(crate) fn entries(&self) -> Vec<Tags> {
+    /// Of each entry its tags, and all that it says.
+    pub(crate) fn entries(&self) -> Vec<(Tags, String)> {
         self.entries.0.lock().unwrap().clone()
     }
 }

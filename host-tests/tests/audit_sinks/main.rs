@@ -74,9 +74,9 @@ fn leave_tags_out(listener: &mut Listener) {
 /// The service that takes the access log by gRPC.
 fn by_grpc(service: &Service) {
     let entries = wait("the entries", || Some(service.entries()).filter(|entries| entries.len() == 2));
-    let refused = entries.iter().find(|tags| tags["request_id"].ends_with(REFUSED)).unwrap();
+    let (refused, _) = entries.iter().find(|(tags, _)| tags["request_id"].ends_with(REFUSED)).unwrap();
     assert_eq!((refused["decision"].as_str(), refused["reason"].as_str()), ("refused", "signature_invalid"));
-    let allowed = entries.iter().find(|tags| tags["request_id"].ends_with(ALLOWED)).unwrap();
+    let (allowed, _) = entries.iter().find(|(tags, _)| tags["request_id"].ends_with(ALLOWED)).unwrap();
     assert_eq!((allowed["decision"].as_str(), allowed["subject"].as_str()), ("allowed", "alice"));
 }
 
