@@ -36,6 +36,9 @@ fn whoever_has_one_thing_to_do_is_not_idle() {
     }
     let removing = rules(&format!(r#"{{{off}, "removeHeaders": ["x-powered-by", "server"]}}"#)).unwrap();
     assert_eq!(removing.removed().iter().map(|name| &**name).collect::<Vec<_>>(), ["x-powered-by", "server"]);
+    // As lists of browsers take it.
+    let year = r#"{"preload": true, "includeSubDomains": true, "maxAge": "365d"}"#;
+    assert!(rules(&format!(r#"{{{off}, "strictTransportSecurity": {year}}}"#)).is_ok());
     let transport = |text: &str| {
         rules(&format!(r#"{{{off}, "strictTransportSecurity": {text}}}"#)).unwrap().asks_for_tls()
     };
@@ -110,6 +113,10 @@ fn what_no_policy_may_say() {
         (r#"{"frameOptions": "deny"}"#, "did you mean `Deny`?"),
         (r#"{"referrerPolicy": "none"}"#, "unknown value"),
         (r#"{"strictTransportSecurity": {"preload": true}}"#, "`preload` without"),
+        (
+            r#"{"strictTransportSecurity": {"preload": true, "includeSubDomains": true, "maxAge": "364d"}}"#,
+            "`preload` without",
+        ),
         (r#"{"strictTransportSecurity": {"overPlaintext": true}}"#, "expected a map"),
         (r#"{"strictTransportSecurity": {"overPlaintext": {}}}"#, "`because` is missing"),
         (r#"{"strictTransportSecurity": {"maxAge": "731d"}}"#, "expected"),
