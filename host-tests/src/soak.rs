@@ -109,7 +109,8 @@ pub fn run(time: Duration, progress: &mut dyn FnMut(&str)) -> Result<Report, Str
     if last > report.resident.0 + NOISE {
         report.faults.push(format!("Envoy grew from {} to {last} KiB", report.resident.0));
     }
-    let reloads = ["success", "failure", "backoff"].map(|how| envoy.stat(&format!("wasm.soak.vm_reload_{how}")));
+    let reloads =
+        ["success", "failure", "backoff"].map(|how| envoy.stat(&format!("wasm.soak.vm_reload_{how}")));
     if envoy.log().contains("panic at") || reloads.iter().any(|count| *count > 0) {
         report.faults.push("a VM has died".to_owned());
     }
