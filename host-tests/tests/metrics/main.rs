@@ -1,6 +1,7 @@
 //! What does a gateway tell of itself, and who is told? Its metrics in a real Envoy, and the alerts on them in a real Prometheus.
 
 mod alerts;
+mod configurations;
 mod counted;
 mod dashboard;
 
