@@ -4,6 +4,7 @@ mod alerts;
 mod configurations;
 mod counted;
 mod dashboard;
+mod fired;
 
 use std::time::{Duration, Instant};
 
