@@ -43,20 +43,21 @@ macro_rules! metrics {
 }
 
 metrics! {
-    Requests = "portcullis_requests_total", Counter, ["route", "decision", "reason"], "Requests that are over, each once. `decision` is `allowed`, `refused`, `answered` (by the gateway itself: a CORS preflight, or its public keys) or `shadow` (it would not have passed, but for Shadow); `reason` is a code of the README's table, or `(none)`; `route` is `(none)` where none matched, and `(other)` for the routes of the policy behind its first 250.";
+    Requests = "portcullis_requests_total", Counter, ["route", "decision", "reason", "exposure", "policy"], "Requests that are over, each once. `decision` is `allowed`, `refused`, `answered` (by the gateway itself: a CORS preflight, or its public keys) or `shadow` (it would not have passed, but for Shadow); `reason` is a code of the README's table, or `(none)`; `route` is `(none)` where none matched, and `(other)` for the routes of the policy behind its first 250; `exposure` is the route's: `Public`, `Partner`, `Admin`, `Internal` or `(none)`.";
     Decision = "portcullis_decision_microseconds", Histogram, [], "How long the filter took to decide on a head, by the proxy's clock, in microseconds, waiting apart. Of every eighth request.";
-    Tokens = "portcullis_tokens_total", Counter, ["provider", "outcome"], "Signed tokens, by what was found: `checked` (the signature held), `forged` (it did not), and `known` or `known_forged` where these very bytes had been looked at before.";
-    KeysAge = "portcullis_keys_age_seconds", Gauge, ["provider"], "How long ago the keys of `remoteJWKS` were fetched; since the start, as long as there are none.";
-    KeysOverdue = "portcullis_keys_overdue_seconds", Gauge, ["provider"], "For how long they have not been fresh any more. They are fetched anew before that, so anything but 0 means that the issuer cannot be reached: they serve for `staleGrace`.";
-    KeyFetches = "portcullis_key_fetches_total", Counter, ["provider", "outcome"], "Fetches of keys: `ok` or `failed`.";
-    Introspections = "portcullis_introspections_total", Counter, ["provider", "outcome"], "What was found of opaque tokens: `active`, `inactive` or `failed` where the issuer was asked, `cached` where an answer was at hand.";
+    Tokens = "portcullis_tokens_total", Counter, ["provider", "outcome", "policy"], "Signed tokens, by what was found: `checked` (the signature held), `forged` (it did not), and `known` or `known_forged` where these very bytes had been looked at before.";
+    KeysAge = "portcullis_keys_age_seconds", Gauge, ["provider", "policy"], "How long ago the keys of `remoteJWKS` were fetched; since the start, as long as there are none.";
+    KeysOverdue = "portcullis_keys_overdue_seconds", Gauge, ["provider", "policy"], "For how long they have not been fresh any more. They are fetched anew before that, so anything but 0 means that the issuer cannot be reached: they serve for `staleGrace`. Of a provider that the policy no longer has, the last number stands and no longer changes.";
+    KeyFetches = "portcullis_key_fetches_total", Counter, ["provider", "outcome", "policy"], "Fetches of keys: `ok` or `failed`.";
+    Introspections = "portcullis_introspections_total", Counter, ["provider", "outcome", "policy"], "What was found of opaque tokens: `active`, `inactive` or `failed` where the issuer was asked, `cached` where an answer was at hand.";
     Evictions = "portcullis_bucket_evictions_total", Counter, [], "Buckets of limits that had something spent and made room for another. Many of them: `stateBytes` is too small for the number of clients.";
     LostRaces = "portcullis_bucket_lost_races_total", Counter, [], "Writes of a bucket that were decided again, since another worker wrote first.";
     Penalties = "portcullis_penalties_total", Counter, [], "Penalties that began: a rule of `rateLimit.failures` has seen as many failures as it allows.";
-    LimiterCalls = "portcullis_limiter_calls_total", Counter, ["outcome"], "Questions to rate limit services: `ok`, `over_limit`, `failed`; `unasked` where the service rests after failures or too many questions are on their way, `leased` where an earlier yes served, `remembered` where an earlier no did.";
+    LimiterCalls = "portcullis_limiter_calls_total", Counter, ["outcome", "policy"], "Questions to rate limit services: `ok`, `over_limit`, `failed`; `unasked` where the service rests after failures or too many questions are on their way, `leased` where an earlier yes served, `remembered` where an earlier no did.";
     SinkDrops = "portcullis_sink_dropped_total", Counter, ["sink"], "Audit events that never got to a sink: `otlp`, the collector, is away, slow or refuses them, or their VM ended before they were sent. What was dropped still stands in the sinks that worked.";
     PolicyLoads = "portcullis_policy_loads_total", Counter, ["outcome"], "Policies that were `loaded` or `refused`, once for each worker and the main thread.";
-    PolicyLoaded = "portcullis_policy_loaded_timestamp_seconds", Gauge, ["policy", "digest"], "When the policy of this name was last loaded by a worker, as a Unix time. The series with the highest value is the policy that serves; `digest` has the first twelve digits, as an audit event does.";
+    PolicyLoaded = "portcullis_policy_loaded_timestamp_milliseconds", Gauge, ["policy", "digest"], "When the policy of this name was last loaded by a worker, in milliseconds since 1970: proxies know whole numbers only, and two may be loaded within a second. The series with the highest value is the policy that serves; `digest` has the first twelve digits, as an audit event does.";
+    Degraded = "portcullis_degraded", Gauge, ["policy", "digest", "what"], "1 for what this version of the policy asks for and is not there, so that it does without or refuses. A variable of the environment is missing or no good: `keys` of a provider, `one_secret` of two, the `pepper` of API keys, the `subject_key` of audit events, the `collector_header`, a `signing_key`. Or the proxy's shared data cannot be written: `limits`, `proofs`, `concurrency`. There only if something is.";
     VmStarts = "portcullis_vm_starts_total", Counter, [], "Times that the plugin started: once for each worker and the main thread, and once for each VM that had to be made anew.";
 }
 
@@ -67,7 +68,7 @@ pub const OTHER: &str = "(other)";
 
 impl Metric {
     /// The name of a series: `portcullis_requests_total.route=orders.decision=refused.reason=rate_limited`. Each value ends where the next
-    /// label begins, since no name of a policy has a `=`.
+    /// label begins, since no name of a policy has a `=`. The last label may be left to [`OfPolicy`].
     pub fn series(self, values: &[&str]) -> String {
         let row = self.row();
         let mut name = row.name.to_owned();
@@ -98,6 +99,29 @@ impl Metric {
     /// Makes the series, or finds it.
     pub fn define(self, host: &impl Metrics, values: &[&str]) -> Result<MetricId, crate::host::HostError> {
         host.define(self.row().kind, &self.series(values))
+    }
+}
+
+/// The metrics of one policy: its name is the last label of each, so that two policies in one proxy are told apart.
+#[derive(Clone, Copy, Debug)]
+pub struct OfPolicy<'a, M> {
+    /// Who counts.
+    pub host: &'a M,
+    /// The policy's name.
+    pub policy: &'a str,
+}
+
+impl<M: Metrics> Metrics for OfPolicy<'_, M> {
+    fn define(&self, kind: Kind, name: &str) -> Result<MetricId, crate::host::HostError> {
+        self.host.define(kind, &[name, ".policy=", named(self.policy)].concat())
+    }
+
+    fn increment(&self, id: MetricId, count: u64) -> Result<(), crate::host::HostError> {
+        self.host.increment(id, count)
+    }
+
+    fn record(&self, id: MetricId, value: u64) -> Result<(), crate::host::HostError> {
+        self.host.record(id, value)
     }
 }
 
@@ -134,7 +158,7 @@ impl Clone for Tally {
 mod tests {
     use core::cell::RefCell;
 
-    use super::{Metric, NONE, Tally};
+    use super::{Metric, NONE, OfPolicy, Tally};
     use crate::host::{HostError, Kind, MetricId, Metrics};
     use crate::testing::test;
 
@@ -174,8 +198,10 @@ mod tests {
             (&long, "(other)"),
         ] {
             assert_eq!(
-                Metric::Requests.series(&[route, "refused", "rate_limited"]),
-                format!("portcullis_requests_total.route={expected}.decision=refused.reason=rate_limited")
+                Metric::Requests.series(&[route, "refused", "rate_limited", "Admin", "shop"]),
+                format!(
+                    "portcullis_requests_total.route={expected}.decision=refused.reason=rate_limited.exposure=Admin.policy=shop"
+                )
             );
         }
         assert_eq!(Metric::VmStarts.series(&[]), "portcullis_vm_starts_total");
@@ -208,6 +234,15 @@ mod tests {
             "4 =7",
         ];
         assert_eq!(*host.lines.borrow(), told);
+        let host = Book::default();
+        for (policy, expected) in [("shop", "shop"), ("a=b", "(other)")] {
+            Metric::Tokens.add(&OfPolicy { host: &host, policy }, &["corp", "forged"], 0);
+            let told = host.lines.borrow_mut().pop().unwrap();
+            assert_eq!(
+                told,
+                format!("portcullis_tokens_total.provider=corp.outcome=forged.policy={expected}")
+            );
+        }
         let host = Book { lacks: true, ..Book::default() };
         Metric::Evictions.add(&host, &[], 3);
         Metric::KeysAge.set(&host, &["corp"], 7);

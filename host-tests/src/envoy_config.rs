@@ -241,6 +241,7 @@ pub fn guard() -> Value {
         "name": "portcullis-guard",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules_stat_prefix": "portcullis_guard.",
             "rules": {"action": "ALLOW", "policies": {"admitted": {
                 "permissions": [{"any": true}],
                 "principals": [{"filter_state": {"key": ADMITTED, "string_match": {"exact": "1"}}}],

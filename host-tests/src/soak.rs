@@ -116,7 +116,9 @@ pub fn run(time: Duration, progress: &mut dyn FnMut(&str)) -> Result<Report, Str
     if upstream.requests("/v1/logs") == 0 {
         report.faults.push("no audit event has come to the collector".to_owned());
     }
-    if envoy.log().contains("panic at") || envoy.stat("wasm.soak.vm_reload") > 0 {
+    let reloads =
+        ["success", "failure", "backoff"].map(|how| envoy.stat(&format!("wasm.soak.vm_reload_{how}")));
+    if envoy.log().contains("panic at") || reloads.iter().any(|count| *count > 0) {
         report.faults.push("a VM has died".to_owned());
     }
     Ok(report)

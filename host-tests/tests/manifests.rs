@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use host_tests::envoy::Envoy;
 use host_tests::envoy_config::{Cluster, Listener, guard};
+use host_tests::prometheus::samples;
 use host_tests::upstream::Upstream;
 use host_tests::{artifacts, client};
 use portcullis_filter::guards::assertion::key::{Algorithm, public_jwks};
@@ -171,7 +172,8 @@ fn each_start_script_gives_the_proxy_what_the_store_has() {
 #[test]
 fn envoy_takes_what_the_page_gives_it() {
     let (policy, names) = policy();
-    let filter = of_kind("EnvoyFilter")["spec"]["configPatches"][0].clone();
+    let patches = of_kind("EnvoyFilter")["spec"]["configPatches"].clone();
+    let filter = patches[0].clone();
     assert_eq!(filter["patch"]["operation"], "INSERT_BEFORE");
     let placed = "/match/listener/filterChain/filter/subFilter/name";
     assert_eq!(filter.pointer(placed), Some(&json!("envoy.filters.http.router")));
@@ -181,7 +183,9 @@ fn envoy_takes_what_the_page_gives_it() {
     let upstream = Upstream::start().unwrap();
     let port = upstream.address().port();
     let mut listener = Listener::new("page", policy, artifacts::plugin().unwrap(), port);
-    listener.plugin_config = json!({"vm_config": vm_config()});
+    // The names that Istio gives to both.
+    listener.plugin_config = json!({"name": "istio-ingress.portcullis", "vm_config": vm_config()});
+    listener.manager = json!({"stat_prefix": "outbound_0.0.0.0_8443"});
     let mut listener = listener.to_json();
     listener.as_object_mut().unwrap().remove("@type");
     let filters = listener.pointer_mut("/filter_chains/0/filters/0/typed_config/http_filters").unwrap();
@@ -190,6 +194,7 @@ fn envoy_takes_what_the_page_gives_it() {
     let bootstrap = json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "stats_config": stats_config(&patches[1]),
         "static_resources": {"listeners": [listener], "clusters": [Cluster::of_upstream(port).to_json()]},
     });
     let directory = tempfile::TempDir::new().unwrap();
@@ -217,4 +222,40 @@ fn envoy_takes_what_the_page_gives_it() {
     assert_eq!(refused.status, 401);
     let dump = envoy.admin_text("/config_dump").unwrap();
     assert!(dump.contains("SIGNING_KEY_2027_A") && !dump.contains("PRIVATE KEY"), "names, and no secret");
+    let told = samples(&envoy.admin_text("/stats/prometheus").unwrap()).unwrap();
+    for (name, labels) in [
+        ("envoy_wasm_portcullis_vm_reload_success", &[][..]),
+        ("envoy_http_rbac_denied", &[("envoy_rbac_http_prefix", "portcullis_guard")]),
+        ("portcullis_policy_loads_total", &[("outcome", "loaded")]),
+        ("portcullis_requests_total", &[("route", "orders"), ("decision", "allowed")]),
+    ] {
+        assert!(told.iter().any(|sample| sample.name == name && sample.has(labels)), "{name}: {told:#?}");
+    }
+}
+
+/// Istio's own, as its source has it (`pkg/bootstrap`), with what the page adds to it: `MERGE` puts lists behind lists.
+fn stats_config(patch: &Value) -> Value {
+    assert_eq!((&patch["applyTo"], &patch["patch"]["operation"]), (&json!("BOOTSTRAP"), &json!("MERGE")));
+    let more = &patch["patch"]["value"]["stats_config"];
+    let text = fs::read_to_string(artifacts::repository().join("envoy.yaml")).unwrap();
+    let reference: Value = serde_saphyr::from_str(&text).unwrap();
+    let tags = more["stats_tags"].as_array().unwrap();
+    for tag in reference["stats_config"]["stats_tags"].as_array().unwrap() {
+        assert!(tags.contains(tag), "{tag}");
+    }
+    let kept = [
+        ("prefix", "cluster_manager"),
+        ("prefix", "listener_manager"),
+        ("prefix", "server"),
+        ("prefix", "wasm"),
+        ("suffix", "rbac.allowed"),
+        ("suffix", "rbac.denied"),
+    ];
+    let mut patterns: Vec<Value> = kept.iter().map(|(how, what)| json!({*how: what})).collect();
+    patterns.extend(more["stats_matcher"]["inclusion_list"]["patterns"].as_array().unwrap().clone());
+    json!({
+        "use_all_default_tags": false,
+        "stats_tags": tags,
+        "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+    })
 }

@@ -9,9 +9,9 @@ use std::cell::{Cell, RefCell};
 use super::Gateway;
 use crate::audit::Decision;
 use crate::decision::Reason;
-use crate::host::{Host, MetricId, Metrics};
+use crate::host::{Host, Level, MetricId, Metrics};
 use crate::limits;
-use crate::metrics::{Metric, NONE, OTHER};
+use crate::metrics::{Metric, NONE, OTHER, OfPolicy};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
@@ -85,21 +85,44 @@ impl Meters {
 }
 
 /// The name of a route is the policy's; the policy has checked that it can stand in a name.
-fn define(host: &impl Metrics, policy: Option<&Policy>, route: Option<usize>, outcome: Outcome) -> Series {
-    let named = |at: usize| policy?.routes.get(at).filter(|_| at < limits::METRIC_ROUTES);
-    let route = match route {
-        None => NONE,
-        Some(at) => named(at).map_or(OTHER, |route| &route.name),
+fn define(host: &impl Metrics, policy: Option<&Policy>, at: Option<usize>, outcome: Outcome) -> Series {
+    let route = at.and_then(|at| policy?.routes.get(at));
+    let name = match (at, route) {
+        (None, _) => NONE,
+        (Some(at), Some(route)) if at < limits::METRIC_ROUTES => &route.name,
+        _ => OTHER,
     };
+    let exposure = route.and_then(|route| route.exposure.level()).unwrap_or(NONE);
+    let policy = policy.map_or(NONE, |policy| &policy.name);
     let [decision, reason] = outcome.words();
-    Metric::Requests.define(host, &[route, decision, reason]).ok()
+    Metric::Requests.define(host, &[name, decision, reason, exposure, policy]).ok()
+}
+
+/// As audit events say a digest.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or_default()
+}
+
+/// Something that the policy asks for is not there. The log says what, and a metric that something is.
+pub(super) fn degraded(host: &impl Host, policy: &str, digest: &str, what: &str, told: &str) {
+    host.log(Level::Error, told);
+    Metric::Degraded.set(host, &[policy, short(digest), what], 1);
 }
 
 impl Gateway {
     /// Counts a request that is over.
     pub(super) fn count(&self, host: &impl Metrics, route: Option<usize>, outcome: Outcome) {
-        // The first place is that of no route, the last that of all others.
-        let at = route.map_or(0, |route| route.min(limits::METRIC_ROUTES).saturating_add(1));
+        let policy = self.policy.as_ref();
+        // The first place is that of no route, the last are those of all others, one for each exposure.
+        let at = match route {
+            None => 0,
+            Some(at) if at < limits::METRIC_ROUTES => at.saturating_add(1),
+            Some(at) => {
+                let level =
+                    policy.and_then(|policy| policy.routes.get(at)).map_or(0, |route| route.exposure.place());
+                limits::METRIC_ROUTES.saturating_add(1).saturating_add(level)
+            }
+        };
         let mut rows = self.meters.requests.borrow_mut();
         if rows.len() <= at {
             rows.resize_with(at.saturating_add(1), || None);
@@ -107,7 +130,6 @@ impl Gateway {
         let Some(row) = rows.get_mut(at) else { return };
         let row = row.get_or_insert_with(|| Box::new([None; OUTCOMES]));
         let Some(series) = row.get_mut(outcome.place()) else { return };
-        let policy = self.policy.as_ref();
         if let Some(id) = *series.get_or_insert_with(|| define(host, policy, route, outcome)) {
             let _ = host.increment(id, 1);
         }
@@ -123,13 +145,13 @@ impl Gateway {
             // What a VM counts that ends as this one begins would be gone with it.
             let _ = Metric::SinkDrops.define(host, &["otlp"]);
         }
-        for route in policy.routes.iter().take(limits::METRIC_ROUTES) {
-            let _ = Metric::Requests.define(host, &[&route.name, "allowed", NONE]);
+        let allowed = Outcome { decision: Decision::Allowed, reason: None };
+        for at in 0..policy.routes.len().min(limits::METRIC_ROUTES) {
+            define(host, self.policy.as_ref(), Some(at), allowed);
         }
         Metric::PolicyLoads.add(host, &["loaded"], 1);
         if let Ok(now) = host.now() {
-            let digest = policy.digest.get(..12).unwrap_or_default();
-            Metric::PolicyLoaded.set(host, &[&policy.name, digest], now.nanos() / 1_000_000_000);
+            Metric::PolicyLoaded.set(host, &[&policy.name, short(&policy.digest)], now.nanos() / 1_000_000);
         }
     }
 
@@ -145,9 +167,10 @@ impl Gateway {
         if let Ok(table) = &self.table {
             table.measure(host);
         }
-        self.asker.measure(host);
         if let Some(policy) = &self.policy {
-            policy.providers.measure(host, began, now);
+            let host_of_policy = &OfPolicy { host, policy: &policy.name };
+            self.asker.measure(host_of_policy);
+            policy.providers.measure(host_of_policy, began, now);
             if let Some(exporter) = &policy.audit.sinks.otlp {
                 exporter.measure(host);
             }

@@ -22,6 +22,7 @@ mod wait;
 pub use stream::Stream;
 
 use core::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use self::meters::Meters;
 use self::wait::Waiting;
@@ -82,66 +83,63 @@ impl Gateway {
             host.log(Level::Warn, &format!("portcullis: {problem}"));
         }
         policy.providers.resolve(|name| host.env(name));
+        let (name, digest) = (Rc::clone(&policy.name), Rc::clone(&policy.digest));
+        let degraded = |what, told: &str| meters::degraded(host, &name, &digest, what, told);
         for (provider, why) in policy.providers.without_keys() {
-            host.log(
-                Level::Error,
-                &format!("portcullis: provider `{provider}` refuses every request: {why}"),
-            );
+            degraded("keys", &format!("portcullis: provider `{provider}` refuses every request: {why}"));
         }
         for (provider, why) in policy.providers.without_one_of_two(|name| host.env(name)) {
-            host.log(
-                Level::Error,
+            degraded(
+                "one_secret",
                 &format!("portcullis: provider `{provider}` has one of two secrets alone: {why}"),
             );
         }
         for why in policy.providers.without_pepper() {
-            host.log(
-                Level::Error,
-                &format!("portcullis: not every API key with a keyed hash is taken: {why}"),
-            );
+            degraded("pepper", &format!("portcullis: not every API key with a keyed hash is taken: {why}"));
         }
         policy.audit.resolve(|name| host.env(name));
         if let Some(variable) = policy.audit.subjects.without_key() {
-            host.log(
-                Level::Error,
-                &format!("portcullis: no audit event names a subject: environment variable `{variable}` is missing or shorter than 32 bytes"),
+            degraded(
+                "subject_key",
+                &format!(
+                    "portcullis: no audit event names a subject: environment variable `{variable}` is missing or shorter than 32 bytes"
+                ),
             );
         }
         if let Some(what) = policy.audit.sinks.otlp.as_ref().and_then(|exporter| exporter.without_header()) {
-            host.log(
-                Level::Error,
-                &format!("portcullis: no audit event reaches the collector: environment variable `{what}` is missing or no header can hold it"),
+            degraded(
+                "collector_header",
+                &format!(
+                    "portcullis: no audit event reaches the collector: environment variable `{what}` is missing or no header can hold it"
+                ),
             );
         }
         if let Some(signing) = &mut policy.signing {
             signing.resolve(|name| host.env(name), seed);
             for (key, why) in signing.without_key() {
-                host.log(
-                    Level::Error,
+                degraded(
+                    "signing_key",
                     &format!("portcullis: the key `{key}` of `signing` does not sign: {why}"),
                 );
             }
         }
         let table = Table::prepare(host, seed, policy.state_bytes);
         if let Err(error) = &table {
-            host.log(Level::Error, &format!("portcullis: every limited request will be refused: {error}"));
+            degraded("limits", &format!("portcullis: every limited request will be refused: {error}"));
         }
         let memory = policy.providers.takes_proofs().then(|| Memory::prepare(host, seed));
         if let Some(Err(error)) = &memory {
-            host.log(
-                Level::Error,
-                &format!("portcullis: every proof of possession will be refused: {error}"),
-            );
+            degraded("proofs", &format!("portcullis: every proof of possession will be refused: {error}"));
         }
         let counts = policy.routes.iter().any(|route| route.rate_limit.limits_concurrency());
         let ledger = counts.then(|| Ledger::prepare(host, seed));
         if let Some(Err(error)) = &ledger {
-            host.log(
-                Level::Error,
+            degraded(
+                "concurrency",
                 &format!("portcullis: where requests under way are limited, all are refused: {error}"),
             );
         }
-        let (name, digest, routes) = (&policy.name, &policy.digest, policy.routes.len());
+        let routes = policy.routes.len();
         host.log(
             Level::Info,
             &format!("portcullis: policy `{name}` loaded, digest {digest}, {routes} routes"),

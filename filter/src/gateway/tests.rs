@@ -310,12 +310,32 @@ fn a_path_longer_than_any_route_allows_is_not_looked_up() {
 #[test]
 fn a_request_is_counted_once() {
     for (mode, head, bodies, expected) in [
-        ("Enforce", vec![], &[4][..], "route=a.decision=allowed.reason=(none) 1"),
-        ("Enforce", vec![("x-bad", "1")], &[], "route=a.decision=refused.reason=header_forbidden 1"),
-        ("Shadow", vec![("x-bad", "1")], &[], "route=a.decision=shadow.reason=header_forbidden 1"),
+        ("Enforce", vec![], &[4][..], "route=a.decision=allowed.reason=(none).exposure=(none).policy=p 1"),
+        (
+            "Enforce",
+            vec![("x-bad", "1")],
+            &[],
+            "route=a.decision=refused.reason=header_forbidden.exposure=(none).policy=p 1",
+        ),
+        (
+            "Shadow",
+            vec![("x-bad", "1")],
+            &[],
+            "route=a.decision=shadow.reason=header_forbidden.exposure=(none).policy=p 1",
+        ),
         // It was admitted, and then cut off.
-        ("Enforce", vec![], &[4, 1], "route=a.decision=refused.reason=body_too_large 1"),
-        ("Shadow", vec![], &[4, 1], "route=a.decision=shadow.reason=body_too_large 1"),
+        (
+            "Enforce",
+            vec![],
+            &[4, 1],
+            "route=a.decision=refused.reason=body_too_large.exposure=(none).policy=p 1",
+        ),
+        (
+            "Shadow",
+            vec![],
+            &[4, 1],
+            "route=a.decision=shadow.reason=body_too_large.exposure=(none).policy=p 1",
+        ),
     ] {
         let host = Shaky { head, ..Shaky::default() };
         let mut stream = stream(mode);
@@ -334,7 +354,7 @@ fn a_request_is_counted_once() {
     assert_eq!(host.counted(), [""; 0], "nothing was decided");
     stream.on_request_headers(&host, true);
     stream.leave(&host);
-    assert_eq!(host.counted(), ["route=(none).decision=refused.reason=no_route 1"]);
+    assert_eq!(host.counted(), ["route=(none).decision=refused.reason=no_route.exposure=(none).policy=p 1"]);
 }
 
 #[test]
@@ -369,6 +389,36 @@ fn a_series_is_asked_for_once() {
     }
 }
 
+/// The host has no shared data and no environment.
+#[test]
+fn what_is_missing_is_in_the_log_and_a_metric() {
+    let hashed = r#""name":"p","audit":{"subject":"Hashed","hashKey":{"env":"NOT_THERE"}}"#;
+    for (text, expected) in [
+        (document("Enforce", 1), &["limits"][..]),
+        (document("Enforce", 1).replace(r#""name":"p""#, hashed), &["subject_key", "limits"]),
+    ] {
+        let host = Shaky::default();
+        let gateway = Gateway::start(text.as_bytes(), [0; 16], &host).unwrap();
+        let digest = gateway.policy.as_ref().unwrap().digest.get(..12).unwrap().to_owned();
+        let calls = host.calls.borrow();
+        let set: Vec<&str> =
+            calls.iter().filter_map(|call| call.strip_prefix("record portcullis_degraded.")).collect();
+        let expected: Vec<String> =
+            expected.iter().map(|what| format!("policy=p.digest={digest}.what={what} 1")).collect();
+        assert_eq!(set, expected);
+        assert!(
+            calls
+                .iter()
+                .any(|call| call.starts_with("log portcullis: every limited request will be refused"))
+        );
+        // In milliseconds.
+        let loaded = format!(
+            "record portcullis_policy_loaded_timestamp_milliseconds.policy=p.digest={digest} 1795489800000"
+        );
+        assert!(calls.contains(&loaded), "{calls:?}");
+    }
+}
+
 #[test]
 fn routes_beyond_the_bound_are_counted_together() {
     let most = crate::limits::METRIC_ROUTES;
@@ -387,7 +437,9 @@ fn routes_beyond_the_bound_are_counted_together() {
         };
         // The numbers are those of the host that defined them first, so only the names that are asked for tell.
         let asked = host.metrics.borrow();
-        let expected = format!("portcullis_requests_total.route={route}.decision=allowed.reason=(none)");
+        let expected = format!(
+            "portcullis_requests_total.route={route}.decision=allowed.reason=(none).exposure=(none).policy=p"
+        );
         assert!(number > most || asked.contains(&expected), "{number}: {asked:?}");
         assert!(number <= most || asked.is_empty(), "{number}: {asked:?}");
     }
@@ -508,5 +560,33 @@ fn a_body_that_is_too_long_waits_for_nothing() {
         assert!(!host.called("respond") && !host.called("resume"), "{path}");
         stream.borrow_mut().resume(&host, false);
         assert!(host.called("mark") && !host.called("respond"), "{path}: {:?}", host.calls);
+    }
+}
+
+#[test]
+fn an_exposure_is_counted_apart_beyond_the_bound_too() {
+    let most = crate::limits::METRIC_ROUTES;
+    let admin = |text: String, route: usize| {
+        let name = format!(r#""name":"a{route}","#);
+        text.replace(&name, &format!(r#"{name}"exposure":{{"to":"Admin","clientCIDRs":["10.0.0.0/8"]}},"#))
+    };
+    let text = admin(admin(document("Enforce", most + 3), 1), most + 1);
+    let host = Shaky::default();
+    let gateway = Rc::new(Gateway::start(text.as_bytes(), [0; 16], &host).unwrap());
+    for (number, expected) in [
+        (1, "route=a1.decision=allowed.reason=(none).exposure=Admin.policy=p"),
+        (2, "route=a2.decision=allowed.reason=(none).exposure=(none).policy=p"),
+        (most, "route=(other).decision=allowed.reason=(none).exposure=(none).policy=p"),
+        (most + 1, "route=(other).decision=allowed.reason=(none).exposure=Admin.policy=p"),
+    ] {
+        let host = Shaky { path: Some(format!("/a{number}")), ..Shaky::default() };
+        let mut stream = Stream::new(Rc::clone(&gateway));
+        stream.on_request_headers(&host, true);
+        stream.on_log(&host);
+        assert!(
+            host.metrics.borrow().contains(&format!("portcullis_requests_total.{expected}")),
+            "{number}: {:?}",
+            host.metrics
+        );
     }
 }

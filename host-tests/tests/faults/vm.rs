@@ -57,6 +57,8 @@ fn a_vm_that_dies_costs_what_was_in_it_and_comes_back() {
         }
         gateway.until_served(place);
     }
+    // It has this one, too, and never counts it: no alert may ask for it.
+    assert_eq!(gateway.envoy.stat(&format!("wasm.{NAME}.vm_reload")), 0);
     // What all workers share outlives a VM: nobody gets a second helping.
     assert_eq!([(); 3].map(|()| gateway.status(&get("/limited"))), [200, 429, 429]);
     let log = gateway.envoy.log();

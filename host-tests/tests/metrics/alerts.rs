@@ -17,7 +17,7 @@ use super::{dashboard, file};
 
 pub(crate) const RULES: &str = "deploy/observability/rules.yaml";
 const TESTS: &str = "deploy/observability/rules.test.yaml";
-const CONFIG: &str = "deploy/observability/prometheus.yaml";
+pub(crate) const CONFIG: &str = "deploy/observability/prometheus.yaml";
 
 fn promtool(arguments: &[&str]) {
     let program = artifacts::prometheus().unwrap().join("promtool");
@@ -27,7 +27,7 @@ fn promtool(arguments: &[&str]) {
 }
 
 /// The names of the alerts.
-fn alerts() -> Vec<String> {
+pub(crate) fn alerts() -> Vec<String> {
     let rules: Value = serde_saphyr::from_str(&file(RULES)).unwrap();
     let rules =
         rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());

@@ -29,7 +29,8 @@ fn policy(server: &KeyServer) -> Value {
     json!({
         "apiVersion": "portcullis/v1", "kind": "GatewayPolicy", "name": "counted",
         "stateBytes": "64Ki",
-        "audit": {"sinks": {"otlp": {"uri": "http://collector/v1/logs", "cluster": "nobody", "maxBatch": 1, "maxBuffered": 1}}},
+        // Of which nobody has the key.
+        "audit": {"subject": "Hashed", "hashKey": {"env": "NOT_THERE"}, "sinks": {"otlp": {"uri": "http://collector/v1/logs", "cluster": "nobody", "maxBatch": 1, "maxBuffered": 1}}},
         "jwt": {"providers": [
             {
                 "name": "corp", "issuer": "https://id.example.com", "audiences": ["orders-api"], "maxLifetime": "1d",
@@ -161,6 +162,10 @@ fn everything_in_the_table_is_counted_and_nothing_else() {
         let found = host_tests::prometheus::sum(&samples, row.name, &labels);
         assert!(found >= least, "{} {labels:?}: {found}, not {least}", row.name);
     }
+    let lacks = |what: &str| {
+        host_tests::prometheus::sum(&samples, "portcullis_degraded", &[("policy", "counted"), ("what", what)])
+    };
+    assert_eq!((lacks("subject_key"), lacks("keys")), (1.0, 0.0));
     only_what_the_table_has(&envoy, &samples);
 }
 
@@ -178,6 +183,11 @@ fn only_what_the_table_has(envoy: &Envoy, samples: &[Sample]) {
         };
         assert_eq!(kinds.get(row.name), Some(&kind), "{}", row.name);
     }
+    labels_are_those_of_the_table(samples);
+}
+
+/// Each is a series of the table, with the labels of its row.
+pub(crate) fn labels_are_those_of_the_table(samples: &[Sample]) {
     for sample in samples {
         let of = |metric: &&Metric| {
             let row = metric.row();

@@ -1,8 +1,10 @@
 //! What does a gateway tell of itself, and who is told? Its metrics in a real Envoy, and the alerts on them in a real Prometheus.
 
 mod alerts;
+mod configurations;
 mod counted;
 mod dashboard;
+mod fired;
 
 use std::time::{Duration, Instant};
 

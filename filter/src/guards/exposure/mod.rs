@@ -77,6 +77,11 @@ impl Exposure {
         self.level.map(Level::word)
     }
 
+    /// Its place in a table of levels; the first is that of none.
+    pub fn place(&self) -> usize {
+        self.level.map_or(0, |level| (level as usize).saturating_add(1))
+    }
+
     /// Whether it asks for the client's address.
     pub fn needs_address(&self) -> bool {
         !self.networks.is_empty()

@@ -7,7 +7,7 @@ use super::jwt::remote::Remote;
 use super::rules::Providers;
 use super::stop::What;
 use crate::audit::Rotation;
-use crate::host::{Answer, CallId, Host};
+use crate::host::{Answer, CallId, Host, Metrics};
 use crate::time::Timestamp;
 
 impl Providers {
@@ -28,7 +28,7 @@ impl Providers {
     }
 
     /// Tells the host what has been counted since the last time. `began` is when that was first done.
-    pub fn measure(&self, host: &impl Host, began: Timestamp, now: Timestamp) {
+    pub fn measure(&self, host: &impl Metrics, began: Timestamp, now: Timestamp) {
         self.list.iter().for_each(|provider| provider.measure(host, began, now));
     }
 
