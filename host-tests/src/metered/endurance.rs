@@ -34,10 +34,8 @@ pub fn of(module: &[u8], requests: u32) -> Result<Held, String> {
     let early = requests / 20;
     let mut held = Held::default();
     for number in 0..requests {
-        match vm.run(&request(number, token))?.admitted {
-            true => held.admitted += 1,
-            false => held.refused += 1,
-        }
+        let went_on = vm.run(&request(number, token))?.admitted;
+        *(if went_on { &mut held.admitted } else { &mut held.refused }) += 1;
         if number == early {
             held.early = vm.pages();
         }

@@ -468,7 +468,7 @@ fn as_many_providers_as_there_may_be_and_one_more() {
         problems.iter().any(|problem| problem.to_string().contains("too many providers")),
         "{problems:?}"
     );
-    assert!(!providers(limits::PROVIDERS + 2).is_empty());
+    assert_ne!(providers(limits::PROVIDERS + 2), []);
 }
 
 #[test]
