@@ -1,7 +1,8 @@
 //! What does an issuer say of an opaque token, and what if it says nothing? A certified provider and one that misbehaves, before a gateway in
 //! real Envoy.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -46,6 +47,8 @@ impl Gateway {
                 {"name": "orders", "match": {"path": {"type": "PathPrefix", "value": "/orders"}}, "authentication": {"jwt": {}}},
                 {"name": "writes", "match": {"path": {"type": "PathPrefix", "value": "/writes"}}, "authentication": {"jwt": {}},
                     "authorization": {"rules": [{"name": "w", "action": "Allow", "principal": {"scopes": ["orders.write"]}}]}},
+                {"name": "uploads", "match": {"path": {"type": "PathPrefix", "value": "/uploads"}}, "authentication": {"jwt": {}},
+                    "request": {"body": {"maxBytes": "1Ki"}}},
                 {"name": "health", "match": {"path": {"type": "Exact", "value": "/healthz"}},
                     "authentication": {"open": {"because": "probe"}}},
             ],
@@ -367,4 +370,34 @@ fn random_tokens_push_out_none_that_is_known() {
     assert!(server.requests("/introspect") > 4096);
     assert_eq!(gateway.outcome("known").0, 200);
     assert_eq!(questions.load(Ordering::SeqCst), 1, "it is still known");
+}
+
+/// While the issuer takes its time the proxy holds the body back: no more of it than the route takes. Whoever waited in vain would get 503.
+#[test]
+fn a_body_that_is_too_long_is_refused_while_the_issuer_is_asked() {
+    let issuer = KeyServer::start().unwrap();
+    let mut introspection = introspection(&issuer.url("/introspect"), "gateway", "30s");
+    introspection["timeout"] = json!("20s");
+    let gateway = Gateway::start(ISSUER, AUDIENCE, &introspection, SECRET, issuer.port());
+    let late = Answer::json(json!({"active": true, "aud": AUDIENCE}).to_string());
+    issuer.answer("/introspect", late.after(Duration::from_secs(60)));
+    let chunk = format!("258\r\n{}\r\n", "a".repeat(600));
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = "POST /uploads HTTP/1.1\r\nhost: api.example.com\r\nauthorization: Bearer late\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(format!("{head}{chunk}").as_bytes()).unwrap();
+    let end = Instant::now() + Duration::from_secs(15);
+    while issuer.requests("/introspect") == 0 {
+        assert!(Instant::now() < end, "nobody is asked\n{}", gateway.envoy.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    stream.write_all(chunk.as_bytes()).unwrap();
+    let mut answer = String::new();
+    while !answer.contains("body_too_large") {
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).unwrap();
+        assert_ne!(read, 0, "{answer}");
+        answer.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+    }
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
