@@ -609,6 +609,7 @@ fn an_active_token_of_another_use_is_no_access_token() {
         (r#","token_use":null,"typ":null,"token_type":null"#, true),
         (r#","token_use":"refresh_token""#, false),
         (r#","token_use":"id""#, false),
+        (r#","token_use":"device_secret""#, false),
         (r#","token_use":1"#, false),
         (r#","token_use":["access_token"]"#, false),
         (r#","typ":"Bearer","token_type":"Bearer""#, true),
@@ -630,5 +631,39 @@ fn an_active_token_of_another_use_is_no_access_token() {
     ] {
         let expected = if is_taken { Ok(()) } else { Err(Reason::TokenTypeUnaccepted) };
         assert_eq!(said(more).map(drop), expected, "{more}");
+    }
+}
+
+/// Where keys and introspection are one provider's, a signed token is checked with the keys; where there are no keys alone it is asked about, and then
+/// what no signed token may be is refused before anybody is asked.
+#[test]
+fn what_is_signed_is_asked_about_without_keys_alone() {
+    let keys = format!(r#""localJWKS":{{"inline":{}}},"#, Json::Text(set(&[jwk(Family::Ed25519, "")])));
+    let asked = |keys: &str, token: &str| {
+        let text = json(&format!(
+            r#"{{"providers":[{{"name":"corp","issuer":"https://corp","audiences":["api"],"maxLifetime":"1h",{keys}
+                "introspection":{{"uri":"https://h/i","cluster":"c","clientId":"g","clientSecret":{{"env":"S"}}}}}}]}}"#
+        ));
+        let problems = Problems::new();
+        let mut providers = read_jwt(&Field::root(&text, &problems));
+        assert!(!problems.is_fatal(), "{:?}", problems.into_vec());
+        providers.resolve(|_| Some(b"secret".to_vec()));
+        let route = route(BOTH, &providers);
+        let fields: [(&str, &[u8]); 1] = [("authorization", &[b"Bearer ", token.as_bytes()].concat())];
+        let (head, now) = (head("/", &fields), Timestamp::from_seconds(1500));
+        let found = identify(&route, &providers, &head, None, now, &NoHost, &Shared::default().witness());
+        match found {
+            Ok(_) => "admitted",
+            Err(Stop::Wait(_)) => "asked about",
+            Err(Stop::Refused(refusal)) => refusal.reason.code(),
+        }
+    };
+    let good = token("https://corp", "");
+    assert_eq!(asked(&keys, &good), "admitted");
+    assert_eq!(asked("", &good), "asked about");
+    assert_eq!(asked(&keys, "opaque"), "asked about");
+    let none = format!("{}.{}.", base64(r#"{"alg":"none"}"#), base64(r#"{"iss":"https://corp"}"#));
+    for keys in [&*keys, ""] {
+        assert_eq!(asked(keys, &none), "algorithm_unaccepted");
     }
 }

@@ -476,3 +476,34 @@ fn what_nobody_waits_for_is_not_asked() {
     assert_eq!(outcome(&endpoint, "one more", at(0)), "waits");
     drop(asked);
 }
+
+/// What a service says to one token tells nothing of the service, also when it has just failed for others.
+#[test]
+fn one_token_makes_no_service_rest_again() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    let hears = |token: &str, status: u16, now| {
+        assert_eq!(outcome(&endpoint, token, now), "waits", "{token}");
+        endpoint.tick(&proxy, now);
+        let call = CallId(u32::try_from(proxy.calls.borrow().len()).unwrap());
+        endpoint.answered(&proxy, call, &mut answer(status, "<html>"), now);
+    };
+    (0..3).for_each(|number| hears(&format!("broken {number}"), 500, at(0)));
+    assert_eq!(outcome(&endpoint, "next", at(0)), "introspection_unavailable", "it rests");
+    hears("odd", 403, at(1));
+    assert_eq!(outcome(&endpoint, "odd", at(1)), "introspection_unavailable");
+    assert_eq!(outcome(&endpoint, "next", at(1)), "waits", "and is asked");
+}
+
+#[test]
+fn times_are_kept_to_the_nanosecond() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    let Err(Stop::Wait(need)) = endpoint.claims(b"t", at(0)) else { panic!("it waits") };
+    assert_eq!(need.patience, SECOND + SECOND / 4, "who waits should hear why");
+    endpoint.tick(&proxy, at(0));
+    // The host answers after a second at the latest.
+    let after = |nanos: u64| Timestamp::from_nanos(at(0).nanos() + nanos);
+    endpoint.tick(&proxy, after(SECOND + SECOND / 8 - 1));
+    assert!(endpoint.is_busy());
+    endpoint.tick(&proxy, after(SECOND + SECOND / 8));
+    assert!(!endpoint.is_busy(), "given up");
+}
