@@ -507,3 +507,22 @@ fn times_are_kept_to_the_nanosecond() {
     endpoint.tick(&proxy, after(SECOND + SECOND / 8));
     assert!(!endpoint.is_busy(), "given up");
 }
+
+#[test]
+fn who_has_left_takes_no_place_while_others_are_asked_about() {
+    let (proxy, endpoint) = (Proxy::default(), endpoint(Some("s")));
+    for number in 0..INTROSPECTIONS {
+        assert_eq!(outcome(&endpoint, &format!("stays {number}"), at(0)), "waits");
+    }
+    endpoint.tick(&proxy, at(0));
+    for number in 0..10 {
+        assert!(endpoint.claims(format!("leaves {number}").as_bytes(), at(0)).is_err());
+    }
+    assert_eq!(endpoint.state.borrow().queue.len(), 10);
+    endpoint.tick(&proxy, at(0));
+    let state = endpoint.state.borrow();
+    assert_eq!(
+        (state.queue.len(), state.pending.len(), state.asked.len()),
+        (0, INTROSPECTIONS, INTROSPECTIONS)
+    );
+}

@@ -551,6 +551,10 @@ fn who_waits_hears_why_it_failed() {
         let workers = workers_of(&process, 1, &source("id", uri));
         let Found::Wait(wait) = workers[0].keys(process.time()) else { panic!("there are no keys") };
         assert_eq!(wait.patience, longest * SECOND + SECOND / 4, "{uri:?}");
+        process.tick(&workers);
+        assert_eq!(workers[0].outcomes(), wait.outcomes);
+        process.answer(&workers, 500, "");
+        assert_ne!(workers[0].outcomes(), wait.outcomes, "a failure is an outcome, too");
     }
 }
 
@@ -635,4 +639,17 @@ fn the_log_hears_of_what_changes() {
     assert!(fetch(200, &one())[0].contains("keys fetched again"));
     assert_eq!(fetch(200, &one()), [""; 0], "it works as before");
     assert!(fetch(500, "")[0].contains("attempt 1"), "the count begins anew");
+}
+
+#[test]
+fn a_call_whose_answer_never_comes_is_made_again_when_its_lease_is_over() {
+    let process = Process::new();
+    let workers = workers(&process, 1);
+    process.tick(&workers);
+    process.pass(7 * SECOND - 1);
+    process.tick(&workers);
+    assert_eq!(process.called(), 1, "it is under way");
+    process.pass(1);
+    process.tick(&workers);
+    assert_eq!(process.called(), 2);
 }
