@@ -168,7 +168,7 @@ crowd: rust ## What ten million distinct clients do to a limit's accuracy, as a 
 fuzz: rust ## Fuzz each parser and the whole journey for FUZZ_SECONDS (10) each; FUZZ_TARGETS chooses
 	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-# Which code `make mutants` changes. All guards are 3,400 changes: half an hour. `MUTATE=--again` tries only those that the last run missed.
+# Which code `make mutants` changes. All guards are 3,400 changes: about an hour. `MUTATE=--again` tries only those that the last run missed.
 MUTATE ?= filter/src/guards/**
 
 .PHONY: mutants
